@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: MIT
+# One file, no recursion into directories. A variant (sanitizer, compiler) is
+# another build directory. `make help` lists the targets.
+
+VERSION := $(shell sed -n 's/.*GOV_VERSION "\(.*\)".*/\1/p' governor/version.h)
+SONAME  := libgovernor.so.0
+
+prefix      = /usr/local
+bindir      = $(prefix)/bin
+libdir      = $(prefix)/lib
+includedir  = $(prefix)/include
+datadir     = $(prefix)/share
+mandir      = $(datadir)/man
+enginedir   = $(libdir)/governor
+DESTDIR     =
+
+# SAN=asan or SAN=tsan builds that variant; WERROR=1 makes warnings errors.
+SAN     ?=
+WERROR  ?= $(if $(CI),1)
+B       ?= build/$(or $(SAN),plain)
+ENGINE  := build/engine
+V       ?=
+Q       := $(if $(V),,@)
+
+CC      ?= cc
+CFLAGS  ?= -O2 -g
+PKG_CONFIG ?= pkg-config
+
+SYSTEM  := $(shell uname -s)
+PLATFORM_Linux := governor/platform/platform_linux.c governor/platform/linux_cgroup.c governor/platform/linux_lines.c
+PLATFORM := $(or $(PLATFORM_$(SYSTEM)),governor/platform/platform_generic.c)
+ifdef GENERIC
+PLATFORM := governor/platform/platform_generic.c
+endif
+
+GOV_CPPFLAGS := -I. -D_POSIX_C_SOURCE=200809L -D_XOPEN_SOURCE=700 -D_FILE_OFFSET_BITS=64
+GOV_CFLAGS   := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -fvisibility=hidden -fPIC -pthread
+GOV_LDFLAGS  := -pthread
+ifeq ($(SYSTEM),Darwin)
+GOV_CPPFLAGS += -D_DARWIN_C_SOURCE
+endif
+ifeq ($(WERROR),1)
+GOV_CFLAGS += -Werror
+endif
+ifeq ($(SAN),asan)
+GOV_CFLAGS  += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+GOV_LDFLAGS += -fsanitize=address,undefined
+endif
+ifeq ($(SAN),fuzz)
+GOV_CFLAGS  += -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+endif
+ifeq ($(SAN),tsan)
+GOV_CFLAGS  += -fsanitize=thread -fno-omit-frame-pointer
+GOV_LDFLAGS += -fsanitize=thread
+endif
+
+pkg = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
+LIB_PKGS  := yaml-0.1 jansson
+LIB_CFLAGS := $(call pkg,--cflags,$(LIB_PKGS))
+LIB_LIBS  := $(call pkg,--libs,$(LIB_PKGS)) $(if $(filter Linux,$(SYSTEM)),-ldl)
+# jemalloc only in tools, never in the library, and not under a sanitizer:
+# AddressSanitizer crashes on mallocx().
+TOOL_LIBS := $(if $(SAN),,$(call pkg,--libs,jemalloc))
+# Its feature-test macro is older than ours.
+NCURSES_CFLAGS := $(filter-out -D_XOPEN_SOURCE=%,$(call pkg,--cflags,ncursesw))
+NCURSES_LIBS   := $(call pkg,--libs,ncursesw)
+CHECK_CFLAGS   := $(call pkg,--cflags,check)
+CHECK_LIBS     := $(call pkg,--libs,check)
+# Tests make calls fail by wrapping them at link time (tests/support/faults.c).
+WRAPPED := open openat close read pread write pwrite fstat lstat ftruncate fsync fdatasync rename unlink mkdir mmap munmap madvise pthread_create posix_fallocate
+WRAP    := $(foreach call,$(WRAPPED),-Wl,--wrap=$(call))
+# With _FILE_OFFSET_BITS=64 glibc's headers rename these calls.
+WRAPPED64 := open openat pread pwrite fstat lstat ftruncate mmap posix_fallocate
+WRAP    += $(foreach call,$(WRAPPED64),-Wl,--wrap=$(call)64 -Wl,--defsym=__wrap_$(call)64=__wrap_$(call))
+
+LIB_SRC   := $(sort $(wildcard policies/*.c) $(wildcard governor/*/*.c))
+LIB_SRC   := $(filter-out $(wildcard governor/platform/platform_*.c governor/platform/linux_*.c),$(LIB_SRC)) $(PLATFORM)
+CLI_SRC   := $(sort $(wildcard tools/cli/*.c))
+GOV_SRC   := $(sort $(wildcard tools/gov/*.c))
+GOVTOP_SRC := $(sort $(wildcard tools/govtop/*.c))
+LLAMA_SRC := $(sort $(wildcard adapters/llama/*.c))
+MODEL_SRC := $(sort $(wildcard tests/models/mkmodel*.c))
+UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
+ENGINE_TEST_SRC := $(sort $(wildcard tests/engine/test_*.c))
+FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
+PUBLIC_H  := $(sort $(wildcard governor/*.h)) policies/alloc.h policies/facts.h policies/ladder.h policies/level.h policies/plan.h policies/status.h
+
+LIB_OBJ   := $(patsubst %.c,$(B)/%.o,$(LIB_SRC)) $(B)/default_rules.o
+CLI_OBJ   := $(patsubst %.c,$(B)/%.o,$(CLI_SRC))
+GOV_OBJ   := $(patsubst %.c,$(B)/%.o,$(GOV_SRC))
+GOVTOP_OBJ := $(patsubst %.c,$(B)/%.o,$(GOVTOP_SRC))
+LLAMA_OBJ := $(patsubst %.c,$(B)/%.o,$(LLAMA_SRC))
+MODEL_OBJ := $(patsubst %.c,$(B)/%.o,$(MODEL_SRC))
+SUPPORT_OBJ := $(patsubst %.c,$(B)/%.o,$(SUPPORT_SRC))
+UNIT_BIN  := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT_SRC))
+ENGINE_TEST_BIN := $(patsubst tests/engine/%.c,$(B)/tests/%,$(ENGINE_TEST_SRC))
+REPLAY_BIN := $(patsubst tests/fuzz/fuzz_%.c,$(B)/fuzz/replay_%,$(FUZZ_SRC))
+
+LIB     := $(B)/lib/libgovernor.so
+LIBA    := $(B)/lib/libgovernor.a
+GOV     := $(B)/bin/gov
+GOVTOP  := $(B)/bin/govtop
+MKMODEL := $(B)/tests/mkmodel
+MEMLIMIT := $(B)/tests/memlimit
+STOCK   := $(B)/tests/stock
+ADAPTER := $(B)/lib/governor/libgovernor-llama.so
+
+-include $(ENGINE)/engine.mk
+# The adapter is built where an engine is; everything else works without one.
+HAVE_ENGINE := $(wildcard $(ENGINE)/engine.mk)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+all: $(LIB) $(LIBA) $(GOV) $(GOVTOP) $(if $(HAVE_ENGINE),$(ADAPTER)) ## build the library, the tools and, where there is an engine, its adapter
+
+## ---- set-up ------------------------------------------------------------------
+
+deps: ## install what building, testing and the engine need; nothing if it is there
+	$(Q)scripts/deps.sh build engine check
+
+engine: ## get and build llama.cpp once, into a cache outside this tree
+	$(Q)scripts/deps.sh build engine
+	$(Q)scripts/engine.sh $(ENGINE)
+
+demo: ## the governor's whole job around a real engine, in about two minutes
+	$(Q)scripts/deps.sh build engine
+	$(Q)scripts/engine.sh $(ENGINE)
+	$(Q)$(MAKE) --no-print-directory demo-run
+
+demo-run: all $(MKMODEL) $(MEMLIMIT) $(STOCK)
+	$(Q)B=$(B) scripts/demo.sh
+
+## ---- compile -----------------------------------------------------------------
+
+# Objects depend on this file, so a changed flag rebuilds and nothing else does.
+$(B)/.flags: FORCE
+	$(Q)mkdir -p $(@D); new='$(CC) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CFLAGS) $(CFLAGS) $(GOV_LDFLAGS) $(LDFLAGS) $(enginedir) $(datadir) $(ENGINE_CFLAGS)'; \
+	 [ "$$new" = "$$(cat $@ 2>/dev/null)" ] || printf '%s\n' "$$new" > $@
+
+COMPILE = $(CC) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CFLAGS) $(EXTRA) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/%.o: %.c $(B)/.flags
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@printf '  CC      %s\n' $<)
+	$(Q)$(COMPILE)
+
+$(B)/governor/platform/platform_linux.o $(B)/governor/platform/linux_cgroup.o: private EXTRA = -D_GNU_SOURCE
+$(filter $(B)/policies/% $(B)/governor/%,$(LIB_OBJ)): private EXTRA += $(LIB_CFLAGS)
+$(B)/governor/runtime/engine_open.o: private EXTRA += -DGOV_ENGINE_DIR='"$(enginedir)"'
+$(LLAMA_OBJ): private EXTRA = $(ENGINE_CFLAGS)
+$(GOVTOP_OBJ): private EXTRA = $(NCURSES_CFLAGS)
+
+# The shipped rules, as text, in the library: an app that links it needs no file.
+$(B)/default_rules.c: configs/balanced.yaml
+	$(Q)mkdir -p $(@D)
+	$(Q){ printf '/* Made from %s; do not edit. */\n' $<; \
+	 printf '#include "governor/runtime/default_rules.h"\n'; \
+	 printf 'const char gov__default_rules[] =\n'; \
+	 sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/    "/' -e 's/$$/\\n"/' $<; \
+	 printf ';\nconst size_t gov__default_rules_bytes = sizeof(gov__default_rules) - 1;\n'; } > $@
+
+$(B)/default_rules.o: $(B)/default_rules.c $(B)/.flags
+	$(Q)$(COMPILE)
+
+## ---- link ----------------------------------------------------------------------
+
+LINK = $(CC) $(GOV_CFLAGS) $(CFLAGS) $(GOV_LDFLAGS) $(LDFLAGS)
+# Tools find the library beside them, in the build tree and once installed.
+RPATH = -Wl,-rpath,'$$ORIGIN/../lib'
+
+$(LIBA): $(LIB_OBJ)
+	$(Q)mkdir -p $(@D) && rm -f $@
+	$(if $(V),,@printf '  AR      %s\n' $@)
+	$(Q)$(AR) rcs $@ $^
+
+$(LIB): $(LIB_OBJ)
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@printf '  LINK    %s\n' $@)
+	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -o $(@D)/$(SONAME) $^ $(LIB_LIBS) $(LIBS)
+	$(Q)ln -sf $(SONAME) $@
+
+$(GOV): $(GOV_OBJ) $(CLI_OBJ) $(LIB)
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@printf '  LINK    %s\n' $@)
+	$(Q)$(LINK) -o $@ $(GOV_OBJ) $(CLI_OBJ) $(RPATH) -L$(B)/lib -lgovernor $(call pkg,--libs,jansson) $(TOOL_LIBS) $(LIBS)
+
+$(GOVTOP): $(GOVTOP_OBJ) $(CLI_OBJ) $(LIB)
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@printf '  LINK    %s\n' $@)
+	$(Q)$(LINK) -o $@ $(GOVTOP_OBJ) $(CLI_OBJ) $(RPATH) -L$(B)/lib -lgovernor $(call pkg,--libs,jansson) $(NCURSES_LIBS) $(LIBS)
+
+$(ADAPTER): $(LLAMA_OBJ) $(LIB)
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@printf '  LINK    %s\n' $@)
+	$(Q)$(LINK) -shared -o $@ $(LLAMA_OBJ) -Wl,-rpath,'$$ORIGIN/..' -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib -lgovernor $(ENGINE_LIBS) $(LIBS)
+
+$(MKMODEL): $(MODEL_OBJ)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $^ -lm $(LIBS)
+$(MODEL_OBJ): private EXTRA = -D_GNU_SOURCE
+
+$(MEMLIMIT): $(B)/tests/tools/memlimit.o
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
+$(B)/tests/tools/memlimit.o: private EXTRA = -D_GNU_SOURCE
+
+$(STOCK): $(B)/tests/tools/stock.o
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $^ -Wl,-rpath,$(ENGINE_LIBDIR) $(ENGINE_LIBS) $(LIBS)
+$(B)/tests/tools/stock.o: private EXTRA = $(ENGINE_CFLAGS)
+
+## ---- tests ---------------------------------------------------------------------
+
+# check.h is a system header for the compiler: its macros are not -Wpedantic.
+$(UNIT_BIN:$(B)/tests/%=$(B)/tests/unit/%.o) $(ENGINE_TEST_BIN:$(B)/tests/%=$(B)/tests/engine/%.o) $(SUPPORT_OBJ): private EXTRA = -D_GNU_SOURCE $(patsubst -I%,-isystem %,$(CHECK_CFLAGS)) $(LIB_CFLAGS)
+
+$(UNIT_BIN): $(B)/tests/%: $(B)/tests/unit/%.o $(SUPPORT_OBJ) $(CLI_OBJ) $(filter-out %/main.o,$(GOVTOP_OBJ)) $(LIBA)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(WRAP) $(LIBA) $(CHECK_LIBS) $(LIB_LIBS) $(NCURSES_LIBS) $(LIBS)
+
+$(ENGINE_TEST_BIN): $(B)/tests/%: $(B)/tests/engine/%.o $(B)/tests/support/run.o $(LIB)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(RPATH) -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib -lgovernor $(ENGINE_LIBS) $(CHECK_LIBS) $(LIBS)
+$(ENGINE_TEST_BIN:$(B)/tests/%=$(B)/tests/engine/%.o): private EXTRA += $(ENGINE_CFLAGS)
+
+$(REPLAY_BIN): $(B)/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(LIBA)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBA) $(LIB_LIBS) $(LIBS)
+$(B)/tests/fuzz/%.o: private EXTRA = -D_GNU_SOURCE $(LIB_CFLAGS)
+
+check: ## build and run every test, setting up what they need
+	$(Q)scripts/deps.sh build engine check
+	$(Q)scripts/engine.sh $(ENGINE)
+	$(Q)$(MAKE) --no-print-directory check-run
+
+check-run: all tests check-headers check-symbols check-generic check-docs
+	$(Q)B=$(B) SAN=$(SAN) tests/run.sh
+
+tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(STOCK) $(if $(HAVE_ENGINE),$(ENGINE_TEST_BIN))
+
+check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(Q)$(MAKE) --no-print-directory SAN=asan check
+
+check-tsan: ## the tests under ThreadSanitizer
+	$(Q)$(MAKE) --no-print-directory SAN=tsan check
+
+check-clang: ## build everything with clang, warnings as errors
+	$(Q)scripts/deps.sh build check
+	$(Q)$(MAKE) --no-print-directory CC=clang WERROR=1 B=build/clang all tests
+
+# Each public header alone, as C11 and as C++11.
+check-headers:
+	$(Q)for h in $(PUBLIC_H); do \
+	  printf '#include "%s"\ntypedef int alone;\n' $$h | $(CC) -std=c11 -I. -Wall -Wextra -Wpedantic -Wconversion -Werror -fsyntax-only -x c - || exit 1; \
+	  printf '#include "%s"\ntypedef int alone;\n' $$h | $(CXX) -std=c++11 -I. -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c++ - || exit 1; \
+	done
+
+# Only gov_ names leave the library.
+check-symbols: $(LIB)
+	$(Q)odd=$$(nm -D --defined-only $(LIB) | awk '$$3 !~ /^gov_/ && $$3 !~ /^_(init|fini|edata|end|_bss_start)$$/ && $$3 !~ /^__(asan|odr_asan|bss)/ {print $$3}'); \
+	 [ -z "$$odd" ] || { echo "libgovernor exports names of others: $$odd"; exit 1; }
+
+# The generic platform always builds.
+check-generic:
+	$(Q)mkdir -p $(B)/generic
+	$(Q)$(CC) $(GOV_CPPFLAGS) $(GOV_CFLAGS) -Werror -c -o $(B)/generic/platform.o governor/platform/platform_generic.c
+
+check-docs: $(GOV) $(GOVTOP)
+	$(Q)tests/lint/layers.sh
+	$(Q)B=$(B) tests/lint/manpages.sh
+
+lint: ## formatting, clang-tidy, banned calls, layers, scripts, man pages
+	$(Q)scripts/deps.sh build check lint
+	$(Q)$(MAKE) --no-print-directory lint-run
+
+lint-run: $(GOV) $(GOVTOP)
+	$(Q)B=$(B) ENGINE_CFLAGS='$(ENGINE_CFLAGS)' tests/lint/lint.sh '$(GOV_CPPFLAGS)'
+
+format: ## rewrite the sources in the project's format
+	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
+
+bench: ## measure against stock llama.cpp; figures go to build/bench
+	$(Q)scripts/deps.sh build engine
+	$(Q)scripts/engine.sh $(ENGINE)
+	$(Q)$(MAKE) --no-print-directory bench-run
+
+bench-run: all $(MKMODEL) $(MEMLIMIT) $(STOCK)
+	$(Q)B=$(B) tests/bench/bench.sh
+
+FUZZ_SECONDS ?= 60
+fuzz: ## run every fuzzer for FUZZ_SECONDS (60) each
+	$(Q)scripts/deps.sh build check
+	$(Q)$(MAKE) --no-print-directory fuzz-run
+
+FUZZ_BIN := $(patsubst tests/fuzz/fuzz_%.c,$(B)/fuzz/fuzz_%,$(FUZZ_SRC))
+$(FUZZ_BIN): $(B)/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(LIBA)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) $(LIBA) $(LIB_LIBS) $(LIBS)
+
+fuzz-run:
+	$(Q)$(MAKE) --no-print-directory CC=clang SAN=fuzz B=build/fuzz fuzz-programs
+	$(Q)for f in $(FUZZ_SRC); do \
+	  name=$$(basename $$f .c | sed s/^fuzz_//); d=build/fuzz/$$name; \
+	  echo "fuzz $$name, $(FUZZ_SECONDS) s"; \
+	  mkdir -p $$d; \
+	  build/fuzz/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix=$$d/ \
+	    $$d tests/fuzz/corpus/$$name > build/fuzz/$$name.log 2>&1 || { tail -40 build/fuzz/$$name.log; exit 1; }; \
+	  grep -E 'stat::(number_of_executed_units|average_exec_per_sec)' build/fuzz/$$name.log; \
+	done
+
+fuzz-programs: $(FUZZ_BIN)
+
+## ---- install ---------------------------------------------------------------------
+
+install: all ## install to prefix (/usr/local), below DESTDIR
+	$(Q)install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir)/pkgconfig $(DESTDIR)$(enginedir) \
+	  $(DESTDIR)$(includedir)/governor-0/governor $(DESTDIR)$(includedir)/governor-0/policies \
+	  $(DESTDIR)$(datadir)/governor $(DESTDIR)$(mandir)/man1
+	$(Q)install -m 755 $(GOV) $(GOVTOP) $(DESTDIR)$(bindir)
+	$(Q)install -m 755 $(B)/lib/$(SONAME) $(DESTDIR)$(libdir)
+	$(Q)ln -sf $(SONAME) $(DESTDIR)$(libdir)/libgovernor.so
+	$(Q)install -m 644 $(LIBA) $(DESTDIR)$(libdir)
+	$(if $(HAVE_ENGINE),$(Q)install -m 755 $(ADAPTER) $(DESTDIR)$(enginedir))
+	$(Q)install -m 644 $(filter governor/%,$(PUBLIC_H)) $(DESTDIR)$(includedir)/governor-0/governor
+	$(Q)install -m 644 $(filter policies/%,$(PUBLIC_H)) $(DESTDIR)$(includedir)/governor-0/policies
+	$(Q)install -m 644 configs/*.yaml $(DESTDIR)$(datadir)/governor
+	$(Q)install -m 644 docs/man/*.1 $(DESTDIR)$(mandir)/man1
+	$(Q)printf '%s\n' 'prefix=$(prefix)' 'libdir=$(libdir)' 'includedir=$(includedir)' '' \
+	  'Name: governor' 'Description: memory-pressure-aware resource governor for local AI apps' \
+	  'Version: $(VERSION)' 'Requires.private: $(LIB_PKGS)' \
+	  'Libs: -L$${libdir} -lgovernor' 'Libs.private: -pthread' 'Cflags: -I$${includedir}/governor-0' \
+	  > $(DESTDIR)$(libdir)/pkgconfig/governor.pc
+
+uninstall: ## remove what install put there
+	$(Q)rm -f $(DESTDIR)$(bindir)/gov $(DESTDIR)$(bindir)/govtop $(DESTDIR)$(libdir)/$(SONAME) \
+	  $(DESTDIR)$(libdir)/libgovernor.so $(DESTDIR)$(libdir)/libgovernor.a \
+	  $(DESTDIR)$(libdir)/pkgconfig/governor.pc $(DESTDIR)$(enginedir)/libgovernor-llama.so \
+	  $(patsubst docs/man/%,$(DESTDIR)$(mandir)/man1/%,$(wildcard docs/man/*.1))
+	$(Q)rm -rf $(DESTDIR)$(includedir)/governor-0 $(DESTDIR)$(datadir)/governor
+	$(Q)rmdir $(DESTDIR)$(enginedir) 2>/dev/null || true
+
+docs: $(GOV) ## regenerate the reference pages that come from tables
+	$(Q)$(GOV) facts --markdown > docs/facts.md
+
+compile_commands.json: FORCE ## for editors
+	$(Q){ echo '['; for f in $(LIB_SRC) $(CLI_SRC) $(GOV_SRC) $(GOVTOP_SRC) $(LLAMA_SRC) $(UNIT_SRC); do \
+	  printf '%s{"directory":"%s","file":"%s","command":"cc $(GOV_CPPFLAGS) -D_GNU_SOURCE $(GOV_CFLAGS) $(ENGINE_CFLAGS) -c %s"}\n' "$$sep" "$(CURDIR)" $$f $$f; sep=,; done; echo ']'; } > $@
+
+clean: ## remove what was built here; the engine's cache stays
+	$(Q)rm -rf build compile_commands.json
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z_.-]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sort
+
+FORCE:
+.PHONY: all deps engine demo demo-run check check-run tests check-asan check-tsan check-clang check-headers check-symbols check-generic check-docs lint lint-run format bench bench-run fuzz fuzz-run fuzz-programs install uninstall docs clean help FORCE
+
+-include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

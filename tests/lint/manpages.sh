@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Man pages and --help agree: every option of one is in the other.
+set -eu
+
+B=${B:-build/plain}
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/governor-man.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+
+bad=0
+# compare NAME PAGE COMMAND...: options in the page against those in --help.
+compare() {
+    name=$1 page=$2
+    shift 2
+    "$@" --help | grep -oE '(^|[ ,])--[a-z][a-z-]*' | tr -d ' ,' | sort -u > "$tmp/help"
+    sed 's/\\-/-/g; s/\\&//g' "$page" | grep -oE '(^|[^a-zA-Z0-9-])--[a-z][a-z-]*' |
+        sed 's/^[^-]*//' | sort -u > "$tmp/page"
+    missing=$(comm -23 "$tmp/help" "$tmp/page" | tr '\n' ' ')
+    [ -z "$missing" ] || {
+        echo "$page lacks options that $name --help has: $missing"
+        bad=1
+    }
+    cat "$tmp/help" >> "$tmp/all-$(basename "$page")"
+}
+
+for command in profile model plan run policy; do
+    compare "gov $command" docs/man/gov.1 "$B/bin/gov" "$command"
+done
+compare gov docs/man/gov.1 "$B/bin/gov"
+compare govtop docs/man/govtop.1 "$B/bin/govtop"
+
+for page in docs/man/*.1; do
+    sed 's/\\-/-/g; s/\\&//g' "$page" | grep -oE '(^|[^a-zA-Z0-9-])--[a-z][a-z-]*' |
+        sed 's/^[^-]*//' | sort -u > "$tmp/page"
+    sort -u "$tmp/all-$(basename "$page")" > "$tmp/help"
+    extra=$(comm -13 "$tmp/help" "$tmp/page" | tr '\n' ' ')
+    [ -z "$extra" ] || {
+        echo "$page names options that no --help has: $extra"
+        bad=1
+    }
+done
+exit $bad

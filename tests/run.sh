@@ -1,0 +1,110 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Runs every test that was built, one after another, and adds up what they say.
+# A test program prints Check's summary line; a replayed fuzz corpus, a command
+# line case and a script count as one each. The last line is the sum. Exit
+# status 1 when anything failed or nothing ran.
+set -eu
+
+B=${B:-build/plain}
+export B
+passed=0 failed=0 skipped=0
+log=$(mktemp "${TMPDIR:-/tmp}/governor-check.XXXXXX")
+trap 'rm -f "$log"' EXIT
+
+# ThreadSanitizer follows one process only; slow builds need more patience.
+case ${SAN:-} in
+tsan)
+    CK_FORK=no
+    export CK_FORK
+    TSAN_OPTIONS="halt_on_error=1 suppressions=$PWD/tests/support/tsan.supp ${TSAN_OPTIONS:-}"
+    export TSAN_OPTIONS
+    ;;
+asan)
+    ASAN_OPTIONS="detect_stack_use_after_return=1 ${ASAN_OPTIONS:-}"
+    LSAN_OPTIONS="suppressions=$PWD/tests/support/lsan.supp print_suppressions=0 ${LSAN_OPTIONS:-}"
+    export ASAN_OPTIONS LSAN_OPTIONS
+    ;;
+esac
+[ -z "${SAN:-}" ] || CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-6}
+export CK_TIMEOUT_MULTIPLIER="${CK_TIMEOUT_MULTIPLIER:-2}"
+
+say() {
+    printf '%-34s %s\n' "$1" "$2"
+}
+
+skips() {
+    n=$(grep -c '^skip:' "$log" || :)
+    skipped=$((skipped + n))
+    grep '^skip:' "$log" || :
+}
+
+# A Check program: "98%: Checks: 51, Failures: 1, Errors: 0".
+suite() {
+    name=$(basename "$1")
+    rc=0
+    "$@" > "$log" 2>&1 < /dev/null || rc=$?
+    line=$(grep -E '^[0-9]+%: Checks: [0-9]+' "$log" | tail -n 1)
+    total=$(printf '%s' "$line" | sed -n 's/.*Checks: \([0-9]*\).*/\1/p')
+    bad=$(printf '%s' "$line" | sed -n 's/.*Failures: \([0-9]*\), Errors: \([0-9]*\).*/\1 \2/p' | awk '{ print $1 + $2 }')
+    if [ "$rc" -ne 0 ] && [ "${bad:-0}" -eq 0 ]; then
+        bad=1
+        total=$((${total:-0} + 1))
+    fi
+    if [ -z "${total:-}" ]; then
+        bad=1 total=1
+    fi
+    passed=$((passed + total - bad))
+    failed=$((failed + bad))
+    if [ "$bad" -eq 0 ]; then
+        say "$name" "$total ok"
+    else
+        say "$name" "$bad of $total FAILED"
+        grep -vE '^(Running suite|skip:)' "$log" | tail -n 60
+    fi
+    skips
+}
+
+# Anything whose exit status says it all; 77 is a skip whose last line says why.
+one() {
+    name=$1
+    shift
+    rc=0
+    "$@" > "$log" 2>&1 < /dev/null || rc=$?
+    if [ "$rc" -eq 77 ]; then
+        skipped=$((skipped + 1))
+        say "$name" "skipped: $(tail -n 1 "$log")"
+    elif [ "$rc" -eq 0 ]; then
+        passed=$((passed + 1))
+        say "$name" "ok"
+        skips
+    else
+        failed=$((failed + 1))
+        say "$name" "FAILED ($rc)"
+        tail -n 60 "$log"
+    fi
+}
+
+for program in "$B"/tests/test_*; do
+    case $program in
+    *.o | *.d) continue ;;
+    esac
+    [ -x "$program" ] && suite "$program"
+done
+for program in "$B"/fuzz/replay_*; do
+    case $program in
+    *.o | *.d) continue ;;
+    esac
+    target=$(basename "$program" | sed 's/^replay_//')
+    [ -x "$program" ] && one "corpus $target" "$program" "tests/fuzz/corpus/$target"
+done
+for case in tests/cli/*.test; do
+    one "cli $(basename "$case" .test)" tests/cli/run.sh "$case"
+done
+for script in tests/system/*.sh; do
+    [ -x "$script" ] && one "system $(basename "$script" .sh)" "$script"
+done
+
+printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

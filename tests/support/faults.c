@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/support/faults.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static _Atomic uint64_t counted, armed_at = FAULTS_NEVER;
+static _Atomic bool armed_forever;
+static _Atomic int fault_errno = EIO;
+static _Atomic(const char *) last_fault = "none";
+static _Atomic(const char *) only;
+static _Atomic int64_t live;
+
+static bool wanted(const char *name)
+{
+    const char *list = only, *at;
+    size_t n = strlen(name);
+
+    if (list == NULL)
+        return true;
+    for (at = strstr(list, name); at != NULL; at = strstr(at + 1, name))
+        if ((at == list || at[-1] == ',') && (at[n] == ',' || at[n] == '\0'))
+            return true;
+    return false;
+}
+
+/* Counts one call; true when it must fail. */
+static bool fails(const char *name)
+{
+    uint64_t number, at = armed_at;
+
+    if (!wanted(name))
+        return false;
+    number = atomic_fetch_add(&counted, 1);
+    if (number < at || (number > at && !armed_forever))
+        return false;
+    if (number == at)
+        last_fault = name;
+    errno = fault_errno;
+    return true;
+}
+
+void faults_reset(void)
+{
+    armed_at = FAULTS_NEVER;
+    armed_forever = false;
+    counted = 0;
+    fault_errno = EIO;
+    last_fault = "none";
+    only = NULL;
+}
+
+void faults_arm(uint64_t n, bool forever)
+{
+    counted = 0;
+    last_fault = "none";
+    armed_forever = forever;
+    armed_at = n;
+}
+
+void faults_disarm(void)
+{
+    armed_at = FAULTS_NEVER;
+}
+
+uint64_t faults_count(void)
+{
+    return counted;
+}
+
+const char *faults_last(void)
+{
+    return last_fault;
+}
+
+void faults_set_errno(int number)
+{
+    fault_errno = number;
+}
+
+void faults_only(const char *names)
+{
+    only = names;
+}
+
+static void *counting_alloc(void *ctx, size_t bytes)
+{
+    void *block;
+
+    (void)ctx;
+    if (fails("alloc"))
+        return NULL;
+    block = malloc(bytes);
+    if (block != NULL)
+        atomic_fetch_add(&live, 1);
+    return block;
+}
+
+static void counting_release(void *ctx, void *block)
+{
+    (void)ctx;
+    if (block != NULL)
+        atomic_fetch_sub(&live, 1);
+    free(block);
+}
+
+const struct gov_alloc *faults_alloc(void)
+{
+    static const struct gov_alloc counting = {NULL, counting_alloc,
+                                              counting_release};
+
+    return &counting;
+}
+
+int64_t faults_live_blocks(void)
+{
+    return live;
+}
+
+int faults_open_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int n = 0;
+
+    if (dir == NULL)
+        return -1;
+    while (readdir(dir) != NULL)
+        n++;
+    closedir(dir);
+    return n - 3; /* ".", ".." and the directory itself */
+}
+
+/* ---- the wrapped calls ------------------------------------------------------ */
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __real_openat(int dir, const char *path, int flags, ...);
+int __wrap_openat(int dir, const char *path, int flags, ...);
+ssize_t __real_read(int fd, void *buffer, size_t bytes);
+ssize_t __wrap_read(int fd, void *buffer, size_t bytes);
+ssize_t __real_pread(int fd, void *buffer, size_t bytes, off_t offset);
+ssize_t __wrap_pread(int fd, void *buffer, size_t bytes, off_t offset);
+ssize_t __real_write(int fd, const void *buffer, size_t bytes);
+ssize_t __wrap_write(int fd, const void *buffer, size_t bytes);
+ssize_t __real_pwrite(int fd, const void *buffer, size_t bytes, off_t offset);
+ssize_t __wrap_pwrite(int fd, const void *buffer, size_t bytes, off_t offset);
+int __real_fstat(int fd, struct stat *st);
+int __wrap_fstat(int fd, struct stat *st);
+int __real_lstat(const char *path, struct stat *st);
+int __wrap_lstat(const char *path, struct stat *st);
+int __real_ftruncate(int fd, off_t bytes);
+int __wrap_ftruncate(int fd, off_t bytes);
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __real_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to);
+int __real_unlink(const char *path);
+int __wrap_unlink(const char *path);
+int __real_mkdir(const char *path, mode_t mode);
+int __wrap_mkdir(const char *path, mode_t mode);
+int __real_madvise(void *base, size_t bytes, int advice);
+int __wrap_madvise(void *base, size_t bytes, int advice);
+int __real_close(int fd);
+int __wrap_close(int fd);
+int __real_munmap(void *base, size_t bytes);
+int __wrap_munmap(void *base, size_t bytes);
+void *__real_mmap(void *base, size_t bytes, int prot, int flags, int fd,
+                  off_t offset);
+void *__wrap_mmap(void *base, size_t bytes, int prot, int flags, int fd,
+                  off_t offset);
+int __real_posix_fallocate(int fd, off_t offset, off_t bytes);
+int __wrap_posix_fallocate(int fd, off_t offset, off_t bytes);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*start)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*start)(void *), void *arg);
+
+int __wrap_open(const char *path, int flags, ...)
+{
+    va_list args;
+    mode_t mode;
+
+    va_start(args, flags);
+    mode = (flags & O_CREAT) != 0 ? (mode_t)va_arg(args, unsigned int) : 0;
+    va_end(args);
+    return fails("open") ? -1 : __real_open(path, flags, mode);
+}
+
+int __wrap_openat(int dir, const char *path, int flags, ...)
+{
+    va_list args;
+    mode_t mode;
+
+    va_start(args, flags);
+    mode = (flags & O_CREAT) != 0 ? (mode_t)va_arg(args, unsigned int) : 0;
+    va_end(args);
+    return fails("openat") ? -1 : __real_openat(dir, path, flags, mode);
+}
+
+ssize_t __wrap_read(int fd, void *buffer, size_t bytes)
+{
+    return fails("read") ? -1 : __real_read(fd, buffer, bytes);
+}
+
+ssize_t __wrap_pread(int fd, void *buffer, size_t bytes, off_t offset)
+{
+    return fails("pread") ? -1 : __real_pread(fd, buffer, bytes, offset);
+}
+
+ssize_t __wrap_write(int fd, const void *buffer, size_t bytes)
+{
+    return fails("write") ? -1 : __real_write(fd, buffer, bytes);
+}
+
+ssize_t __wrap_pwrite(int fd, const void *buffer, size_t bytes, off_t offset)
+{
+    return fails("pwrite") ? -1 : __real_pwrite(fd, buffer, bytes, offset);
+}
+
+int __wrap_fstat(int fd, struct stat *st)
+{
+    return fails("fstat") ? -1 : __real_fstat(fd, st);
+}
+
+int __wrap_lstat(const char *path, struct stat *st)
+{
+    return fails("lstat") ? -1 : __real_lstat(path, st);
+}
+
+int __wrap_ftruncate(int fd, off_t bytes)
+{
+    return fails("ftruncate") ? -1 : __real_ftruncate(fd, bytes);
+}
+
+int __wrap_fsync(int fd)
+{
+    return fails("fsync") ? -1 : __real_fsync(fd);
+}
+
+int __wrap_fdatasync(int fd)
+{
+    return fails("fdatasync") ? -1 : __real_fdatasync(fd);
+}
+
+int __wrap_rename(const char *from, const char *to)
+{
+    return fails("rename") ? -1 : __real_rename(from, to);
+}
+
+int __wrap_unlink(const char *path)
+{
+    return fails("unlink") ? -1 : __real_unlink(path);
+}
+
+int __wrap_mkdir(const char *path, mode_t mode)
+{
+    return fails("mkdir") ? -1 : __real_mkdir(path, mode);
+}
+
+int __wrap_madvise(void *base, size_t bytes, int advice)
+{
+    return fails("madvise") ? -1 : __real_madvise(base, bytes, advice);
+}
+
+int __wrap_close(int fd)
+{
+    return __real_close(fd);
+}
+
+int __wrap_munmap(void *base, size_t bytes)
+{
+    return __real_munmap(base, bytes);
+}
+
+void *__wrap_mmap(void *base, size_t bytes, int prot, int flags, int fd,
+                  off_t offset)
+{
+    return fails("mmap") ? MAP_FAILED
+                         : __real_mmap(base, bytes, prot, flags, fd, offset);
+}
+
+/* These two return the error instead of setting errno. */
+int __wrap_posix_fallocate(int fd, off_t offset, off_t bytes)
+{
+    return fails("posix_fallocate") ? fault_errno
+                                    : __real_posix_fallocate(fd, offset, bytes);
+}
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*start)(void *), void *arg)
+{
+    return fails("pthread_create")
+               ? EAGAIN
+               : __real_pthread_create(thread, attr, start, arg);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* Makes allocations and system calls fail, one by one. A clean run counts the
+ * calls that can fail; then each fails in turn, once and for good:
+ *
+ *     faults_reset();            run(); calls = faults_count();
+ *     for (n = 0; n < calls; n++) { faults_arm(n, forever); run(); ... }
+ *
+ * Calls are wrapped at link time (WRAPPED in the Makefile); allocations go
+ * through faults_alloc(). close() and munmap() are counted as calls that ran,
+ * and never fail: nobody can do anything about it. */
+#ifndef GOV_TESTS_FAULTS_H
+#define GOV_TESTS_FAULTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "policies/alloc.h"
+
+#define FAULTS_NEVER UINT64_MAX
+
+/* Nothing fails; counters start at zero. */
+void faults_reset(void);
+/* Call number n (from 0) fails, and with `forever` all that follow. */
+void faults_arm(uint64_t n, bool forever);
+/* Stops failing, keeps the counters. */
+void faults_disarm(void);
+/* Calls that could have failed since the last reset or arm. */
+uint64_t faults_count(void);
+/* What the armed call was: "mmap", "alloc", ... ; "none" if it never came. */
+const char *faults_last(void);
+/* The errno that failing calls set; EIO unless changed. ENOSPC is of interest
+ * for writes. Reset by faults_reset(). */
+void faults_set_errno(int number);
+/* Only the calls named in this comma-separated list count ("write,fsync");
+ * NULL means all. Reset by faults_reset(). */
+void faults_only(const char *names);
+/* An allocator that counts, fails when armed, and knows what is live. */
+const struct gov_alloc *faults_alloc(void);
+int64_t faults_live_blocks(void);
+/* Descriptors open in this process, to see leaks. */
+int faults_open_descriptors(void);
+
+#endif
