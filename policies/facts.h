@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* Facts: everything a rule may ask about, declared once. The table below drives
+ * the type checker, the trace and the reference page. */
+#ifndef GOV_POLICIES_FACTS_H
+#define GOV_POLICIES_FACTS_H
+
+#include <stdbool.h>
+
+#include "policies/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How a value is written and what it may be compared with. */
+typedef enum gov_type {
+    GOV_TYPE_BYTES,    /* bytes */
+    GOV_TYPE_COUNT,    /* a plain number */
+    GOV_TYPE_RATIO,    /* parts per million */
+    GOV_TYPE_DURATION, /* microseconds */
+    GOV_TYPE_FLAG,     /* 0 or 1 */
+    GOV_TYPE_TEXT,     /* UTF-8 */
+} gov_type;
+
+/* X(id, "name", type, "source", "sentence"). Append only: ids are ABI. */
+#define GOV_FACT_MAP(X)                                                        \
+    X(DEVICE_RAM, "device.ram", BYTES, "device profile", "memory installed")   \
+    X(DEVICE_LIMIT, "device.limit", BYTES, "device profile",                   \
+      "the container's or the system's memory limit for this process")         \
+    X(DEVICE_SWAP, "device.swap", BYTES, "device profile",                     \
+      "swap space, compressed or on disk")                                     \
+    X(DEVICE_PAGE_SIZE, "device.page_size", BYTES, "device profile",           \
+      "size of a memory page")                                                 \
+    X(DEVICE_CORES, "device.cores", COUNT, "device profile",                   \
+      "processors this process may use")                                       \
+    X(DEVICE_OS, "device.os", TEXT, "device profile",                          \
+      "operating system: linux, darwin or other")                              \
+    X(DEVICE_ARCH, "device.arch", TEXT, "device profile",                      \
+      "processor architecture, for instance x86_64 or arm64")                  \
+    X(DEVICE_READ_RATE, "device.read_rate", BYTES, "device profile",           \
+      "sequential read bandwidth of the model's file system, bytes a second")  \
+    X(BUDGET_RAM, "budget.ram", BYTES, "device profile",                       \
+      "bytes of memory the app may use: limit less reserve")                   \
+    X(MODEL_FORMAT, "model.format", TEXT, "model file",                        \
+      "container format: gguf or safetensors")                                 \
+    X(MODEL_ARCHITECTURE, "model.architecture", TEXT, "model file",            \
+      "architecture name as the file gives it")                                \
+    X(MODEL_QUANTIZATION, "model.quantization", TEXT, "model file",            \
+      "tensor type that holds most of the weights")                            \
+    X(MODEL_FILE, "model.file", BYTES, "model file", "size of the file")       \
+    X(MODEL_WEIGHTS, "model.weights", BYTES, "model file",                     \
+      "bytes of all tensors")                                                  \
+    X(MODEL_LAYERS, "model.layers", COUNT, "model file", "transformer blocks") \
+    X(MODEL_CONTEXT_MAX, "model.context_max", COUNT, "model file",             \
+      "tokens of context the model was trained for")                           \
+    X(MODEL_KV_PER_TOKEN, "model.kv_per_token", BYTES, "model file",           \
+      "KV cache per token with the planned element type")                      \
+    X(MODEL_KV, "model.kv", BYTES, "derived",                                  \
+      "KV cache for the planned context")                                      \
+    X(MODEL_COMPUTE, "model.compute", BYTES, "model file",                     \
+      "estimate of the engine's compute buffers")                              \
+    X(MODEL_LARGEST_UNIT, "model.largest_unit", BYTES, "model file",           \
+      "largest range of the file that is used together")                       \
+    X(MODEL_REPACK, "model.repack_bytes", BYTES, "model file",                 \
+      "weights that the engine would copy into a faster layout")               \
+    X(MODEL_MAPPED_FOOTPRINT, "model.mapped_footprint", BYTES, "derived",      \
+      "memory that cannot be dropped when weights are mapped")                 \
+    X(MODEL_HEAP_FOOTPRINT, "model.heap_footprint", BYTES, "derived",          \
+      "memory that cannot be dropped when weights are in the heap")            \
+    X(MODEL_ENCRYPTED, "model.encrypted", FLAG, "the app",                     \
+      "tensor data is encrypted on disk")                                      \
+    X(MODEL_MOE, "model.moe", FLAG, "model file",                              \
+      "mixture of experts: a token uses some of the weights only")             \
+    X(REQUEST_CONTEXT, "request.context", COUNT, "the app",                    \
+      "tokens of context the app asks for")                                    \
+    X(REQUEST_STRATEGY, "request.strategy", TEXT, "the app",                   \
+      "strategy the app asks for")                                             \
+    X(REQUEST_KV_TYPE, "request.kv_type", TEXT, "the app",                     \
+      "KV element type the app asks for")                                      \
+    X(REQUEST_QUERIES, "request.queries_per_minute", COUNT, "the app",         \
+      "requests a minute the app expects")                                     \
+    X(PRESSURE_LEVEL, "pressure.level", TEXT, "pressure",                      \
+      "level at launch: normal, warn or critical")                             \
+    X(PRESSURE_HEADROOM, "pressure.headroom", BYTES, "pressure",               \
+      "budget less footprint at launch")
+
+typedef enum gov_fact {
+#define GOV_FACT_ENUM(id, name, type, source, sentence) GOV_FACT_##id,
+    GOV_FACT_MAP(GOV_FACT_ENUM)
+#undef GOV_FACT_ENUM
+        GOV_FACT_COUNT
+} gov_fact;
+
+struct gov_fact_info {
+    const char *name;
+    gov_type type;
+    const char *source;
+    const char *sentence;
+};
+
+/* What is declared about a fact; NULL for a number that is none. */
+GOV_API const struct gov_fact_info *gov_fact_info(gov_fact fact);
+
+/* The fact of that name, or GOV_FACT_COUNT. `bytes` bounds the name, which
+ * need not end in NUL. */
+GOV_API gov_fact gov_fact_find(const char *name, size_t bytes);
+
+/* "bytes", "count", "ratio", "duration", "flag" or "text". */
+GOV_API const char *gov_type_name(gov_type type);
+
+/* One value; known == false means the system did not say, which is not zero. */
+struct gov_value {
+    bool known;
+    int64_t number;   /* in the type's unit */
+    const char *text; /* GOV_TYPE_TEXT; borrowed */
+};
+
+/* All facts of one decision. Zeroed means everything is unknown. Texts are
+ * borrowed and must outlive it. */
+struct gov_facts {
+    struct gov_value value[GOV_FACT_COUNT];
+};
+
+/* Set one fact. Numbers beyond INT64_MAX are stored as INT64_MAX. */
+GOV_API void gov_facts_set(struct gov_facts *facts, gov_fact fact,
+                           uint64_t number);
+GOV_API void gov_facts_set_text(struct gov_facts *facts, gov_fact fact,
+                                const char *text);
+
+/* The number, or `otherwise` where it is unknown. */
+GOV_API uint64_t gov_facts_get(const struct gov_facts *facts, gov_fact fact,
+                               uint64_t otherwise);
+
+/* Writes a value as a person reads it ("1.50 GiB", "12 ms", "yes",
+ * "unknown") into out, always NUL-terminated, and returns out. */
+GOV_API char *gov_value_print(char *out, size_t bytes, gov_type type,
+                              const struct gov_value *value);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

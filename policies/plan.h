@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* The plan: what the policy decided for one model on one device, with reasons,
+ * and the invariant that no rule file can talk away: what is loaded fits. */
+#ifndef GOV_POLICIES_PLAN_H
+#define GOV_POLICIES_PLAN_H
+
+#include "policies/alloc.h"
+#include "policies/facts.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Numbers are ABI. */
+typedef enum gov_strategy {
+    GOV_STRATEGY_UNSET = 0,
+    GOV_STRATEGY_MMAP = 1,   /* file pages, all may stay */
+    GOV_STRATEGY_HYBRID = 2, /* hot units stay, cold units are streamed */
+    GOV_STRATEGY_HEAP = 3,   /* anonymous memory, repacked by the engine */
+    GOV_STRATEGY_REFUSE = 4,
+} gov_strategy;
+
+/* "mmap", "hybrid", "heap", "refuse" or "unset". */
+GOV_API const char *gov_strategy_name(gov_strategy strategy);
+
+typedef enum gov_kv_type {
+    GOV_KV_UNSET = 0,
+    GOV_KV_F16 = 1,
+    GOV_KV_Q8_0 = 2,
+} gov_kv_type;
+
+/* "f16", "q8_0" or "unset". */
+GOV_API const char *gov_kv_type_name(gov_kv_type type);
+
+/* Rules as read from a YAML file: opaque, immutable, shared between threads. */
+typedef struct gov_rules gov_rules;
+
+/* Reads rules from `text` (`bytes` long, need not end in NUL). `name` is used
+ * in messages only. Memory comes from `alloc`, copied; NULL means the C
+ * library's. On success *out is owned by the caller, gov_rules_free().
+ *
+ * GOV_E_FORMAT  the text is no rule file; the message has NAME:LINE:COLUMN
+ * GOV_E_NOMEM */
+GOV_API GOV_NODISCARD gov_status gov_rules_parse(gov_rules **out,
+                                                 const char *text, size_t bytes,
+                                                 const char *name,
+                                                 const struct gov_alloc *alloc,
+                                                 gov_error *err);
+
+/* Accepts NULL. */
+GOV_API void gov_rules_free(gov_rules *rules);
+
+/* Number of rules. */
+GOV_API size_t gov_rules_count(const gov_rules *rules);
+
+/* A rule that says nothing: its name, its line in the file, and why. */
+typedef void (*gov_doubt_fn)(void *ctx, const char *rule, size_t line,
+                             const char *sentence);
+
+/* Finds rules that can never have an effect: the condition contradicts itself,
+ * or an earlier rule always comes first. Not an error, but hardly meant. Calls
+ * `doubt` (may be NULL) for each and returns how many there are. Finds no false
+ * ones; does not find all. */
+GOV_API size_t gov_rules_doubts(const gov_rules *rules, gov_doubt_fn doubt,
+                                void *ctx);
+
+/* After GOV_E_FORMAT: the offending line with a caret under the column, two
+ * lines without a line break behind the second, written to out (NUL-terminated,
+ * empty when there is none to show).
+ * `text` and `err` are those of the failed call. */
+GOV_API void gov_rules_point(const char *text, size_t bytes,
+                             const gov_error *err, char *out, size_t out_bytes);
+
+/* What was decided. Filled by gov_plan_decide(); plain data, copy it freely. */
+struct gov_plan {
+    gov_strategy strategy;
+    gov_kv_type kv_type;
+    uint32_t context;         /* tokens */
+    bool repack;              /* let the engine repack weights */
+    bool warn;                /* show `warning` to the person */
+    uint32_t ahead;           /* cold units to read ahead; hybrid only */
+    uint64_t budget_bytes;    /* what it was checked against */
+    uint64_t weights_bytes;   /* all tensors */
+    uint64_t kv_bytes;        /* KV for `context`, once all of it is used */
+    uint64_t footprint_bytes; /* predicted, cannot be dropped */
+    uint64_t hot_bytes;       /* weights that stay; all of them for mmap */
+    uint64_t cold_bytes;      /* weights that come and go each pass */
+    char rule[64]; /* name of the rule that chose; in parentheses: of none */
+    char reason[GOV_MESSAGE_BYTES];
+    char warning[GOV_MESSAGE_BYTES];
+};
+
+/* Called once per rule tried, in order, when a trace is wanted. `verdict` is
+ * "matched", "no match", "unknown" or "not reached"; `detail` shows the
+ * condition with the values filled in, or names the fact that was missing.
+ * Strings are valid during the call. */
+typedef void (*gov_trace_fn)(void *ctx, const char *rule, const char *verdict,
+                             const char *detail);
+
+/* Decides. Facts are copied and the derived ones (model.kv,
+ * model.mapped_footprint, model.heap_footprint) are filled in from the rest.
+ * Allocates nothing; any thread. A refusal is GOV_E_REFUSED, with the sentence
+ * in err and in plan->reason, and names what would fit.
+ *
+ * GOV_E_REFUSED  the rules refuse, or nothing they chose fits the budget
+ * GOV_E_INVALID  facts that no plan can do without are unknown */
+GOV_API GOV_NODISCARD gov_status gov_plan_decide(struct gov_plan *plan,
+                                                 const gov_rules *rules,
+                                                 const struct gov_facts *facts,
+                                                 gov_trace_fn trace,
+                                                 void *trace_ctx,
+                                                 gov_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

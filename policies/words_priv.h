@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* Small work on text that several files of the policy need: bounded appending,
+ * UTF-8, and "did you mean". Holds no state, allocates nothing. */
+#ifndef GOV_POLICIES_WORDS_PRIV_H
+#define GOV_POLICIES_WORDS_PRIV_H
+
+#include "policies/facts.h"
+
+/* Appends to out, of which `used` bytes are taken, and returns the bytes now
+ * taken. What does not fit is cut at a character and ends in "...". Always
+ * NUL-terminated when bytes > 0. */
+size_t gov__put(char *out, size_t bytes, size_t used, const char *format, ...)
+    GOV_PRINTF(4, 5);
+
+/* Decodes one character: its length, or 0 where the bytes are no UTF-8. */
+size_t gov__utf8(const char *text, size_t bytes, uint32_t *out);
+
+bool gov__is_space(char c);
+
+/* Whether a character may not stand in a rule file: it moves the cursor, or
+ * it ends a line for libyaml but for no editor. */
+bool gov__is_control(uint32_t character);
+
+/* The name that `word` was probably meant to be, or NULL. Letters of the other
+ * case count as equal; the part of a name after its dot is tried as well. */
+const char *gov__nearest(const char *word, size_t bytes,
+                         const char *const *names, size_t count);
+
+/* "a, b or c" */
+char *gov__list(char *out, size_t bytes, const char *const *names,
+                size_t count);
+
+/* How many bytes of somebody's text to quote in a sentence. */
+int gov__short(const char *text, size_t bytes);
+
+/* Names of all facts, by number. */
+const char *const *gov__fact_names(void);
+
+/* The values that a text fact can have, and how many; NULL when any text may
+ * turn up. */
+const char *const *gov__fact_values(gov_fact fact, size_t *count);
+
+/* Bytes as a person reads them, in a buffer that lives as long as the full
+ * expression it is used in. */
+#define GOV__BYTES(n) gov__bytes_text((char[32]){0}, (n))
+char *gov__bytes_text(char out[32], uint64_t n);
+
+#endif

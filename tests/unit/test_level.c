@@ -1,0 +1,670 @@
+/* SPDX-License-Identifier: MIT */
+/* The level machine: thresholds, hysteresis, what is missing or runs backwards,
+ * and properties that hold whatever the evidence. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "policies/level.h"
+#include "tests/support/run.h"
+
+#define NORMAL GOV_LEVEL_NORMAL
+#define WARN GOV_LEVEL_WARN
+#define CRITICAL GOV_LEVEL_CRITICAL
+#define MIB ((uint64_t)1 << 20)
+
+static struct gov_level_rules rules;
+static struct gov_level_machine machine;
+static struct gov_evidence now; /* totals run on from step to step */
+
+static void set_up(void)
+{
+    gov_level_rules_default(&rules);
+    memset(&machine, 0, sizeof(machine));
+    now = (struct gov_evidence){.now_ms = 1000};
+}
+
+static gov_level step(void)
+{
+    return gov_level_step(&machine, &rules, &now);
+}
+
+/* One sample `ms` later, in which some and full tasks stalled for so many
+ * permille of the time. */
+static gov_level stall(uint64_t ms, uint64_t some, uint64_t full)
+{
+    now.have |= GOV_HAVE_STALL;
+    now.now_ms += ms;
+    now.memory_some_us += ms * some;
+    now.memory_full_us += ms * full;
+    return step();
+}
+
+/* One sample `ms` later with so many permille of a budget of 1000 MiB left. */
+static gov_level headroom(uint64_t ms, uint64_t permille)
+{
+    now.have |= GOV_HAVE_HEADROOM;
+    now.now_ms += ms;
+    now.budget_bytes = 1000 * MIB;
+    now.headroom_bytes = permille * MIB;
+    return step();
+}
+
+static gov_level simulate(uint64_t ms, gov_level level)
+{
+    now.now_ms += ms;
+    now.have |= GOV_HAVE_SIMULATED;
+    now.simulated_level = level;
+    return step();
+}
+
+#define ck_level(expression, want)                                             \
+    ck_assert_str_eq(gov_level_name(expression), gov_level_name(want))
+
+/* ---- one look -------------------------------------------------------------- */
+
+/* Every threshold: the figure, the level it is met at, the level that evidence
+ * then points to. 2 s of it are fed, in which nothing can fall. */
+static const struct {
+    const char *name;
+    gov_level at;
+    int some, full, headroom; /* permille; -1 absent */
+    gov_level want;           /* after a fall that calm would allow */
+    bool calm;
+} thresholds[] = {
+    {"nothing", NORMAL, 0, 0, 1000, NORMAL, false},
+    {"some just below", NORMAL, 69, 0, -1, NORMAL, false},
+    {"some at", NORMAL, 70, 0, -1, WARN, false},
+    {"some always", NORMAL, 1000, 0, -1, WARN, false},
+    {"full just below", NORMAL, 69, 49, -1, NORMAL, false},
+    {"full at", NORMAL, 60, 50, -1, CRITICAL, false},
+    {"full below, some above", NORMAL, 200, 49, -1, WARN, false},
+    {"headroom above", NORMAL, -1, -1, 121, NORMAL, false},
+    {"headroom at", NORMAL, -1, -1, 120, WARN, false},
+    {"headroom above critical", NORMAL, -1, -1, 51, WARN, false},
+    {"headroom at critical", NORMAL, -1, -1, 50, CRITICAL, false},
+    {"no headroom", NORMAL, -1, -1, 0, CRITICAL, false},
+    {"the worse one counts", NORMAL, 70, 0, 50, CRITICAL, false},
+    {"whichever it is", NORMAL, 200, 50, 120, CRITICAL, false},
+    {"warn: some held", WARN, 30, 0, -1, WARN, false},
+    {"warn: some let go", WARN, 29, 0, -1, WARN, true},
+    {"warn: headroom held", WARN, -1, -1, 160, WARN, false},
+    {"warn: headroom let go", WARN, -1, -1, 161, WARN, true},
+    {"warn: full at", WARN, 60, 50, -1, CRITICAL, false},
+    {"warn: full just below", WARN, 60, 49, -1, WARN, false},
+    {"critical: full held", CRITICAL, 29, 20, -1, CRITICAL, false},
+    {"critical: full let go", CRITICAL, 29, 19, -1, CRITICAL, true},
+    {"critical: some holds no critical", CRITICAL, 999, 0, -1, CRITICAL, true},
+    {"critical: headroom held", CRITICAL, -1, -1, 80, CRITICAL, false},
+    {"critical: headroom let go", CRITICAL, -1, -1, 81, CRITICAL, true},
+};
+
+START_TEST(crosses_at_the_threshold)
+{
+    gov_level got = NORMAL;
+
+    /* Real evidence puts the machine where the row wants it. */
+    if (thresholds[_i].at == WARN)
+        ck_level(headroom(0, 120), WARN);
+    if (thresholds[_i].at == CRITICAL)
+        ck_level(headroom(0, 50), CRITICAL);
+    now.have = 0;
+    for (int i = 0; i <= 8; i++) {
+        now.have = 0;
+        now.now_ms += 250;
+        if (thresholds[_i].headroom >= 0) {
+            now.have |= GOV_HAVE_HEADROOM;
+            now.budget_bytes = 1000 * MIB;
+            now.headroom_bytes = (uint64_t)thresholds[_i].headroom * MIB;
+        }
+        if (thresholds[_i].some >= 0)
+            got = stall(0, 0, 0);
+        else
+            got = step();
+        now.memory_some_us += 250 * (uint64_t)abs(thresholds[_i].some);
+        now.memory_full_us += 250 * (uint64_t)abs(thresholds[_i].full);
+    }
+    ck_assert_msg(got == thresholds[_i].want && machine.level == got,
+                  "%s: got %s: %s", thresholds[_i].name, gov_level_name(got),
+                  machine.reason);
+    ck_assert_msg(machine.calm == thresholds[_i].calm, "%s: %s",
+                  thresholds[_i].name, machine.calm ? "calm" : "not calm");
+}
+END_TEST
+
+START_TEST(says_why)
+{
+    stall(250, 0, 0);
+    ck_assert_str_eq(machine.reason, "no sign of pressure");
+    ck_level(stall(1000, 123, 0), WARN);
+    ck_assert_str_eq(machine.reason,
+                     "something waited for memory 12.3 % of the last 1.0 s");
+    ck_level(stall(250, 500, 500), CRITICAL);
+    ck_assert_str_eq(machine.reason,
+                     "everything waited for memory 10.0 % of the last 1.2 s");
+    now.have = 0;
+    ck_level(headroom(250, 49), CRITICAL);
+    ck_assert_str_eq(machine.reason, "49 MiB of the 1000 MiB budget are left");
+    headroom(250, 500);
+    ck_assert_str_eq(machine.reason, "49 MiB of the 1000 MiB budget are left");
+    ck_level(headroom(5000, 500), WARN);
+    ck_assert_str_eq(machine.reason, "calm for 5.0 s");
+    ck_level(simulate(250, CRITICAL), CRITICAL);
+    ck_assert_str_eq(machine.reason, "simulated");
+    now.have &= ~(uint32_t)GOV_HAVE_SIMULATED;
+    ck_level(headroom(250, 500), NORMAL);
+    ck_assert_str_eq(machine.reason, "no sign of pressure");
+}
+END_TEST
+
+START_TEST(names)
+{
+    static const struct {
+        int number;
+        const char *name;
+    } all[] = {{0, "normal"},
+               {49, "normal"},
+               {50, "warn"},
+               {99, "warn"},
+               {100, "critical"},
+               {101, "critical"},
+               {2000000000, "critical"}};
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        ck_assert_str_eq(gov_level_name((gov_level)all[i].number), all[i].name);
+}
+END_TEST
+
+/* ---- over time --------------------------------------------------------------- */
+
+START_TEST(rises_at_once)
+{
+    ck_level(headroom(0, 500), NORMAL);
+    ck_level(headroom(1, 50), CRITICAL);
+}
+END_TEST
+
+START_TEST(the_first_sample_may_rise_already)
+{
+    ck_level(headroom(0, 0), CRITICAL);
+}
+END_TEST
+
+START_TEST(totals_at_the_first_sample_say_nothing)
+{
+    now.memory_some_us = now.memory_full_us = UINT64_C(3600000000);
+    ck_level(stall(0, 0, 0), NORMAL);
+    for (int i = 0; i < 20; i++)
+        ck_level(stall(250, 0, 0), NORMAL);
+    ck_assert_str_eq(machine.reason, "no sign of pressure");
+}
+END_TEST
+
+START_TEST(falls_one_level_at_a_time)
+{
+    int warn_at = -1, normal_at = -1;
+
+    headroom(0, 0);
+    for (int ms = 250; ms <= 20000; ms += 250) {
+        gov_level level = headroom(250, 900);
+
+        if (level == WARN && warn_at < 0)
+            warn_at = ms;
+        if (level == NORMAL && normal_at < 0)
+            normal_at = ms;
+    }
+    ck_assert_int_eq(warn_at, 250 + 5000);
+    ck_assert_int_eq(normal_at, 250 + 10000);
+}
+END_TEST
+
+START_TEST(calm_that_is_interrupted_starts_again)
+{
+    headroom(0, 100);
+    for (int ms = 0; ms < 5000; ms += 250)
+        ck_level(headroom(250, 500), WARN);
+    ck_level(headroom(250, 160), WARN); /* not enough to enter, but to stay */
+    for (int ms = 0; ms < 5000; ms += 250)
+        ck_level(headroom(250, 500), WARN);
+    ck_level(headroom(250, 500), NORMAL);
+}
+END_TEST
+
+/* A stall of 1 s every other second keeps the level up, and the level changes
+ * once; 12 s apart it goes up and down, and no more often than that. */
+START_TEST(a_sawtooth_is_bounded)
+{
+    gov_level before = NORMAL;
+    int changes = 0;
+
+    for (int s = 0; s < 600; s++)
+        for (int i = 0; i < 4; i++) {
+            gov_level level = stall(250, s % 2 ? 300 : 0, s % 2 ? 120 : 0);
+
+            changes += level != before;
+            before = level;
+        }
+    ck_assert_int_le(changes, 2);
+    ck_level(before, CRITICAL);
+    for (int s = 0; s < 600; s++)
+        for (int i = 0; i < 4; i++) {
+            gov_level level = stall(250, s % 12 == 11 ? 300 : 0, 0);
+
+            changes += level != before;
+            before = level;
+        }
+    ck_assert_int_le(changes, 2 + 2 * 600 / 12 + 2);
+    ck_assert_int_ge(changes, 2 + 600 / 12);
+}
+END_TEST
+
+/* ---- windows ------------------------------------------------------------------ */
+
+START_TEST(a_short_span_says_nothing)
+{
+    stall(250, 0, 0);
+    memset(&machine, 0, sizeof(machine));
+    stall(250, 0, 0);
+    ck_level(stall(199, 1000, 1000), NORMAL);
+    ck_level(stall(1, 1000, 1000), CRITICAL);
+    ck_assert_str_eq(machine.reason,
+                     "everything waited for memory 100.0 % of the last 0.2 s");
+}
+END_TEST
+
+START_TEST(an_old_stall_leaves_the_window)
+{
+    stall(250, 0, 0);
+    ck_level(stall(250, 1000, 0), WARN);
+    ck_assert(!machine.calm);
+    for (int i = 0; i < 7; i++)
+        stall(250, 0, 0);
+    ck_assert(!machine.calm); /* 250 ms of 2000 */
+    stall(250, 0, 0);
+    ck_assert(machine.calm);
+}
+END_TEST
+
+/* Neither samples that are further apart than the window nor those that come
+ * so fast that the ring is full at once hide a stall. */
+START_TEST(any_pace_of_samples_sees_a_stall)
+{
+    static const uint64_t pace[] = {1,   3,    10,   100,  199,  200,
+                                    250, 1999, 2000, 2001, 5000, 60000};
+    uint64_t ms = pace[_i];
+    gov_level level = NORMAL;
+
+    for (int i = 0; i < 20; i++)
+        ck_level(stall(ms, 0, 0), NORMAL);
+    for (uint64_t t = 0; t < 3000; t += ms)
+        level = stall(ms, 100, 0);
+    ck_level(level, WARN);
+    for (uint64_t t = 0; t < 3000; t += ms)
+        level = stall(ms, 100, 100);
+    ck_level(level, CRITICAL);
+}
+END_TEST
+
+START_TEST(a_fast_pace_still_smooths_over_the_window)
+{
+    for (int i = 0; i < 4000; i++)
+        stall(1, 0, 0);
+    ck_level(stall(130, 1000, 0), NORMAL); /* 65 permille of 2 s */
+    ck_level(stall(12, 1000, 0), WARN);    /* 71 */
+}
+END_TEST
+
+START_TEST(a_narrow_window_still_sees)
+{
+    rules.window_ms = 0;
+    for (int i = 0; i < 8; i++)
+        ck_level(stall(150, 0, 0), NORMAL);
+    stall(150, 1000, 0);
+    ck_level(stall(150, 1000, 0), WARN);
+}
+END_TEST
+
+/* ---- missing, backwards -------------------------------------------------------- */
+
+START_TEST(missing_evidence_is_not_calm)
+{
+    ck_level(headroom(0, 40), CRITICAL);
+    now.have = 0;
+    for (int i = 0; i < 100; i++) {
+        now.now_ms += 1000;
+        ck_level(step(), CRITICAL);
+    }
+    ck_assert_str_eq(machine.reason, "40 MiB of the 1000 MiB budget are left");
+    headroom(250, 900);
+    ck_level(headroom(4999, 900), CRITICAL);
+    now.have = 0;
+    now.now_ms += 100;
+    step(); /* calm is interrupted by not knowing */
+    ck_level(headroom(4999, 900), CRITICAL);
+    ck_level(headroom(1, 900), WARN);
+}
+END_TEST
+
+START_TEST(members_without_their_bit_are_not_read)
+{
+    now.have = 0;
+    now.budget_bytes = 1000 * MIB;
+    now.simulated_level = CRITICAL;
+    for (int i = 0; i < 10; i++) {
+        now.now_ms += 250;
+        now.memory_some_us += 250000;
+        now.memory_full_us += 250000;
+        ck_level(step(), NORMAL);
+    }
+    now.have = GOV_HAVE_HEADROOM;
+    now.budget_bytes = 0; /* of nothing, nothing is left: says nothing */
+    ck_level(step(), NORMAL);
+}
+END_TEST
+
+START_TEST(totals_that_went_missing_start_a_new_window)
+{
+    for (int i = 0; i < 8; i++)
+        stall(250, 0, 0);
+    now.have = 0;
+    now.now_ms += 250;
+    step();
+    /* What happened while nobody looked belongs to no window. */
+    ck_level(stall(250, 1000, 1000), NORMAL);
+    ck_level(stall(250, 0, 0), NORMAL);
+}
+END_TEST
+
+START_TEST(totals_that_run_backwards_start_a_new_window)
+{
+    now.memory_some_us = now.memory_full_us = 900000000;
+    for (int i = 0; i < 8; i++)
+        stall(250, 0, 0);
+    if (_i != 1)
+        now.memory_some_us = 5;
+    if (_i != 0)
+        now.memory_full_us = 5;
+    ck_level(stall(250, 0, 0), NORMAL);
+    ck_level(stall(150, 1000, 1000), NORMAL); /* too short to tell */
+    ck_level(stall(50, 1000, 1000), CRITICAL);
+}
+END_TEST
+
+/* Backwards against a sample that is no longer the last one: one without totals
+ * came between, and was replaced because samples came fast. */
+START_TEST(totals_that_run_backwards_unseen_invent_nothing)
+{
+    now.memory_some_us = now.memory_full_us = 900000000;
+    for (int i = 0; i < 8; i++)
+        stall(250, 0, 0);
+    now.have = 0;
+    now.now_ms += 1;
+    step();
+    now.memory_some_us = now.memory_full_us = 5;
+    ck_level(stall(1, 0, 0), NORMAL);
+    for (int i = 0; i < 20; i++)
+        ck_level(stall(50, 0, 0), NORMAL);
+}
+END_TEST
+
+START_TEST(a_clock_that_runs_backwards_starts_again)
+{
+    ck_level(headroom(90000, 100), WARN);
+    headroom(250, 900);
+    now.now_ms = 10;
+    ck_level(headroom(0, 900), WARN); /* calm counts from here */
+    ck_level(headroom(4999, 900), WARN);
+    ck_level(headroom(1, 900), NORMAL);
+}
+END_TEST
+
+/* The same within the time in which a sample replaces the one before. */
+START_TEST(a_clock_that_runs_backwards_a_little_is_seen)
+{
+    headroom(90000, 100);
+    headroom(250, 100);
+    headroom(10, 900); /* calm since here */
+    now.now_ms -= 5;
+    ck_level(headroom(0, 900), WARN);
+    ck_level(headroom(4999, 900), WARN);
+    ck_level(headroom(1, 900), NORMAL);
+}
+END_TEST
+
+/* ---- simulated ------------------------------------------------------------------ */
+
+START_TEST(a_simulated_level_replaces_the_evidence)
+{
+    static const int levels[][2] = {{0, NORMAL},     {49, NORMAL},
+                                    {50, WARN},      {99, WARN},
+                                    {100, CRITICAL}, {99999, CRITICAL}};
+
+    headroom(0, 0);
+    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+        ck_assert_int_eq(simulate(1, (gov_level)levels[i][0]), levels[i][1]);
+        ck_assert(!machine.calm);
+    }
+}
+END_TEST
+
+START_TEST(after_a_simulation_evidence_is_judged_from_normal)
+{
+    for (int i = 0; i < 8; i++)
+        stall(250, 0, 0);
+    simulate(250, CRITICAL);
+    now.have &= ~(uint32_t)GOV_HAVE_SIMULATED;
+    ck_level(stall(250, 0, 0), NORMAL);
+    simulate(250, NORMAL);
+    for (int i = 0; i < 8; i++)
+        ck_level(stall(250, 100, 0), NORMAL);
+    /* The stall was seen all along. */
+    now.have &= ~(uint32_t)GOV_HAVE_SIMULATED;
+    ck_level(stall(1, 0, 0), WARN);
+}
+END_TEST
+
+/* ---- what is wanted ---------------------------------------------------------------- */
+
+static const struct {
+    gov_level level;
+    uint32_t have;
+    uint64_t headroom, budget, want;
+} wants[] = {
+    {WARN, GOV_HAVE_HEADROOM, 0, 1000, 161},
+    {WARN, GOV_HAVE_HEADROOM, 100, 1000, 61},
+    {WARN, GOV_HAVE_HEADROOM, 160, 1000, 1},
+    {WARN, GOV_HAVE_HEADROOM, 161, 1000, 0},
+    {WARN, GOV_HAVE_HEADROOM, UINT64_MAX, 1000, 0},
+    {CRITICAL, GOV_HAVE_HEADROOM, 0, 1000, 81},
+    {CRITICAL, GOV_HAVE_HEADROOM, 81, 1000, 0},
+    {CRITICAL, GOV_HAVE_HEADROOM, 0, 1001, 162},
+    {NORMAL, GOV_HAVE_HEADROOM, 0, 1000, 0},
+    {WARN, GOV_HAVE_HEADROOM, 0, 0, 0},
+    {WARN, GOV_HAVE_STALL, 0, 1000, 0},
+    {WARN, GOV_HAVE_HEADROOM | GOV_HAVE_SIMULATED, 0, 1000, 0},
+    {WARN, GOV_HAVE_HEADROOM, 0, UINT64_MAX, UINT64_C(2969925795867237872)},
+};
+
+START_TEST(wants_what_headroom_lacks)
+{
+    now = (struct gov_evidence){.have = wants[_i].have,
+                                .headroom_bytes = wants[_i].headroom,
+                                .budget_bytes = wants[_i].budget};
+    ck_assert_uint_eq(gov_level_wanted(&rules, wants[_i].level, &now),
+                      wants[_i].want);
+}
+END_TEST
+
+START_TEST(a_rule_beyond_reason_wants_everything)
+{
+    now = (struct gov_evidence){.have = GOV_HAVE_HEADROOM,
+                                .headroom_bytes = 1,
+                                .budget_bytes = UINT64_MAX};
+    rules.warn_headroom_exit_permille = UINT32_MAX;
+    ck_assert_uint_eq(gov_level_wanted(&rules, WARN, &now), UINT64_MAX - 1);
+}
+END_TEST
+
+/* Given back what was wanted, the level lets go; one byte less and it stays. */
+START_TEST(what_is_wanted_is_enough)
+{
+    for (uint64_t budget = 1000; budget < 9000000; budget = budget * 3 + 7) {
+        memset(&machine, 0, sizeof(machine));
+        now = (struct gov_evidence){.have = GOV_HAVE_HEADROOM,
+                                    .budget_bytes = budget};
+        ck_level(step(), CRITICAL);
+        now.headroom_bytes = gov_level_wanted(&rules, CRITICAL, &now) - 1;
+        step();
+        ck_assert(!machine.calm);
+        now.headroom_bytes++;
+        step();
+        ck_assert(machine.calm);
+    }
+}
+END_TEST
+
+/* ---- properties --------------------------------------------------------------------- */
+
+static uint64_t seed;
+
+static uint64_t random_bits(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed;
+}
+
+/* Small, huge, or a step from where it was. */
+static uint64_t random_total(uint64_t before)
+{
+    switch (random_bits() % 8) {
+    case 0:
+        return random_bits();
+    case 1:
+        return UINT64_MAX - random_bits() % 3;
+    case 2:
+        return 0;
+    default:
+        return before + random_bits() % 400000;
+    }
+}
+
+static void random_evidence(void)
+{
+    now.have = (uint32_t)(random_bits() & 3);
+    if (random_bits() % 64 == 0)
+        now.have |= GOV_HAVE_SIMULATED;
+    now.simulated_level = (gov_level)(int)(random_bits() % 200);
+    now.now_ms = random_bits() % 50 == 0 ? random_bits()
+                                         : now.now_ms + random_bits() % 1500;
+    now.memory_some_us = random_total(now.memory_some_us);
+    now.memory_full_us = random_total(now.memory_full_us);
+    now.budget_bytes = random_total(now.budget_bytes);
+    now.headroom_bytes =
+        random_bits() % 4 == 0 ? random_bits() : now.budget_bytes / 2;
+}
+
+START_TEST(property)
+{
+    struct gov_level_machine twin;
+    uint64_t changed_ms = 0;
+    gov_level before = NORMAL;
+    bool simulated = false;
+
+    seed = 88172645463325252U + (uint64_t)_i;
+    for (int n = 0; n < 20000; n++) {
+        uint64_t last_ms = now.now_ms;
+        gov_level level;
+
+        random_evidence();
+        twin = machine;
+        level = step();
+        ck_assert(level == NORMAL || level == WARN || level == CRITICAL);
+        ck_assert(level == machine.level);
+        /* The same evidence gives the same. */
+        gov_level_step(&twin, &rules, &now);
+        ck_assert_mem_eq(&twin, &machine, sizeof(twin));
+        ck_assert(memchr(machine.reason, '\0', sizeof(machine.reason)) != NULL);
+        ck_assert(machine.reason[0] != '\0');
+        if ((now.have & GOV_HAVE_SIMULATED) != 0) {
+            simulated = true;
+            before = level;
+            continue;
+        }
+        /* A simulation ends as it likes; evidence falls slowly. */
+        if (!simulated && level < before) {
+            ck_assert(before == CRITICAL ? level == WARN : level == NORMAL);
+            ck_assert(now.now_ms >= last_ms);
+            ck_assert_uint_ge(now.now_ms - changed_ms, rules.calm_ms);
+        }
+        if (now.now_ms < last_ms || level != before || simulated)
+            changed_ms = now.now_ms;
+        before = level;
+        simulated = false;
+    }
+}
+END_TEST
+
+/* Unlike the default, and at both ends of what they can be. */
+START_TEST(any_rules_are_survived)
+{
+    seed = 424242U + (uint64_t)_i;
+    for (int n = 0; n < 2000; n++) {
+        uint32_t *figure = (uint32_t *)&rules;
+
+        for (size_t i = 0; i < sizeof(rules) / sizeof(*figure); i++)
+            figure[i] = random_bits() % 3 == 0   ? UINT32_MAX
+                        : random_bits() % 2 == 0 ? 0
+                                                 : (uint32_t)random_bits();
+        for (int i = 0; i < 20; i++) {
+            random_evidence();
+            step();
+        }
+    }
+}
+END_TEST
+
+#define ROWS(table) (int)(sizeof(table) / sizeof((table)[0]))
+
+Suite *suite(void)
+{
+    Suite *s = suite_create("level");
+    TCase *look = tcase_create("one look"), *time = tcase_create("over time"),
+          *odd = tcase_create("missing or odd"), *any = tcase_create("any");
+    TCase *all[] = {look, time, odd, any};
+
+    for (size_t i = 0; i < 4; i++) {
+        tcase_add_checked_fixture(all[i], set_up, NULL);
+        suite_add_tcase(s, all[i]);
+    }
+    tcase_add_loop_test(look, crosses_at_the_threshold, 0, ROWS(thresholds));
+    tcase_add_test(look, says_why);
+    tcase_add_test(look, names);
+    tcase_add_loop_test(look, wants_what_headroom_lacks, 0, ROWS(wants));
+    tcase_add_test(look, a_rule_beyond_reason_wants_everything);
+    tcase_add_test(look, what_is_wanted_is_enough);
+    tcase_add_test(time, rises_at_once);
+    tcase_add_test(time, the_first_sample_may_rise_already);
+    tcase_add_test(time, totals_at_the_first_sample_say_nothing);
+    tcase_add_test(time, falls_one_level_at_a_time);
+    tcase_add_test(time, calm_that_is_interrupted_starts_again);
+    tcase_add_test(time, a_sawtooth_is_bounded);
+    tcase_add_test(time, a_short_span_says_nothing);
+    tcase_add_test(time, an_old_stall_leaves_the_window);
+    tcase_add_loop_test(time, any_pace_of_samples_sees_a_stall, 0, 12);
+    tcase_add_test(time, a_fast_pace_still_smooths_over_the_window);
+    tcase_add_test(time, a_narrow_window_still_sees);
+    tcase_add_test(odd, missing_evidence_is_not_calm);
+    tcase_add_test(odd, members_without_their_bit_are_not_read);
+    tcase_add_test(odd, totals_that_went_missing_start_a_new_window);
+    tcase_add_loop_test(odd, totals_that_run_backwards_start_a_new_window, 0,
+                        3);
+    tcase_add_test(odd, totals_that_run_backwards_unseen_invent_nothing);
+    tcase_add_test(odd, a_clock_that_runs_backwards_starts_again);
+    tcase_add_test(odd, a_clock_that_runs_backwards_a_little_is_seen);
+    tcase_add_test(odd, a_simulated_level_replaces_the_evidence);
+    tcase_add_test(odd, after_a_simulation_evidence_is_judged_from_normal);
+    tcase_add_loop_test(any, property, 0, 8);
+    tcase_add_loop_test(any, any_rules_are_survived, 0, 2);
+    return s;
+}

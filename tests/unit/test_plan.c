@@ -1,0 +1,1174 @@
+/* SPDX-License-Identifier: MIT */
+/* Plans: which rule wins, which settings count, what fits, what is said when
+ * nothing does, and what no rule file can ever bring about. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policies/plan.h"
+#include "tests/support/faults.h"
+#include "tests/support/run.h"
+
+#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+static gov_rules *read_rules(const char *text)
+{
+    gov_rules *rules = NULL;
+    gov_error err;
+
+    ck_assert_msg(gov_rules_parse(&rules, text, strlen(text), "test",
+                                  faults_alloc(), &err) == GOV_OK,
+                  "%s\n%s", err.message, text);
+    return rules;
+}
+
+/* Sets facts from "model.encrypted=1 budget.ram=3G request.strategy=heap". */
+static void give(struct gov_facts *facts, const char *list)
+{
+    static char words[256];
+    char *at = words;
+
+    ck_assert_uint_lt(strlen(list), sizeof(words));
+    memcpy(words, list, strlen(list) + 1);
+    while (*at != '\0') {
+        size_t name = strcspn(at, "=");
+        char *value = at + name + 1;
+        gov_fact fact = gov_fact_find(at, name);
+        char *end;
+        uint64_t n;
+
+        ck_assert_msg(fact != GOV_FACT_COUNT, "%s", at);
+        at = value + strcspn(value, " ");
+        if (*at == ' ')
+            *at++ = '\0';
+        n = strtoull(value, &end, 10);
+        if (*end == 'M')
+            n *= MIB;
+        else if (*end == 'G')
+            n *= GIB;
+        if (gov_fact_info(fact)->type == GOV_TYPE_TEXT)
+            gov_facts_set_text(facts, fact, value);
+        else
+            gov_facts_set(facts, fact, n);
+    }
+}
+
+/* 4 GiB of weights in units of 100 MiB, KV of 128 KiB a token (512 MiB for
+ * 4096 tokens), 256 MiB of buffers, in a budget of 8 GiB. */
+static void usual(struct gov_facts *facts)
+{
+    memset(facts, 0, sizeof(*facts));
+    gov_facts_set(facts, GOV_FACT_BUDGET_RAM, 8 * GIB);
+    gov_facts_set(facts, GOV_FACT_MODEL_WEIGHTS, 4 * GIB);
+    gov_facts_set(facts, GOV_FACT_MODEL_KV_PER_TOKEN, 128 * KIB);
+    gov_facts_set(facts, GOV_FACT_MODEL_COMPUTE, 256 * MIB);
+    gov_facts_set(facts, GOV_FACT_MODEL_LARGEST_UNIT, 100 * MIB);
+    gov_facts_set(facts, GOV_FACT_MODEL_CONTEXT_MAX, 32768);
+}
+
+#define HEAD "version: 1\nrules:\n"
+#define RULE(name, when, then)                                                 \
+    "  - {name: " name ", when: '" when "', then: {" then                      \
+    "}, because: because of " name "}\n"
+
+/* ---- which rule wins ---- */
+
+static const struct {
+    const char *name, *rules;
+    gov_strategy strategy;
+    const char *rule;
+    bool repack, warn;
+    uint32_t context, ahead;
+    gov_kv_type kv_type;
+} wins[] = {
+    {"no rules: mapped", HEAD "  []\n", GOV_STRATEGY_MMAP, "(default)", false,
+     false, 4096, 0, GOV_KV_F16},
+    {"first match wins",
+     HEAD RULE("a", "false", "strategy: mmap") RULE(
+         "b", "true", "strategy: heap") RULE("c", "true", "strategy: hybrid"),
+     GOV_STRATEGY_HEAP, "b", true, false, 4096, 0, GOV_KV_F16},
+    {"unknown is no match",
+     HEAD RULE("a", "model.encrypted", "strategy: heap")
+         RULE("b", "not model.encrypted", "strategy: heap")
+             RULE("c", "true", "strategy: hybrid"),
+     GOV_STRATEGY_HYBRID, "c", false, false, 4096, 2, GOV_KV_F16},
+    {"the first that sets wins, before or behind the strategy",
+     HEAD RULE("a", "true", "ahead: 3") RULE("b", "true", "strategy: hybrid")
+         RULE("c", "true", "ahead: 4, warn: true")
+             RULE("d", "true", "warn: false"),
+     GOV_STRATEGY_HYBRID, "b", false, true, 4096, 3, GOV_KV_F16},
+    {"a setting beside the strategy counts against later ones",
+     HEAD RULE("b", "true", "strategy: hybrid, ahead: 5")
+         RULE("c", "true", "ahead: 4"),
+     GOV_STRATEGY_HYBRID, "b", false, false, 4096, 5, GOV_KV_F16},
+    {"and gives way to earlier ones",
+     HEAD RULE("a", "true", "ahead: 4")
+         RULE("b", "true", "strategy: hybrid, ahead: 5"),
+     GOV_STRATEGY_HYBRID, "b", false, false, 4096, 4, GOV_KV_F16},
+    {"settings of a strategy that was not chosen do not count",
+     HEAD RULE("b", "true", "strategy: heap")
+         RULE("c", "true", "strategy: mmap, repack: false, warn: true"),
+     GOV_STRATEGY_HEAP, "b", true, false, 4096, 0, GOV_KV_F16},
+    {"heap without repacking",
+     HEAD RULE("b", "true", "strategy: heap, repack: false"), GOV_STRATEGY_HEAP,
+     "b", false, false, 4096, 0, GOV_KV_F16},
+    {"mapped weights are never repacked",
+     HEAD RULE("a", "true", "repack: true") RULE("b", "true", "strategy: mmap"),
+     GOV_STRATEGY_MMAP, "b", false, false, 4096, 0, GOV_KV_F16},
+    {"context and KV type from rules",
+     HEAD RULE("a", "true", "context: 512")
+         RULE("b", "true", "kv_type: q8_0, context: 1024"),
+     GOV_STRATEGY_MMAP, "(default)", false, false, 512, 0, GOV_KV_Q8_0},
+    {"a strategy brings its own context",
+     HEAD RULE("b", "true", "strategy: hybrid, context: 100, kv_type: q8_0"),
+     GOV_STRATEGY_HYBRID, "b", false, false, 100, 2, GOV_KV_Q8_0},
+    /* 512 MiB of KV as f16 become 272 MiB: rules on sizes see what the rules
+     * on KV settled. */
+    {"sizes follow from the KV type",
+     HEAD RULE("b", "model.kv <= 272 MiB", "strategy: heap")
+         RULE("a", "model.kv >= 512 MiB", "kv_type: q8_0"),
+     GOV_STRATEGY_HEAP, "b", true, false, 4096, 0, GOV_KV_Q8_0},
+    {"KV per token is that of the type",
+     HEAD RULE("a", "true", "kv_type: q8_0")
+         RULE("b", "model.kv_per_token == 68 KiB", "strategy: heap"),
+     GOV_STRATEGY_HEAP, "b", true, false, 4096, 0, GOV_KV_Q8_0},
+    {"derived facts",
+     HEAD RULE("b",
+               "model.mapped_footprint == 768 MiB and model.heap_footprint == "
+               "4.75 GiB and model.kv == 512 MiB",
+               "strategy: heap"),
+     GOV_STRATEGY_HEAP, "b", true, false, 4096, 0, GOV_KV_F16},
+    {"refuse that does not match",
+     HEAD RULE("a", "budget.ram < 1 GiB", "strategy: refuse")
+         RULE("b", "true", "strategy: heap"),
+     GOV_STRATEGY_HEAP, "b", true, false, 4096, 0, GOV_KV_F16},
+};
+
+START_TEST(rules_win)
+{
+    gov_rules *rules = read_rules(wins[_i].rules);
+    struct gov_facts facts;
+    struct gov_plan plan;
+    gov_error err;
+
+    usual(&facts);
+    ck_assert_msg(gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err) ==
+                      GOV_OK,
+                  "%s: %s", wins[_i].name, err.message);
+    ck_assert_msg(plan.strategy == wins[_i].strategy, "%s: %s", wins[_i].name,
+                  gov_strategy_name(plan.strategy));
+    ck_assert_str_eq(plan.rule, wins[_i].rule);
+    ck_assert_msg(plan.repack == wins[_i].repack, "%s", wins[_i].name);
+    ck_assert_msg(plan.warn == wins[_i].warn, "%s", wins[_i].name);
+    ck_assert_int_eq(plan.warning[0] != '\0', plan.warn);
+    ck_assert_uint_eq(plan.context, wins[_i].context);
+    ck_assert_uint_eq(plan.ahead, wins[_i].ahead);
+    ck_assert_int_eq(plan.kv_type, wins[_i].kv_type);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* ---- what fits ---- */
+
+#define ALWAYS(strategy) HEAD RULE("r", "true", "strategy: " strategy)
+
+static const struct {
+    const char *name, *rules;
+    uint64_t budget, context;
+    gov_strategy strategy;
+    uint64_t footprint, hot, cold;
+} fit[] = {
+    {"heap to the byte", ALWAYS("heap"), 4864 * MIB, 4096, GOV_STRATEGY_HEAP,
+     4864 * MIB, 4 * GIB, 0},
+    {"heap, one byte short: nothing is left but the default", ALWAYS("heap"),
+     4864 * MIB - 1, 4096, GOV_STRATEGY_HYBRID, 768 * MIB,
+     4864 * MIB - 1 - 1068 * MIB, 300 * MIB + 1},
+    {"mmap to the byte", ALWAYS("mmap"), 4864 * MIB, 4096, GOV_STRATEGY_MMAP,
+     768 * MIB, 4 * GIB, 0},
+    {"mmap, one byte short, streams", ALWAYS("mmap"), 4864 * MIB - 1, 4096,
+     GOV_STRATEGY_HYBRID, 768 * MIB, 4864 * MIB - 1 - 1068 * MIB,
+     300 * MIB + 1},
+    {"hybrid with all weights hot", ALWAYS("hybrid"), 8 * GIB, 4096,
+     GOV_STRATEGY_HYBRID, 768 * MIB, 4 * GIB, 0},
+    {"hybrid to the byte", ALWAYS("hybrid"), 1068 * MIB, 4096,
+     GOV_STRATEGY_HYBRID, 768 * MIB, 0, 4 * GIB},
+    {"a larger window", ALWAYS("hybrid, ahead: 4"), 2 * GIB, 4096,
+     GOV_STRATEGY_HYBRID, 768 * MIB, 2 * GIB - 1268 * MIB,
+     4 * GIB - (2 * GIB - 1268 * MIB)},
+    {"a window that does not fit shrinks", ALWAYS("hybrid, ahead: 4"),
+     1068 * MIB, 4096, GOV_STRATEGY_HYBRID, 768 * MIB, 0, 4 * GIB},
+    {"at most a share is hot", ALWAYS("hybrid, hot: 25 %"), 8 * GIB, 4096,
+     GOV_STRATEGY_HYBRID, 768 * MIB, 1 * GIB, 3 * GIB},
+    {"nothing is hot", ALWAYS("hybrid, hot: 0 %"), 8 * GIB, 4096,
+     GOV_STRATEGY_HYBRID, 768 * MIB, 0, 4 * GIB},
+    {"a smaller context of its own makes it fit",
+     HEAD RULE("a", "true", "strategy: heap")
+         RULE("b", "true", "strategy: heap, context: 1024"),
+     4480 * MIB, 4096, GOV_STRATEGY_HEAP, 4480 * MIB, 4 * GIB, 0},
+    {"the next rule takes over",
+     ALWAYS("heap") RULE("s", "true", "strategy: hybrid"), 2 * GIB, 4096,
+     GOV_STRATEGY_HYBRID, 768 * MIB, 2 * GIB - 1068 * MIB,
+     4 * GIB - (2 * GIB - 1068 * MIB)},
+};
+
+START_TEST(fits)
+{
+    gov_rules *rules = read_rules(fit[_i].rules);
+    struct gov_facts facts;
+    struct gov_plan plan;
+    gov_error err;
+
+    usual(&facts);
+    gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, fit[_i].budget);
+    gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, fit[_i].context);
+    ck_assert_msg(gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err) ==
+                      GOV_OK,
+                  "%s: %s", fit[_i].name, err.message);
+    ck_assert_msg(plan.strategy == fit[_i].strategy, "%s: %s", fit[_i].name,
+                  gov_strategy_name(plan.strategy));
+    ck_assert_uint_eq(plan.budget_bytes, fit[_i].budget);
+    ck_assert_uint_eq(plan.weights_bytes, 4 * GIB);
+    ck_assert_uint_eq(plan.footprint_bytes, fit[_i].footprint);
+    ck_assert_uint_eq(plan.hot_bytes, fit[_i].hot);
+    ck_assert_uint_eq(plan.cold_bytes, fit[_i].cold);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* ---- what is said ---- */
+
+static const struct {
+    const char *rules;
+    const char *given;
+    gov_status status;
+    const char *rule, *sentence; /* reason, or the error */
+} says[] = {
+    {ALWAYS("mmap"), "", GOV_OK, "r", "because of r"},
+    {ALWAYS("mmap"), "budget.ram=3G", GOV_OK, "r",
+     "4.75 GiB do not fit the 3.00 GiB budget as a whole, so part of the "
+     "weights is streamed; because of r"},
+    {ALWAYS("heap"), "budget.ram=3G", GOV_OK, "(default)",
+     "no rule chose a strategy that fits"},
+    {ALWAYS("mmap"), "budget.ram=1G", GOV_E_REFUSED, "(budget)",
+     "model needs at least 1.04 GiB (window 300 MiB, KV 512 MiB for 4096 "
+     "tokens, buffers 256 MiB) of the 1.00 GiB budget; a context of 3072 "
+     "tokens would fit"},
+    {ALWAYS("mmap"), "budget.ram=768M request.context=32768", GOV_E_REFUSED,
+     "(budget)",
+     "model needs at least 4.54 GiB (window 300 MiB, KV 4.00 GiB for 32768 "
+     "tokens, buffers 256 MiB) of the 768 MiB budget; a context of 1536 tokens "
+     "would fit"},
+    {ALWAYS("mmap"), "budget.ram=571M", GOV_E_REFUSED, "(budget)",
+     "model needs at least 1.04 GiB (window 300 MiB, KV 512 MiB for 4096 "
+     "tokens, buffers 256 MiB) of the 571 MiB budget; no context would fit"},
+    /* where a unit is large, mapping all needs less than streaming */
+    {ALWAYS("hybrid"), "budget.ram=5100273663 model.largest_unit=2G",
+     GOV_E_REFUSED, "(budget)",
+     "model needs at least 4.75 GiB (weights 4.00 GiB, KV 512 MiB for 4096 "
+     "tokens, buffers 256 MiB) of the 4.75 GiB budget; a context of 3072 "
+     "tokens would fit"},
+    {ALWAYS("mmap"), "budget.ram=4G model.encrypted=1", GOV_E_REFUSED,
+     "(budget)",
+     "encrypted model needs at least 4.75 GiB (weights 4.00 GiB, KV 512 MiB "
+     "for 4096 tokens, buffers 256 MiB) of the 4.00 GiB budget; no context "
+     "would fit"},
+    {ALWAYS("refuse"), "", GOV_E_REFUSED, "r", "because of r"},
+    {HEAD RULE("r", "model.moe and device.swap > 1 B", "strategy: refuse"), "",
+     GOV_E_REFUSED, "r", "because of r (model.moe, device.swap are unknown)"},
+    {HEAD RULE("r", "budget.ram * 4611686018427387904 > 1 B",
+               "strategy: refuse"),
+     "", GOV_E_REFUSED, "r",
+     "because of r (the numbers are too large to add up)"},
+    {HEAD "  - {name: r, when: model.moe, then: {strategy: refuse}, unknown: "
+          "no-match, because: b}\n",
+     "", GOV_OK, "(default)", "no rule chose a strategy that fits"},
+    /* wishes */
+    {ALWAYS("heap"), "budget.ram=3G request.strategy=heap", GOV_E_REFUSED, "r",
+     "heap was asked for and needs 4.75 GiB (weights 4.00 GiB, KV 512 MiB for "
+     "4096 tokens, buffers 256 MiB) of the 3.00 GiB budget; hybrid would fit"},
+    {ALWAYS("heap"),
+     "budget.ram=4480M model.largest_unit=2G request.strategy=heap",
+     GOV_E_REFUSED, "r",
+     "heap was asked for and needs 4.75 GiB (weights 4.00 GiB, KV 512 MiB for "
+     "4096 tokens, buffers 256 MiB) of the 4.38 GiB budget; a context of 1024 "
+     "tokens would fit"},
+    {ALWAYS("heap"), "budget.ram=1G request.strategy=heap", GOV_E_REFUSED, "r",
+     "heap was asked for and needs 4.75 GiB (weights 4.00 GiB, KV 512 MiB for "
+     "4096 tokens, buffers 256 MiB) of the 1.00 GiB budget; hybrid with a "
+     "context of 3072 tokens would fit"},
+    {ALWAYS("mmap"), "budget.ram=3G request.strategy=mmap", GOV_E_REFUSED, "r",
+     "mmap was asked for and needs 4.75 GiB (weights 4.00 GiB, KV 512 MiB for "
+     "4096 tokens, buffers 256 MiB) of the 3.00 GiB budget; hybrid would fit"},
+    {ALWAYS("mmap"), "model.encrypted=1 request.strategy=mmap", GOV_E_REFUSED,
+     "r",
+     "mmap was asked for, but the weights are encrypted on disk; heap would "
+     "fit"},
+    {ALWAYS("hybrid"),
+     "model.encrypted=1 budget.ram=4480M request.strategy=hybrid",
+     GOV_E_REFUSED, "r",
+     "hybrid was asked for, but the weights are encrypted on disk; a context "
+     "of 1024 tokens would fit"},
+    {ALWAYS("mmap"), "request.strategy=map\x1b", GOV_E_INVALID, "",
+     "strategy \"map?\" is asked for; there are mmap, hybrid and heap"},
+    {ALWAYS("mmap"), "request.strategy=refuse", GOV_E_INVALID, "",
+     "strategy \"refuse\" is asked for; there are mmap, hybrid and heap"},
+    {ALWAYS("mmap"), "request.kv_type=q4_0", GOV_E_INVALID, "",
+     "KV type \"q4_0\" is asked for; there are f16 and q8_0"},
+};
+
+START_TEST(says_why)
+{
+    gov_rules *rules = read_rules(says[_i].rules);
+    struct gov_facts facts;
+    struct gov_plan plan;
+    gov_error err = {GOV_OK, 0, ""};
+    gov_status status;
+
+    usual(&facts);
+    give(&facts, says[_i].given);
+    status = gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err);
+    ck_assert_int_eq(status, says[_i].status);
+    ck_assert_str_eq(plan.rule, says[_i].rule);
+    if (status == GOV_E_INVALID) {
+        ck_assert_str_eq(err.message, says[_i].sentence);
+        ck_assert_int_eq(plan.strategy, GOV_STRATEGY_UNSET);
+    } else {
+        ck_assert_str_eq(plan.reason, says[_i].sentence);
+    }
+    if (status == GOV_E_REFUSED) {
+        ck_assert_str_eq(err.message, says[_i].sentence);
+        ck_assert_int_eq(plan.strategy, GOV_STRATEGY_REFUSE);
+    }
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     status);
+    gov_rules_free(rules);
+}
+END_TEST
+
+static const struct {
+    const char *rules;
+    const char *given;
+    uint32_t context;
+    gov_kv_type kv_type;
+    const char *warning;
+} warns[] = {
+    {ALWAYS("mmap"), "request.context=32768", 32768, GOV_KV_F16, ""},
+    {ALWAYS("mmap"), "request.context=32769", 32768, GOV_KV_F16,
+     "a context of 32769 tokens was asked for, 32768 is the most the model "
+     "knows"},
+    {HEAD RULE("a", "true", "context: 2048"), "request.context=4096", 2048,
+     GOV_KV_F16,
+     "a context of 4096 tokens was asked for, 2048 is what the rules allow"},
+    {HEAD RULE("a", "true", "context: 65536"), "", 32768, GOV_KV_F16, ""},
+    {ALWAYS("mmap"), "model.context_max=2048", 2048, GOV_KV_F16, ""},
+    {ALWAYS("mmap"), "request.kv_type=q8_0", 4096, GOV_KV_Q8_0, ""},
+    {ALWAYS("heap, warn: true"), "", 4096, GOV_KV_F16,
+     "the model takes 4.75 GiB of the 8.00 GiB budget that cannot be given "
+     "back while it is loaded"},
+    {ALWAYS("heap, warn: true"),
+     "request.strategy=hybrid request.context=40000 budget.ram=9G", 32768,
+     GOV_KV_F16,
+     "the model takes 8.25 GiB of the 9.00 GiB budget that cannot be given "
+     "back while it is loaded; a context of 40000 tokens was asked for, 32768 "
+     "is the most the model knows; hybrid was asked for, heap was chosen"},
+};
+
+START_TEST(warns_of)
+{
+    gov_rules *rules = read_rules(warns[_i].rules);
+    struct gov_facts facts;
+    struct gov_plan plan;
+    gov_error err;
+
+    usual(&facts);
+    give(&facts, warns[_i].given);
+    ck_assert_msg(gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err) == 0,
+                  "%s", err.message);
+    ck_assert_uint_eq(plan.context, warns[_i].context);
+    ck_assert_int_eq(plan.kv_type, warns[_i].kv_type);
+    ck_assert_str_eq(plan.warning, warns[_i].warning);
+    ck_assert_int_eq(plan.warn, warns[_i].warning[0] != '\0');
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* ---- facts that lie or lack ---- */
+
+START_TEST(needs_facts)
+{
+    static const struct {
+        gov_fact fact;
+        const char *message;
+    } rows[] = {
+        {GOV_FACT_BUDGET_RAM,
+         "budget.ram is unknown (bytes of memory the app may use: limit less "
+         "reserve); no plan can do without it, and the device profile does not "
+         "tell"},
+        {GOV_FACT_MODEL_WEIGHTS,
+         "model.weights is unknown (bytes of all tensors); no plan can do "
+         "without it, and the model file does not tell"},
+        {GOV_FACT_MODEL_KV_PER_TOKEN,
+         "model.kv_per_token is unknown (KV cache per token with the planned "
+         "element type); no plan can do without it, and the model file does "
+         "not tell"},
+        {GOV_FACT_MODEL_COMPUTE,
+         "model.compute is unknown (estimate of the engine's compute buffers); "
+         "no plan can do without it, and the model file does not tell"},
+    };
+    gov_rules *rules = read_rules(ALWAYS("mmap"));
+    struct gov_facts facts;
+    struct gov_plan plan;
+    gov_error err;
+
+    usual(&facts);
+    facts.value[rows[_i].fact].known = false;
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err),
+                     GOV_E_INVALID);
+    ck_assert_str_eq(err.message, rows[_i].message);
+    ck_assert_int_eq(plan.strategy, GOV_STRATEGY_UNSET);
+    facts.value[rows[_i].fact].known = true;
+    facts.value[rows[_i].fact].number = -1; /* no such size */
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err),
+                     GOV_E_INVALID);
+    ck_assert_int_eq(gov_plan_decide(&plan, NULL, &facts, NULL, NULL, &err),
+                     GOV_E_INVALID);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, NULL, NULL, NULL, &err),
+                     GOV_E_INVALID);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* The tightest of budget, limit and RAM counts, whatever the budget says. */
+START_TEST(budget_is_the_tightest)
+{
+    gov_rules *rules = read_rules(ALWAYS("mmap"));
+    struct gov_facts facts;
+    struct gov_plan plan;
+
+    usual(&facts);
+    gov_facts_set(&facts, GOV_FACT_DEVICE_RAM, 6 * GIB);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_uint_eq(plan.budget_bytes, 6 * GIB);
+    gov_facts_set(&facts, GOV_FACT_DEVICE_LIMIT, 2 * GIB);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_uint_eq(plan.budget_bytes, 2 * GIB);
+    ck_assert_int_eq(plan.strategy, GOV_STRATEGY_HYBRID);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* Without units there is no streaming: one unit, the whole model. */
+START_TEST(unknown_units_do_not_stream)
+{
+    gov_rules *rules = read_rules(ALWAYS("hybrid"));
+    struct gov_facts facts;
+    struct gov_plan plan;
+
+    usual(&facts);
+    facts.value[GOV_FACT_MODEL_LARGEST_UNIT].known = false;
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_int_eq(plan.strategy, GOV_STRATEGY_MMAP);
+    gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, 4 * GIB);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     GOV_E_REFUSED);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* Sizes near the end of the range neither wrap nor fit. */
+START_TEST(huge_sizes)
+{
+    static const gov_fact sizes[] = {
+        GOV_FACT_MODEL_WEIGHTS, GOV_FACT_MODEL_KV_PER_TOKEN,
+        GOV_FACT_MODEL_COMPUTE, GOV_FACT_MODEL_LARGEST_UNIT};
+    static const char *const strategies[] = {ALWAYS("mmap"), ALWAYS("hybrid"),
+                                             ALWAYS("heap")};
+    gov_rules *rules = read_rules(strategies[_i % 3]);
+    struct gov_facts facts;
+    struct gov_plan plan;
+    gov_error err;
+    gov_status status;
+
+    usual(&facts);
+    gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, UINT64_MAX);
+    gov_facts_set(&facts, GOV_FACT_MODEL_CONTEXT_MAX, UINT64_MAX);
+    gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, INT64_MAX);
+    gov_facts_set(&facts, sizes[_i / 3], UINT64_MAX);
+    status = gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err);
+    ck_assert_uint_eq(plan.context, INT32_MAX);
+    if (sizes[_i / 3] == GOV_FACT_MODEL_WEIGHTS) {
+        ck_assert_int_eq(status, GOV_OK); /* streamed, a unit at a time */
+        ck_assert_int_eq(plan.strategy, GOV_STRATEGY_HYBRID);
+    } else if (sizes[_i / 3] == GOV_FACT_MODEL_LARGEST_UNIT) {
+        ck_assert_int_eq(status, GOV_OK);
+        ck_assert_int_ne(plan.strategy, GOV_STRATEGY_HYBRID);
+    } else {
+        ck_assert_int_eq(status, GOV_E_REFUSED);
+        ck_assert_ptr_nonnull(strstr(err.message, " of the 8.00 EiB budget"));
+    }
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* 32 elements: 64 bytes as f16, 34 as q8_0; what is no whole block, rounded
+ * up. */
+START_TEST(kv_bytes_of_q8_0)
+{
+    static const struct {
+        uint64_t f16, q8_0;
+    } rows[] = {{0, 0},
+                {64, 34},
+                {128 * KIB, 68 * KIB},
+                {1, 1},
+                {2, 2},
+                {63, 34},
+                {65, 35},
+                {96, 51},
+                {100, 54},
+                {4096, 2176},
+                {1 << 30, 570425344}};
+    gov_rules *rules = read_rules(HEAD RULE("a", "true", "kv_type: q8_0"));
+    struct gov_facts facts;
+    struct gov_plan plan;
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        usual(&facts);
+        gov_facts_set(&facts, GOV_FACT_MODEL_KV_PER_TOKEN, rows[i].f16);
+        gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, 1);
+        ck_assert_int_eq(
+            gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL), 0);
+        ck_assert_uint_eq(plan.kv_bytes, rows[i].q8_0);
+    }
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* What no value of its type can be is unknown, not believed. */
+START_TEST(nonsense_is_unknown)
+{
+    gov_rules *rules = read_rules(HEAD RULE(
+        "a",
+        "known(request.context) or known(model.context_max) or "
+        "known(device.os) or known(device.arch) or known(device.swap) or "
+        "model.moe != true",
+        "strategy: heap"));
+    struct gov_facts facts;
+    struct gov_plan plan;
+    char *text = malloc(4096);
+
+    ck_assert_ptr_nonnull(text);
+    memset(text, 'a', 4095);
+    text[4095] = '\0';
+    usual(&facts);
+    gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, 0);
+    gov_facts_set(&facts, GOV_FACT_MODEL_CONTEXT_MAX, 0);
+    gov_facts_set(&facts, GOV_FACT_MODEL_MOE, 77);
+    facts.value[GOV_FACT_DEVICE_OS].known = true; /* without a text */
+    facts.value[GOV_FACT_DEVICE_SWAP] = (struct gov_value){true, -1, NULL};
+    gov_facts_set_text(&facts, GOV_FACT_DEVICE_ARCH, text);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_str_eq(plan.rule, "(default)");
+    ck_assert_uint_eq(plan.context, 4096);
+    free(text);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* ---- the trace ---- */
+
+static char traced[4096];
+
+static void write_trace(void *ctx, const char *rule, const char *verdict,
+                        const char *detail)
+{
+    size_t used = strlen(traced);
+
+    ck_assert_ptr_eq(ctx, traced);
+    snprintf(traced + used, sizeof(traced) - used, "%s|%s|%s\n", rule, verdict,
+             detail);
+}
+
+START_TEST(traces_every_rule)
+{
+    static const char text[] = HEAD RULE(
+        "k", "model.kv > 256 MiB",
+        "kv_type: q8_0") RULE("s", "model.kv > 272 MiB", "warn: true")
+        RULE("e", "model.encrypted", "strategy: heap") RULE(
+            "h", "device.os == \"linux\" and model.weights > 1 GiB",
+            "strategy: heap")
+            RULE("n", "budget.ram > 1 TiB",
+                 "strategy: refuse") "  - {name: m, then: {strategy: mmap}, "
+                                     "because: b}\n" RULE("l", "true",
+                                                          "strategy: hybrid")
+                                         RULE("w", "device.swap > 1 B",
+                                              "ahead: 3");
+    static const char want[] =
+        "k|matched|model.kv (512 MiB) > 256 MiB\n"
+        "s|no match|model.kv (272 MiB) > 272 MiB\n"
+        "e|unknown|model.encrypted is unknown\n"
+        "h|matched|device.os (linux) == \"linux\" and model.weights (4.00 GiB) "
+        "> 1 GiB; does not fit: heap needs 4.52 GiB of the 3.00 GiB budget\n"
+        "n|no match|budget.ram (3.00 GiB) > 1 TiB\n"
+        "m|matched|always; streamed, to fit\n"
+        "l|not reached|\n"
+        "w|unknown|device.swap is unknown\n";
+    gov_rules *rules = read_rules(text);
+    struct gov_facts facts;
+    struct gov_plan plan, quiet;
+
+    usual(&facts);
+    gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, 3 * GIB);
+    gov_facts_set_text(&facts, GOV_FACT_DEVICE_OS, "linux");
+    traced[0] = '\0';
+    ck_assert_int_eq(
+        gov_plan_decide(&plan, rules, &facts, write_trace, traced, NULL), 0);
+    ck_assert_str_eq(traced, want);
+    ck_assert_int_eq(gov_plan_decide(&quiet, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_mem_eq(&plan, &quiet, sizeof(plan));
+
+    gov_facts_set(&facts, GOV_FACT_MODEL_ENCRYPTED, 1);
+    traced[0] = '\0';
+    ck_assert_int_eq(
+        gov_plan_decide(&plan, rules, &facts, write_trace, traced, NULL),
+        GOV_E_REFUSED);
+    ck_assert_ptr_nonnull(
+        strstr(traced, "l|matched|true; cannot be: the weights are encrypted "
+                       "on disk\n"));
+    gov_rules_free(rules);
+
+    rules = read_rules(HEAD RULE("r", "model.moe", "strategy: refuse"));
+    traced[0] = '\0';
+    ck_assert_int_eq(
+        gov_plan_decide(&plan, rules, &facts, write_trace, traced, NULL),
+        GOV_E_REFUSED);
+    ck_assert_str_eq(traced, "r|unknown|model.moe is unknown, so it refuses\n");
+    gov_rules_free(rules);
+}
+END_TEST
+
+START_TEST(deciding_allocates_nothing)
+{
+    gov_rules *rules;
+    struct gov_facts facts;
+    struct gov_plan plan;
+    uint64_t calls;
+
+    faults_reset();
+    rules = read_rules(ALWAYS("heap"));
+    calls = faults_count();
+    usual(&facts);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_uint_eq(faults_count(), calls);
+    gov_rules_free(rules);
+    ck_assert_int_eq(faults_live_blocks(), 0);
+}
+END_TEST
+
+START_TEST(names)
+{
+    ck_assert_str_eq(gov_strategy_name(GOV_STRATEGY_UNSET), "unset");
+    ck_assert_str_eq(gov_strategy_name(GOV_STRATEGY_REFUSE), "refuse");
+    ck_assert_str_eq(gov_strategy_name((gov_strategy)77), "unset");
+    ck_assert_str_eq(gov_kv_type_name(GOV_KV_UNSET), "unset");
+    ck_assert_str_eq(gov_kv_type_name(GOV_KV_F16), "f16");
+    ck_assert_str_eq(gov_kv_type_name(GOV_KV_Q8_0), "q8_0");
+    ck_assert_str_eq(gov_kv_type_name((gov_kv_type)77), "unset");
+}
+END_TEST
+
+/* ---- rules that say nothing ---- */
+
+static const struct {
+    const char *rules, *doubts;
+} doubtful[] = {
+    {HEAD RULE("a", "device.ram < 4 GiB and device.ram >= 4 GiB", "warn: true")
+         RULE("b", "1 == 2", "warn: true") RULE("c", "model.moe", "ahead: 1"),
+     "a:3: what it demands of device.ram cannot all be true\n"
+     "b:4: its condition is false whatever the facts\n"},
+    {HEAD RULE("a", "model.moe and (device.cores > 1 and not model.moe)",
+               "warn: true")
+         RULE("b", "device.os == \"linux\" and device.os == \"darwin\"",
+              "warn: true")
+             RULE("c", "device.os == \"linux\" and device.os != \"darwin\"",
+                  "ahead: 1"),
+     "a:3: what it demands of model.moe cannot all be true\n"
+     "b:4: what it demands of device.os cannot all be true\n"},
+    {HEAD RULE("a", "8 GiB < device.ram < 4 GiB", "warn: true"),
+     "a:3: what it demands of device.ram cannot all be true\n"},
+    {HEAD RULE("a", "device.cores < 0", "warn: true") RULE(
+         "b", "device.cores > 9223372036854775807", "warn: true")
+         RULE("c", "device.cores <= 4 or device.cores > 8", "warn: true") RULE(
+             "d", "device.cores >= 4 and device.cores <= 4", "ahead: 1")
+             RULE("e", "device.cores in [4] and device.cores == 5", "ahead: 1"),
+     "a:3: what it demands of device.cores cannot all be true\n"
+     "b:4: what it demands of device.cores cannot all be true\n"
+     "e:7: what it demands of device.cores cannot all be true\n"},
+    {HEAD RULE("a", "true", "warn: true, ahead: 2")
+         RULE("b", "model.moe", "ahead: 3")
+             RULE("c", "model.moe", "ahead: 3, hot: 1 %")
+                 RULE("d", "model.moe", "strategy: hybrid, ahead: 3"),
+     "b:4: a before it always matches and leaves it nothing\n"},
+    {HEAD RULE("a", "true", "strategy: heap") RULE(
+         "b", "true", "strategy: mmap") RULE("c", "true", "strategy: hybrid")
+         RULE("d", "true", "strategy: refuse") RULE(
+             "e", "true", "strategy: refuse") RULE("f", "true", "warn: true"),
+     "c:5: b before it always matches, so this one is tried only when that "
+     "does not fit\n"
+     "e:7: d before it always matches and leaves it nothing\n"},
+    {HEAD "  []\n", ""},
+};
+
+static void write_doubt(void *ctx, const char *rule, size_t line,
+                        const char *sentence)
+{
+    size_t used = strlen(traced);
+
+    ck_assert_ptr_eq(ctx, traced);
+    snprintf(traced + used, sizeof(traced) - used, "%s:%zu: %s\n", rule, line,
+             sentence);
+}
+
+START_TEST(doubts)
+{
+    gov_rules *rules = read_rules(doubtful[_i].rules);
+    size_t count = 0;
+
+    traced[0] = '\0';
+    for (const char *c = doubtful[_i].doubts; *c != '\0'; c++)
+        count += *c == '\n';
+    ck_assert_uint_eq(gov_rules_doubts(rules, write_doubt, traced), count);
+    ck_assert_str_eq(traced, doubtful[_i].doubts);
+    ck_assert_uint_eq(gov_rules_doubts(rules, NULL, NULL), count);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* ---- the shipped file ---- */
+
+static gov_rules *shipped(void)
+{
+    static char text[65536];
+    FILE *file = fopen("configs/balanced.yaml", "rb");
+    size_t bytes;
+
+    ck_assert_ptr_nonnull(file);
+    bytes = fread(text, 1, sizeof(text) - 1, file);
+    fclose(file);
+    text[bytes] = '\0';
+    return read_rules(text);
+}
+
+enum device { PHONE, LAPTOP, DESKTOP, CONTAINER, SERVER };
+enum model { SMALL, SEVEN, LARGE, MIXED };
+
+static const struct {
+    uint64_t ram, limit, budget;
+} devices[] = {
+    [PHONE] = {4 * GIB, 0, 2 * GIB},
+    [LAPTOP] = {16 * GIB, 0, 10 * GIB},
+    [DESKTOP] = {32 * GIB, 0, 28 * GIB},
+    [CONTAINER] = {64 * GIB, 3 * GIB, 2560 * MIB},
+    [SERVER] = {256 * GIB, 0, 230 * GIB},
+};
+
+/* Figures of the usual quantised sizes, rounded: about 1B, 7B, 70B, and a 7B
+ * whose types the engine does not repack. */
+static const struct {
+    uint64_t weights, repack, kv, compute, unit, context_max;
+} models[] = {
+    [SMALL] = {700 * MIB, 600 * MIB, 32 * KIB, 100 * MIB, 210 * MIB, 131072},
+    [SEVEN] = {4 * GIB, 3800 * MIB, 128 * KIB, 300 * MIB, 150 * MIB, 32768},
+    [LARGE] = {40 * GIB, 38 * GIB, 320 * KIB, 600 * MIB, 800 * MIB, 131072},
+    [MIXED] = {5 * GIB, 1 * GIB, 128 * KIB, 300 * MIB, 200 * MIB, 32768},
+};
+
+static const struct {
+    enum device device;
+    enum model model;
+    const char *given;
+    const char *outcome; /* strategy, KV type, what else; the rule */
+} ships[] = {
+    {PHONE, SMALL, "", "heap f16 repacked warned: small-device"},
+    {PHONE, SEVEN, "", "hybrid f16: streams"},
+    {PHONE, LARGE, "", "refuse f16: (budget)"},
+    {LAPTOP, SMALL, "", "heap f16 repacked: repack-pays"},
+    {LAPTOP, SEVEN, "", "heap f16 repacked: repack-pays"},
+    {LAPTOP, MIXED, "", "mmap f16: fits"},
+    {LAPTOP, LARGE, "", "hybrid f16: streams"},
+    {DESKTOP, LARGE, "", "hybrid f16: streams"},
+    {SERVER, LARGE, "", "heap f16 repacked: repack-pays"},
+    {CONTAINER, SMALL, "", "heap f16 repacked: repack-pays"},
+    {CONTAINER, SEVEN, "", "hybrid f16: streams"},
+    /* the level at launch */
+    {LAPTOP, SMALL, "pressure.level=normal", "heap f16 repacked: repack-pays"},
+    {LAPTOP, SMALL, "pressure.level=warn", "mmap f16: fits"},
+    {LAPTOP, SMALL, "pressure.level=critical", "mmap f16: fits"},
+    /* many requests: heap although nothing is repacked, if it fits twice */
+    {DESKTOP, MIXED, "request.queries_per_minute=60",
+     "heap f16 repacked: many-requests"},
+    {DESKTOP, MIXED, "request.queries_per_minute=59", "mmap f16: fits"},
+    {LAPTOP, MIXED, "request.queries_per_minute=600", "mmap f16: fits"},
+    /* KV */
+    {LAPTOP, MIXED, "request.context=8192", "mmap f16: fits"},
+    {LAPTOP, MIXED, "request.context=8193", "mmap q8_0: fits"},
+    {LAPTOP, MIXED, "request.context=16384 request.kv_type=f16",
+     "mmap f16: fits"},
+    {LAPTOP, MIXED, "request.kv_type=q8_0", "mmap q8_0: fits"},
+    /* encrypted */
+    {LAPTOP, MIXED, "model.encrypted=1", "heap f16: encrypted-weights"},
+    {PHONE, SEVEN, "model.encrypted=1", "refuse f16: (budget)"},
+    {LAPTOP, MIXED, "model.encrypted=1 request.strategy=mmap",
+     "heap f16 warned: encrypted-weights"},
+    /* wishes */
+    {LAPTOP, SEVEN, "request.strategy=mmap", "mmap f16: asked-for-mmap"},
+    {LAPTOP, SEVEN, "request.strategy=hybrid", "hybrid f16: asked-for-hybrid"},
+    {LAPTOP, MIXED, "request.strategy=heap",
+     "heap f16 repacked: asked-for-heap"},
+    {PHONE, SEVEN, "request.strategy=heap", "refuse f16: asked-for-heap"},
+    {PHONE, SEVEN, "request.strategy=mmap", "refuse f16: asked-for-mmap"},
+    {PHONE, LARGE, "request.strategy=hybrid", "refuse f16: asked-for-hybrid"},
+};
+
+START_TEST(shipped_rules)
+{
+    gov_rules *rules = shipped();
+    struct gov_facts f = {0};
+    struct gov_plan plan;
+    gov_error err = {GOV_OK, 0, ""};
+    char outcome[128];
+    enum device d = ships[_i].device;
+    enum model m = ships[_i].model;
+    gov_status status;
+
+    gov_facts_set(&f, GOV_FACT_DEVICE_RAM, devices[d].ram);
+    if (devices[d].limit != 0)
+        gov_facts_set(&f, GOV_FACT_DEVICE_LIMIT, devices[d].limit);
+    gov_facts_set(&f, GOV_FACT_BUDGET_RAM, devices[d].budget);
+    gov_facts_set(&f, GOV_FACT_MODEL_WEIGHTS, models[m].weights);
+    gov_facts_set(&f, GOV_FACT_MODEL_REPACK, models[m].repack);
+    gov_facts_set(&f, GOV_FACT_MODEL_KV_PER_TOKEN, models[m].kv);
+    gov_facts_set(&f, GOV_FACT_MODEL_COMPUTE, models[m].compute);
+    gov_facts_set(&f, GOV_FACT_MODEL_LARGEST_UNIT, models[m].unit);
+    gov_facts_set(&f, GOV_FACT_MODEL_CONTEXT_MAX, models[m].context_max);
+    give(&f, ships[_i].given);
+    status = gov_plan_decide(&plan, rules, &f, NULL, NULL, &err);
+    ck_assert_int_eq(
+        status, plan.strategy == GOV_STRATEGY_REFUSE ? GOV_E_REFUSED : GOV_OK);
+    snprintf(outcome, sizeof(outcome), "%s %s%s%s: %s",
+             gov_strategy_name(plan.strategy), gov_kv_type_name(plan.kv_type),
+             plan.repack ? " repacked" : "", plan.warn ? " warned" : "",
+             plan.rule);
+    ck_assert_str_eq(outcome, ships[_i].outcome);
+    gov_rules_free(rules);
+}
+END_TEST
+
+START_TEST(shipped_rules_are_without_doubt)
+{
+    gov_rules *rules = shipped();
+
+    traced[0] = '\0';
+    ck_assert_uint_eq(gov_rules_doubts(rules, write_doubt, traced), 0);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* ---- whatever the rules ---- */
+
+static uint64_t seed;
+
+static uint64_t dice(uint64_t sides)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed % sides;
+}
+
+static const gov_fact free_facts[] = {
+    GOV_FACT_DEVICE_CORES, GOV_FACT_REQUEST_QUERIES,
+    GOV_FACT_DEVICE_SWAP,  GOV_FACT_PRESSURE_HEADROOM,
+    GOV_FACT_MODEL_MOE,    GOV_FACT_PRESSURE_LEVEL,
+    GOV_FACT_MODEL_REPACK};
+
+static const char *random_condition(void)
+{
+    static const char *const conditions[] = {
+        "device.cores > 4",
+        "request.queries_per_minute in [1, 2, 3, 4]",
+        "device.swap <= 2 GiB",
+        "pressure.headroom < 30 % of budget.ram",
+        "model.moe",
+        "pressure.level == \"normal\"",
+        "pressure.level not in [\"normal\", \"warn\"]",
+        "model.repack_bytes >= 50 % of model.weights",
+        "model.heap_footprint <= budget.ram",
+        "model.kv > 1 GiB",
+        "model.mapped_footprint * 2 < budget.ram",
+        "1 GiB < model.weights <= 8 GiB",
+        "device.swap + pressure.headroom > 4 GiB",
+        "true",
+    };
+
+    return conditions[dice(COUNT_OF(conditions))];
+}
+
+static void random_rules(char *text, size_t room, bool sizing)
+{
+    static const char *const strategies[] = {"mmap", "hybrid", "heap",
+                                             "refuse"};
+    static const char *const settings[] = {
+        "warn: true",   "repack: true", "hot: 10 %",
+        "ahead: 16",    "ahead: 1",     "kv_type: q8_0",
+        "kv_type: f16", "context: 64",  "context: 100000"};
+    size_t used = (size_t)snprintf(text, room, HEAD);
+    int count = 1 + (int)dice(8);
+
+    for (int i = 0; i < count; i++) {
+        const char *strategy = strategies[dice(4)];
+        const char *setting = settings[dice(sizing ? 9 : 5)];
+        bool chooses = dice(3) > 0;
+        /* refuse takes no setting, mapped strategies not that of repack */
+        bool with = !chooses || (dice(2) == 0 && strategy[0] == 'h' &&
+                                 strcmp(setting, "repack: true") != 0);
+
+        used += (size_t)snprintf(
+            text + used, room - used,
+            "  - name: r%d\n    when: '%s(%s %s %s)'\n    then: {%s%s%s%s}\n"
+            "    because: b\n",
+            i, dice(4) == 0 ? "not " : "", random_condition(),
+            dice(2) == 0 ? "and" : "or", random_condition(),
+            chooses ? "strategy: " : "", chooses ? strategy : "",
+            chooses && with ? ", " : "", with ? setting : "");
+    }
+}
+
+static uint64_t random_bytes(void)
+{
+    uint64_t n = UINT64_C(1) << dice(38);
+
+    if (dice(50) == 0)
+        return UINT64_MAX >> dice(4);
+    return n + dice(n);
+}
+
+static void random_facts(struct gov_facts *facts)
+{
+    static const char *const levels[] = {"normal", "warn", "critical"};
+    static const char *const wishes[] = {"mmap", "hybrid", "heap"};
+    static const gov_fact sizes[] = {
+        GOV_FACT_BUDGET_RAM,    GOV_FACT_MODEL_WEIGHTS,
+        GOV_FACT_MODEL_COMPUTE, GOV_FACT_MODEL_LARGEST_UNIT,
+        GOV_FACT_DEVICE_SWAP,   GOV_FACT_PRESSURE_HEADROOM,
+        GOV_FACT_MODEL_REPACK};
+
+    memset(facts, 0, sizeof(*facts));
+    for (size_t i = 0; i < COUNT_OF(sizes); i++)
+        gov_facts_set(facts, sizes[i], random_bytes());
+    if (dice(4) > 0)
+        gov_facts_set(facts, GOV_FACT_BUDGET_RAM, (GIB << dice(8)) + dice(GIB));
+    gov_facts_set(facts, GOV_FACT_MODEL_KV_PER_TOKEN,
+                  dice(50) == 0 ? random_bytes() : dice(512 * KIB));
+    gov_facts_set(facts, GOV_FACT_DEVICE_CORES, dice(9));
+    gov_facts_set(facts, GOV_FACT_REQUEST_QUERIES, dice(9));
+    gov_facts_set(facts, GOV_FACT_MODEL_MOE, dice(2));
+    gov_facts_set_text(facts, GOV_FACT_PRESSURE_LEVEL, levels[dice(3)]);
+    if (dice(2) == 0)
+        gov_facts_set(facts, GOV_FACT_DEVICE_RAM, random_bytes());
+    if (dice(3) == 0)
+        gov_facts_set(facts, GOV_FACT_DEVICE_LIMIT, random_bytes());
+    if (dice(2) == 0)
+        gov_facts_set(facts, GOV_FACT_REQUEST_CONTEXT, dice(200000));
+    if (dice(2) == 0)
+        gov_facts_set(facts, GOV_FACT_MODEL_CONTEXT_MAX, dice(100000));
+    if (dice(8) == 0)
+        gov_facts_set(facts, GOV_FACT_MODEL_ENCRYPTED, dice(2));
+    if (dice(4) == 0)
+        gov_facts_set_text(facts, GOV_FACT_REQUEST_STRATEGY, wishes[dice(3)]);
+}
+
+static uint64_t least(const struct gov_facts *facts, gov_fact fact, uint64_t n)
+{
+    uint64_t other = gov_facts_get(facts, fact, UINT64_MAX);
+
+    return other < n ? other : n;
+}
+
+/* The invariant, worked out anew from the facts. */
+static void check_plan(const struct gov_plan *plan,
+                       const struct gov_facts *facts)
+{
+    uint64_t weights = gov_facts_get(facts, GOV_FACT_MODEL_WEIGHTS, 0);
+    uint64_t per_token = gov_facts_get(facts, GOV_FACT_MODEL_KV_PER_TOKEN, 0);
+    uint64_t compute = gov_facts_get(facts, GOV_FACT_MODEL_COMPUTE, 0);
+    uint64_t unit = gov_facts_get(facts, GOV_FACT_MODEL_LARGEST_UNIT, weights);
+    uint64_t most = gov_facts_get(facts, GOV_FACT_MODEL_CONTEXT_MAX, 0);
+    uint64_t budget = least(facts, GOV_FACT_BUDGET_RAM, UINT64_MAX);
+    uint64_t buffers = plan->kv_bytes + compute;
+
+    budget = least(facts, GOV_FACT_DEVICE_LIMIT, budget);
+    budget = least(facts, GOV_FACT_DEVICE_RAM, budget);
+    ck_assert_uint_eq(plan->budget_bytes, budget);
+    if (plan->kv_type == GOV_KV_Q8_0)
+        per_token = per_token / 64 * 34 + (per_token % 64 * 34 + 63) / 64;
+    ck_assert_uint_ge(plan->context, 1);
+    ck_assert(most == 0 || plan->context <= most);
+    ck_assert(per_token == 0 || (plan->kv_bytes / per_token == plan->context &&
+                                 plan->kv_bytes % per_token == 0));
+    ck_assert_uint_ge(buffers, compute); /* did not wrap */
+    ck_assert_uint_le(buffers, budget);
+    ck_assert_uint_le(plan->hot_bytes, weights);
+    ck_assert_uint_eq(plan->hot_bytes + plan->cold_bytes, weights);
+    ck_assert(!plan->repack || plan->strategy == GOV_STRATEGY_HEAP);
+    ck_assert(gov_facts_get(facts, GOV_FACT_MODEL_ENCRYPTED, 0) == 0 ||
+              plan->strategy == GOV_STRATEGY_HEAP);
+    if (plan->strategy == GOV_STRATEGY_HYBRID) {
+        ck_assert_uint_ge(plan->ahead, 1);
+        ck_assert_uint_le(plan->hot_bytes, budget - buffers);
+        ck_assert_uint_ge((budget - buffers - plan->hot_bytes) /
+                              (plan->ahead > 2 ? plan->ahead + 1 : 3),
+                          unit);
+        ck_assert_uint_eq(plan->footprint_bytes, buffers);
+        return;
+    }
+    ck_assert_uint_eq(plan->ahead, 0);
+    ck_assert_uint_eq(plan->cold_bytes, 0);
+    ck_assert_uint_le(weights, budget - buffers);
+    ck_assert_uint_eq(plan->footprint_bytes, plan->strategy == GOV_STRATEGY_HEAP
+                                                 ? weights + buffers
+                                                 : buffers);
+}
+
+static void ignore_trace(void *ctx, const char *rule, const char *verdict,
+                         const char *detail)
+{
+    ck_assert_ptr_nonnull(rule);
+    ck_assert_int_gt((int)strlen(verdict), 0);
+    ++*(size_t *)ctx;
+    ck_assert_ptr_nonnull(detail);
+}
+
+START_TEST(no_rules_beat_the_budget)
+{
+    char text[4096];
+    size_t loaded = 0;
+
+    seed = UINT64_C(0x9E3779B97F4A7C15) * (uint64_t)(_i + 1);
+    for (int r = 0; r < 200; r++) {
+        gov_rules *rules;
+
+        random_rules(text, sizeof(text), true);
+        rules = read_rules(text);
+        for (int f = 0; f < 20; f++) {
+            struct gov_facts facts;
+            struct gov_plan plan, again;
+            gov_error err = {GOV_OK, 0, ""};
+            gov_status status;
+            size_t tried = 0;
+
+            random_facts(&facts);
+            status = gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err);
+            ck_assert_int_eq(gov_plan_decide(&again, rules, &facts,
+                                             ignore_trace, &tried, NULL),
+                             status);
+            ck_assert_mem_eq(&plan, &again, sizeof(plan));
+            ck_assert_uint_eq(tried, gov_rules_count(rules));
+            ck_assert_int_gt((int)strlen(plan.reason), 0);
+            ck_assert_int_eq(plan.warning[0] != '\0', plan.warn);
+            if (status == GOV_OK) {
+                check_plan(&plan, &facts);
+                loaded++;
+            } else {
+                ck_assert_int_eq(status, GOV_E_REFUSED);
+                ck_assert_int_eq(plan.strategy, GOV_STRATEGY_REFUSE);
+                ck_assert_str_eq(err.message, plan.reason);
+            }
+        }
+        gov_rules_free(rules);
+    }
+    ck_assert_uint_gt(loaded, 400); /* the dice were not all against it */
+}
+END_TEST
+
+static bool refuses(const char *text, const char *rule)
+{
+    char name[80];
+    const char *at;
+
+    snprintf(name, sizeof(name), "name: %s\n", rule);
+    at = strstr(text, name);
+    return rule[0] != '\0' && at != NULL &&
+           strncmp(strstr(at, "then: "), "then: {strategy: refuse}", 24) == 0;
+}
+
+/* A rule that refuses goes on doing so when less is known. */
+START_TEST(unknown_never_turns_refuse_into_load)
+{
+    char text[4096];
+    size_t refused = 0;
+
+    seed = UINT64_C(0xD1B54A32D192ED03) * (uint64_t)(_i + 1);
+    for (int r = 0; r < 200; r++) {
+        gov_rules *rules;
+
+        random_rules(text, sizeof(text), false);
+        rules = read_rules(text);
+        for (int f = 0; f < 20; f++) {
+            struct gov_facts facts;
+            struct gov_plan plan;
+
+            random_facts(&facts);
+            if (gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL) ==
+                    GOV_OK ||
+                !refuses(text, plan.rule))
+                continue;
+            refused++;
+            for (size_t i = 0; i < COUNT_OF(free_facts); i++)
+                if (dice(2) == 0)
+                    facts.value[free_facts[i]].known = false;
+            ck_assert_int_eq(
+                gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                GOV_E_REFUSED);
+        }
+        gov_rules_free(rules);
+    }
+    ck_assert_uint_gt(refused, 100);
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *s = suite_create("plan");
+    TCase *t = tcase_create("plan");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, rules_win, 0, (int)COUNT_OF(wins));
+    tcase_add_loop_test(t, fits, 0, (int)COUNT_OF(fit));
+    tcase_add_loop_test(t, says_why, 0, (int)COUNT_OF(says));
+    tcase_add_loop_test(t, warns_of, 0, (int)COUNT_OF(warns));
+    tcase_add_loop_test(t, needs_facts, 0, 4);
+    tcase_add_test(t, budget_is_the_tightest);
+    tcase_add_test(t, unknown_units_do_not_stream);
+    tcase_add_loop_test(t, huge_sizes, 0, 12);
+    tcase_add_test(t, kv_bytes_of_q8_0);
+    tcase_add_test(t, nonsense_is_unknown);
+    tcase_add_test(t, traces_every_rule);
+    tcase_add_test(t, deciding_allocates_nothing);
+    tcase_add_test(t, names);
+    tcase_add_loop_test(t, doubts, 0, (int)COUNT_OF(doubtful));
+    tcase_add_loop_test(t, shipped_rules, 0, (int)COUNT_OF(ships));
+    tcase_add_test(t, shipped_rules_are_without_doubt);
+    tcase_add_loop_test(t, no_rules_beat_the_budget, 0, 4);
+    tcase_add_loop_test(t, unknown_never_turns_refuse_into_load, 0, 4);
+    suite_add_tcase(s, t);
+    return s;
+}
