@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the stored profile: its file, and whether what it says is still about
+ * this machine. A file is never trusted: not who wrote it, nor its type, nor
+ * its size. The text in it is profile_json.c's. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "governor/device/device_priv.h"
+
+#define PROFILE_MAX_BYTES 65536
+#define JSON_ROOM 8192 /* what gov_device_json() promises to suffice */
+#define PATH_ROOM 4096 /* Linux' PATH_MAX */
+
+#define RAM GOV_DEVICE_HAVE_RAM
+#define LIMIT GOV_DEVICE_HAVE_LIMIT
+#define MEASURED                                                               \
+    (GOV_DEVICE_HAVE_READ_RATE | GOV_DEVICE_HAVE_MEMORY_RATE |                 \
+     GOV_DEVICE_HAVE_FAULT_COST | GOV_DEVICE_HAVE_GIVE_BACK)
+
+/* ---- reading ------------------------------------------------------------- */
+
+static gov_status check_file(int fd, const char *path, size_t *bytes,
+                             gov_error *err)
+{
+    struct stat info;
+
+    if (fstat(fd, &info) != 0)
+        return gov_fail(err, GOV_E_IO, errno, "cannot read profile %s", path);
+    if (!S_ISREG(info.st_mode))
+        return gov_fail(err, GOV_E_FORMAT, 0,
+                        "profile %s is not a regular file; remove it and run "
+                        "gov profile again",
+                        path);
+    if (info.st_uid != geteuid() && info.st_uid != 0)
+        return gov_fail(err, GOV_E_PERMISSION, 0,
+                        "profile %s belongs to user %u, who is neither you nor "
+                        "root; remove it and run gov profile again",
+                        path, (unsigned)info.st_uid);
+    if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return gov_fail(err, GOV_E_PERMISSION, 0,
+                        "profile %s can be written by others (mode %04o); "
+                        "remove it and run gov profile again",
+                        path, (unsigned)(info.st_mode & 07777));
+    if (info.st_size >= PROFILE_MAX_BYTES)
+        return gov_fail(err, GOV_E_FORMAT, 0,
+                        "profile %s has %" PRIu64 " bytes, more than any "
+                        "profile; remove it and run gov profile again",
+                        path, (uint64_t)info.st_size);
+    *bytes = (size_t)info.st_size;
+    return GOV_OK;
+}
+
+static gov_status open_failed(const char *path, int error, gov_error *err)
+{
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+        return gov_fail(err, GOV_E_NOT_FOUND, 0,
+                        "there is no profile %s; run gov profile", path);
+    case ELOOP:
+        return gov_fail(err, GOV_E_PERMISSION, 0,
+                        "profile %s is a symbolic link, which is not followed; "
+                        "remove it and run gov profile again",
+                        path);
+    case EACCES:
+    case EPERM:
+        return gov_fail(err, GOV_E_PERMISSION, error, "cannot open profile %s",
+                        path);
+    default:
+        return gov_fail(err, GOV_E_IO, error, "cannot open profile %s", path);
+    }
+}
+
+/* Reads at most `bytes`; *got is less when the file shrank meanwhile. Returns 0
+ * or an errno value. */
+static int read_all(int fd, char *text, size_t bytes, size_t *got)
+{
+    for (*got = 0; *got < bytes;) {
+        ssize_t n = read(fd, text + *got, bytes - *got);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno;
+        if (n == 0)
+            break;
+        *got += (size_t)n;
+    }
+    return 0;
+}
+
+static gov_status load_open(struct gov_device *out, int fd, const char *path,
+                            gov_error *err)
+{
+    const struct gov_alloc *alloc = gov_alloc_default();
+    size_t bytes = 0, got = 0;
+    gov_status status = check_file(fd, path, &bytes, err);
+    char *text;
+    int error;
+
+    if (status != GOV_OK)
+        return status;
+    text = alloc->alloc(alloc->ctx, bytes + 1);
+    if (text == NULL)
+        return gov_fail(err, GOV_E_NOMEM, 0, "no memory to read profile %s",
+                        path);
+    error = read_all(fd, text, bytes, &got);
+    if (error != 0)
+        status = gov_fail(err, GOV_E_IO, error, "cannot read profile %s", path);
+    else
+        status = gov__profile_parse(out, text, got, path, err);
+    alloc->release(alloc->ctx, text);
+    return status;
+}
+
+gov_status gov_device_load(struct gov_device *out, const char *path,
+                           gov_error *err)
+{
+    char standard[PATH_ROOM];
+    gov_status status;
+    int fd;
+
+    if (out == NULL)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "gov_device_load() needs a device to fill");
+    if (path == NULL) {
+        status = gov_device_path(standard, sizeof(standard), err);
+        if (status != GOV_OK)
+            return status;
+        path = standard;
+    }
+    /* O_NONBLOCK: a FIFO put there must not hang us; it means nothing to a
+     * regular file. */
+    fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return open_failed(path, errno, err);
+    status = load_open(out, fd, path, err);
+    close(fd);
+    return status;
+}
+
+/* ---- storing ------------------------------------------------------------- */
+
+static const char *environment(const char *name)
+{
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): only reads */
+    return getenv(name);
+}
+
+gov_status gov_device_path(char *out, size_t bytes, gov_error *err)
+{
+    /* The XDG specification has relative paths ignored. */
+    const char *base = environment("XDG_CONFIG_HOME");
+    const char *below = "";
+    int n;
+
+    if (base == NULL || base[0] != '/') {
+        base = environment("HOME");
+        below = "/.config";
+    }
+    if (base == NULL || base[0] != '/')
+        return gov_fail(err, GOV_E_NOT_FOUND, 0,
+                        "neither XDG_CONFIG_HOME nor HOME names a directory; "
+                        "set one, or give the path of the profile");
+    n = snprintf(out, bytes, "%s%s/governor/device.json", base, below);
+    if (n < 0 || (size_t)n >= bytes)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "the path of the profile does not fit into %zu bytes",
+                        bytes);
+    return GOV_OK;
+}
+
+static gov_status store_failed(const char *path, int error, gov_error *err)
+{
+    bool denied = error == EACCES || error == EPERM || error == EROFS;
+
+    return gov_fail(err, denied ? GOV_E_PERMISSION : GOV_E_IO, error,
+                    "cannot store the profile as %s", path);
+}
+
+/* The directory of path, made with its parents where missing. The last slash of
+ * path stays. Returns 0 or an errno value. */
+static int make_directory(const char *path)
+{
+    char prefix[PATH_ROOM];
+    size_t length = strlen(path);
+
+    if (length >= sizeof(prefix))
+        return ENAMETOOLONG;
+    memcpy(prefix, path, length + 1);
+    for (char *slash = strchr(prefix + 1, '/'); slash != NULL;
+         slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(prefix, 0700) != 0 && errno != EEXIST) {
+            int error = errno;
+
+            /* What exists need not be ours to make: EACCES, EROFS. */
+            if (access(prefix, F_OK) != 0)
+                return error;
+        }
+        *slash = '/';
+    }
+    return 0;
+}
+
+/* A new file beside path, its name in `name`. Returns its descriptor, or -1
+ * with errno. */
+static int open_beside(const char *path, char *name, size_t bytes)
+{
+    int fd = -1;
+
+    for (unsigned attempt = 0; attempt < 16; attempt++) {
+        int n = snprintf(name, bytes, "%s.%ld-%u.tmp", path, (long)getpid(),
+                         attempt);
+
+        if (n < 0 || (size_t)n >= bytes) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                  0600);
+        /* Another thread's, or left by a killed process of this number. */
+        if (fd >= 0 || errno != EEXIST)
+            break;
+    }
+    return fd;
+}
+
+static int write_all(int fd, const char *text, size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t n = write(fd, text, bytes);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? errno : EIO;
+        text += n;
+        bytes -= (size_t)n;
+    }
+    return 0;
+}
+
+/* Makes the new name itself survive a crash. */
+static int sync_directory_of(const char *path)
+{
+    char directory[PATH_ROOM];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+    int fd, error = 0;
+
+    if (length + 2 > sizeof(directory))
+        return ENAMETOOLONG;
+    memcpy(directory, path, length);
+    memcpy(directory + length, ".", 2);
+    fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EACCES ? 0 : errno; /* one may write and not read it */
+    /* EINVAL: a file system that has nothing to do here. */
+    if (fsync(fd) != 0 && errno != EINVAL)
+        error = errno;
+    close(fd);
+    return error;
+}
+
+/* Returns 0 or an errno value; on failure nothing is left beside path. */
+static int replace(const char *path, const char *text, size_t bytes)
+{
+    char name[PATH_ROOM];
+    int error;
+    int fd = open_beside(path, name, sizeof(name));
+
+    if (fd < 0 && errno == ENOENT) {
+        error = make_directory(path);
+        if (error != 0)
+            return error;
+        fd = open_beside(path, name, sizeof(name));
+    }
+    if (fd < 0)
+        return errno;
+    error = write_all(fd, text, bytes);
+    if (error == 0 && fsync(fd) != 0)
+        error = errno;
+    close(fd); /* fsync() has told what there is to tell */
+    if (error == 0 && rename(name, path) != 0)
+        error = errno;
+    if (error != 0) {
+        (void)unlink(name);
+        return error;
+    }
+    return sync_directory_of(path);
+}
+
+gov_status gov_device_save(const struct gov_device *device, const char *path,
+                           gov_error *err)
+{
+    char standard[PATH_ROOM], text[JSON_ROOM + 1];
+    gov_status status;
+    size_t length;
+    int error;
+
+    /* One byte less than there is: a stored text ends in a newline. */
+    status = gov_device_json(device, text, sizeof(text) - 1, err);
+    if (status != GOV_OK)
+        return status;
+    length = strlen(text);
+    text[length++] = '\n';
+    if (path == NULL) {
+        status = gov_device_path(standard, sizeof(standard), err);
+        if (status != GOV_OK)
+            return status;
+        path = standard;
+    }
+    error = replace(path, text, length);
+    return error == 0 ? GOV_OK : store_failed(path, error, err);
+}
+
+/* ---- the machine it is used on ------------------------------------------- */
+
+static const char *print_bytes(char *out, size_t bytes, bool known, uint64_t n,
+                               const char *otherwise)
+{
+    struct gov_value value = {true, (int64_t)n, NULL};
+
+    return known ? gov_value_print(out, bytes, GOV_TYPE_BYTES, &value)
+                 : otherwise;
+}
+
+/* The kernel takes a share of RAM that changes a little from boot to boot; what
+ * differs by less than 1/64 is the same machine. */
+static bool ram_differs(const struct gov_device *a, const struct gov_device *b)
+{
+    uint64_t more = a->ram_bytes > b->ram_bytes ? a->ram_bytes : b->ram_bytes;
+    uint64_t less = a->ram_bytes > b->ram_bytes ? b->ram_bytes : a->ram_bytes;
+
+    return (a->have & RAM) != (b->have & RAM) || more - less > more / 64;
+}
+
+static bool limit_differs(const struct gov_device *a,
+                          const struct gov_device *b)
+{
+    return (a->have & LIMIT) != (b->have & LIMIT) ||
+           a->limit_bytes != b->limit_bytes;
+}
+
+bool gov__profile_differs(const struct gov_device *stored,
+                          const struct gov_device *now, char *note,
+                          size_t note_bytes)
+{
+    const char *what = NULL, *was = "", *is = "";
+    char a[32], b[32];
+
+    if (strcmp(stored->cpu, now->cpu) != 0) {
+        what = "processor";
+        was = stored->cpu;
+        is = now->cpu;
+    } else if (strcmp(stored->system, now->system) != 0) {
+        what = "system";
+        was = stored->system;
+        is = now->system;
+    } else if (ram_differs(stored, now)) {
+        what = "RAM";
+        was = print_bytes(a, sizeof(a), stored->have & RAM, stored->ram_bytes,
+                          "unknown");
+        is = print_bytes(b, sizeof(b), now->have & RAM, now->ram_bytes,
+                         "unknown");
+    } else if (limit_differs(stored, now)) {
+        what = "memory limit";
+        was = print_bytes(a, sizeof(a), stored->have & LIMIT,
+                          stored->limit_bytes, "none");
+        is = print_bytes(b, sizeof(b), now->have & LIMIT, now->limit_bytes,
+                         "none");
+    } else if (stored->page_bytes != now->page_bytes) {
+        what = "page size";
+        was = print_bytes(a, sizeof(a), true, stored->page_bytes, "");
+        is = print_bytes(b, sizeof(b), true, now->page_bytes, "");
+    }
+    if (what != NULL && note != NULL)
+        snprintf(note, note_bytes, "%s was %s, now %s; run gov profile again",
+                 what, was[0] != '\0' ? was : "unknown",
+                 is[0] != '\0' ? is : "unknown");
+    return what != NULL;
+}
+
+static void take_measurements(struct gov_device *out,
+                              const struct gov_device *stored)
+{
+    out->have |= stored->have & MEASURED;
+    out->read_rate = stored->read_rate;
+    out->read_rate_noisy = stored->read_rate_noisy;
+    out->memory_rate = stored->memory_rate;
+    out->memory_rate_noisy = stored->memory_rate_noisy;
+    out->minor_fault_ns = stored->minor_fault_ns;
+    out->minor_fault_noisy = stored->minor_fault_noisy;
+    out->give_back_us = stored->give_back_us;
+    out->give_back_noisy = stored->give_back_noisy;
+    out->measured_at = stored->measured_at;
+}
+
+gov_status gov__device_current(const struct gov_platform *platform,
+                               struct gov_device *out, char *note,
+                               size_t note_bytes, gov_error *err)
+{
+    struct gov_device stored = {0};
+    gov_error why;
+    gov_status status = gov__device_probe(platform, out, err);
+
+    if (status != GOV_OK)
+        return status;
+    if (note != NULL && note_bytes > 0)
+        note[0] = '\0';
+    else
+        note = NULL;
+    if (gov_device_load(&stored, NULL, &why) != GOV_OK) {
+        if (note != NULL)
+            snprintf(note, note_bytes, "%s", why.message);
+    } else if (!gov__profile_differs(&stored, out, note, note_bytes)) {
+        take_measurements(out, &stored);
+    }
+    return GOV_OK;
+}
+
+gov_status gov_device_current(struct gov_device *out, char *note,
+                              size_t note_bytes, gov_error *err)
+{
+    return gov__device_current(gov__platform_native(), out, note, note_bytes,
+                               err);
+}

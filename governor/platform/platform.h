@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* The seam: everything that differs between systems, as one table. POSIX calls
+ * that are the same everywhere (open, pread, fstat, rename, ...) are made
+ * directly by the modules that need them; tests make those fail by wrapping
+ * them at link time.
+ *
+ * platform_linux.c, platform_generic.c: one file a system fills the table, and
+ * only these files test for a system. tests/support/sim_platform.c is the one
+ * with a hand-set clock.
+ *
+ * Contract for every entry: returns 0 or an errno value; *out is valid on 0
+ * only; ENOTSUP where the system has no such thing; any thread; no allocation
+ * unless said. A figure the system does not tell is absent from `have`. */
+#ifndef GOV_PLATFORM_PLATFORM_H
+#define GOV_PLATFORM_PLATFORM_H
+
+#include <stdbool.h>
+
+#include "policies/alloc.h"
+
+/* Machine-wide memory. */
+struct gov__machine {
+    uint64_t total_bytes;
+    uint64_t available_bytes; /* kernel's estimate; counts clean file pages */
+    uint64_t swap_total_bytes, swap_free_bytes;
+};
+
+/* The tightest limit that binds this process: its own cgroup and all above it
+ * (v1, v2 or hybrid), or jetsam. limit_bytes is UINT64_MAX when there is none,
+ * and then used_bytes is 0. */
+struct gov__limit {
+    uint64_t limit_bytes;
+    uint64_t used_bytes;      /* charged to the group that binds */
+    uint64_t used_file_bytes; /* of those, file pages that can be dropped */
+    /* Less is left than limit - (used - file) by this much, because a group
+     * further up with a wider limit is fuller; mostly 0. */
+    uint64_t short_bytes;
+    char source[160]; /* e.g. "cgroup v1 /app, memory.limit_in_bytes" */
+};
+
+/* PSI totals in microseconds since boot; only grow. */
+struct gov__stall {
+    bool have_memory, have_io;
+    uint64_t memory_some_us, memory_full_us, io_some_us;
+    const char *source; /* "own cgroup" or "system"; static */
+};
+
+/* One process. Footprint is anonymous + swapped + private shared memory. */
+struct gov__process {
+    uint64_t footprint_bytes;
+    uint64_t anon_bytes, swap_bytes, shmem_bytes;
+    uint64_t resident_file_bytes; /* clean or dirty file pages it maps */
+    uint64_t minor_faults, major_faults;
+    bool have_read_bytes;
+    uint64_t read_bytes;  /* from storage */
+    uint64_t start_ticks; /* start time, to tell a reused pid; 0 unknown */
+};
+
+/* A mapping of a file in this process. */
+struct gov__mapping {
+    void *base;
+    size_t bytes;
+    uint64_t file_offset;
+    bool locked;     /* VM_LOCKED: discarding fails */
+    bool copied;     /* MAP_PRIVATE: discarding loses what was written */
+    uint32_t pieces; /* mappings of that file; > 1 when it was split */
+};
+
+enum gov__advice {
+    GOV__ADVICE_NORMAL,
+    GOV__ADVICE_SEQUENTIAL,
+    GOV__ADVICE_RANDOM,
+    GOV__ADVICE_HUGE, /* huge pages where possible */
+};
+
+struct gov_platform {
+    void *ctx;
+    const char *name; /* "linux", "generic", ...; static */
+
+    /* Monotonic microseconds; never goes backwards. Cannot fail. */
+    uint64_t (*now_us)(void *ctx);
+    /* Bytes in a memory page. Cannot fail. */
+    size_t (*page_bytes)(void *ctx);
+
+    int (*machine)(void *ctx, struct gov__machine *out);
+    int (*limit)(void *ctx, struct gov__limit *out);
+    int (*stall)(void *ctx, struct gov__stall *out);
+    /* Pages read again after reclaim, machine-wide or own cgroup, in bytes. */
+    int (*refaults)(void *ctx, uint64_t *out_bytes);
+    /* pid 0 is this process. */
+    int (*process)(void *ctx, int pid, struct gov__process *out);
+    /* 0 when a process with that start time lives, ESRCH when not. */
+    int (*alive)(void *ctx, int pid, uint64_t start_ticks);
+
+    /* Zeroed private anonymous memory, named `tag` where the system can. */
+    int (*map)(void *ctx, size_t bytes, const char *tag, void **out);
+    int (*unmap)(void *ctx, void *base, size_t bytes);
+    /* Gives the memory back now. Anonymous pages read as zero afterwards, file
+     * pages are read again. Page-aligned base; EINVAL when locked. */
+    int (*discard)(void *ctx, void *base, size_t bytes);
+    /* Lets the kernel take the pages when it needs some; until then they keep
+     * their bytes. A page written to afterwards is kept. Anonymous only. */
+    int (*offer)(void *ctx, void *base, size_t bytes);
+    /* Starts to read exactly these file pages in and does not wait for them;
+     * what cannot be read shows when it is used. */
+    int (*prefetch)(void *ctx, void *base, size_t bytes);
+    /* Reads file pages in and maps them; blocks. EFAULT/EIO on bad pages. */
+    int (*populate)(void *ctx, void *base, size_t bytes);
+    /* Drops clean cached pages of an open file that nobody maps. */
+    int (*drop_cached)(void *ctx, int fd, uint64_t offset, uint64_t bytes);
+    int (*advise)(void *ctx, void *base, size_t bytes, enum gov__advice advice);
+    /* Bytes of the range in memory. On a file that the user neither owns nor
+     * can write the kernel may answer "all": see docs/platforms.md. */
+    int (*resident)(void *ctx, void *base, size_t bytes, uint64_t *out);
+    /* This process's mapping of the file behind fd; ENOENT when none. */
+    int (*find_mapping)(void *ctx, int fd, struct gov__mapping *out);
+    /* Asks the C library's allocator to return free memory to the system. */
+    int (*trim)(void *ctx);
+    /* The address of a symbol that the process already has, or NULL. */
+    void *(*symbol)(void *ctx, const char *name);
+    /* The path of the loaded object (library or program) that holds an address,
+     * NUL-terminated. */
+    int (*object_path)(void *ctx, const void *address, char *out, size_t bytes);
+
+    /* Facts of the hardware and the system; texts are NUL-terminated. */
+    int (*cpu)(void *ctx, char *model, size_t model_bytes, uint32_t *cores);
+    int (*system)(void *ctx, char *text, size_t bytes); /* "Linux 6.1.0" */
+};
+
+/* The table of the system this was built for. Static; never NULL. */
+const struct gov_platform *gov__platform_native(void);
+
+/* A Linux table that reads <root>/proc and <root>/sys; for tests. `root` is
+ * borrowed and must outlive the table, which is filled into *out. Elsewhere
+ * than on Linux it does not exist. */
+struct gov__linux_root {
+    const char *root;
+};
+void gov__platform_linux_at(struct gov_platform *out,
+                            struct gov__linux_root *root);
+
+/* Reads a whole small text file into buffer, NUL-terminated. Returns 0 or an
+ * errno value; EFBIG when it does not fit. EINTR is retried. */
+int gov__read_text(const char *path, char *buffer, size_t bytes,
+                   size_t *out_length);
+
+/* Rounds to a multiple of the page size, which is a power of two. */
+static inline uint64_t gov__round_down(uint64_t n, uint64_t page)
+{
+    return n & ~(page - 1);
+}
+
+static inline uint64_t gov__round_up(uint64_t n, uint64_t page)
+{
+    return (n + page - 1) & ~(page - 1);
+}
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* Any POSIX system: what the standard offers, and ENOTSUP for the rest. Always
+ * builds (make check-generic), and is the template of a port. */
+#include "governor/platform/platform.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+static uint64_t generic_now_us(void *ctx)
+{
+    struct timespec ts;
+
+    (void)ctx;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static size_t generic_page_bytes(void *ctx)
+{
+    (void)ctx;
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static int generic_machine(void *ctx, struct gov__machine *out)
+{
+    memset(out, 0, sizeof(*out));
+#ifdef _SC_PHYS_PAGES
+    {
+        long pages = sysconf(_SC_PHYS_PAGES);
+
+        if (pages > 0) {
+            out->total_bytes = (uint64_t)pages * generic_page_bytes(ctx);
+            return 0;
+        }
+    }
+#endif
+    (void)ctx;
+    return ENOTSUP;
+}
+
+static int generic_limit(void *ctx, struct gov__limit *out)
+{
+    (void)ctx;
+    memset(out, 0, sizeof(*out));
+    out->limit_bytes = UINT64_MAX;
+    return 0;
+}
+
+static int generic_stall(void *ctx, struct gov__stall *out)
+{
+    (void)ctx;
+    memset(out, 0, sizeof(*out));
+    return ENOTSUP;
+}
+
+static int generic_refaults(void *ctx, uint64_t *out_bytes)
+{
+    (void)ctx;
+    *out_bytes = 0;
+    return ENOTSUP;
+}
+
+/* The standard tells faults only; POSIX has no word for a footprint, and the
+ * peak that getrusage() gives is not one. */
+static int generic_process(void *ctx, int pid, struct gov__process *out)
+{
+    (void)ctx;
+    (void)pid;
+    memset(out, 0, sizeof(*out));
+    return ENOTSUP;
+}
+
+static int generic_alive(void *ctx, int pid, uint64_t start_ticks)
+{
+    (void)ctx;
+    (void)start_ticks;
+    if (pid <= 0)
+        return ESRCH;
+    return kill((pid_t)pid, 0) == 0 || errno == EPERM ? 0 : errno;
+}
+
+static int generic_map(void *ctx, size_t bytes, const char *tag, void **out)
+{
+    int fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+    void *base;
+    int rc;
+
+    (void)ctx;
+    (void)tag;
+    if (fd < 0)
+        return errno;
+    base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    rc = base == MAP_FAILED ? errno : 0;
+    close(fd);
+    if (rc == 0)
+        *out = base;
+    return rc;
+}
+
+static int generic_unmap(void *ctx, void *base, size_t bytes)
+{
+    (void)ctx;
+    return munmap(base, bytes) == 0 ? 0 : errno;
+}
+
+static int generic_range(void *ctx, void *base, size_t bytes)
+{
+    (void)ctx;
+    (void)base;
+    (void)bytes;
+    return ENOTSUP;
+}
+
+static int generic_prefetch(void *ctx, void *base, size_t bytes)
+{
+    (void)ctx;
+    return posix_madvise(base, bytes, POSIX_MADV_WILLNEED);
+}
+
+static int generic_populate(void *ctx, void *base, size_t bytes)
+{
+    (void)ctx;
+    return posix_madvise(base, bytes, POSIX_MADV_WILLNEED);
+}
+
+static int generic_drop_cached(void *ctx, int fd, uint64_t offset,
+                               uint64_t bytes)
+{
+    (void)ctx;
+    (void)fd;
+    (void)offset;
+    (void)bytes;
+    return ENOTSUP;
+}
+
+static int generic_advise(void *ctx, void *base, size_t bytes,
+                          enum gov__advice advice)
+{
+    (void)ctx;
+    switch (advice) {
+    case GOV__ADVICE_NORMAL:
+        return posix_madvise(base, bytes, POSIX_MADV_NORMAL);
+    case GOV__ADVICE_SEQUENTIAL:
+        return posix_madvise(base, bytes, POSIX_MADV_SEQUENTIAL);
+    case GOV__ADVICE_RANDOM:
+        return posix_madvise(base, bytes, POSIX_MADV_RANDOM);
+    case GOV__ADVICE_HUGE:
+        break;
+    }
+    return ENOTSUP;
+}
+
+static int generic_resident(void *ctx, void *base, size_t bytes, uint64_t *out)
+{
+    (void)ctx;
+    (void)base;
+    (void)bytes;
+    *out = 0;
+    return ENOTSUP;
+}
+
+static int generic_find_mapping(void *ctx, int fd, struct gov__mapping *out)
+{
+    (void)ctx;
+    (void)fd;
+    memset(out, 0, sizeof(*out));
+    return ENOTSUP;
+}
+
+static int generic_trim(void *ctx)
+{
+    (void)ctx;
+    return ENOTSUP;
+}
+
+static void *generic_symbol(void *ctx, const char *name)
+{
+    (void)ctx;
+    (void)name;
+    return NULL;
+}
+
+static int generic_object_path(void *ctx, const void *address, char *out,
+                               size_t bytes)
+{
+    (void)ctx;
+    (void)address;
+    (void)out;
+    (void)bytes;
+    return ENOTSUP;
+}
+
+static int generic_cpu(void *ctx, char *model, size_t bytes, uint32_t *cores)
+{
+    long n = 1;
+
+    (void)ctx;
+    snprintf(model, bytes, "unknown");
+#ifdef _SC_NPROCESSORS_ONLN
+    n = sysconf(_SC_NPROCESSORS_ONLN);
+#endif
+    *cores = n > 0 ? (uint32_t)n : 1;
+    return 0;
+}
+
+static int generic_system(void *ctx, char *text, size_t bytes)
+{
+    struct utsname name;
+
+    (void)ctx;
+    if (uname(&name) < 0)
+        return errno;
+    snprintf(text, bytes, "%s %s", name.sysname, name.release);
+    return 0;
+}
+
+const struct gov_platform *gov__platform_native(void)
+{
+    static const struct gov_platform native = {
+        .name = "generic",
+        .now_us = generic_now_us,
+        .page_bytes = generic_page_bytes,
+        .machine = generic_machine,
+        .limit = generic_limit,
+        .stall = generic_stall,
+        .refaults = generic_refaults,
+        .process = generic_process,
+        .alive = generic_alive,
+        .map = generic_map,
+        .unmap = generic_unmap,
+        .discard = generic_range,
+        .offer = generic_range,
+        .prefetch = generic_prefetch,
+        .populate = generic_populate,
+        .drop_cached = generic_drop_cached,
+        .advise = generic_advise,
+        .resident = generic_resident,
+        .find_mapping = generic_find_mapping,
+        .trim = generic_trim,
+        .symbol = generic_symbol,
+        .object_path = generic_object_path,
+        .cpu = generic_cpu,
+        .system = generic_system,
+    };
+
+    return &native;
+}

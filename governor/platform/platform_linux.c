@@ -1,0 +1,758 @@
+/* SPDX-License-Identifier: MIT */
+/* Linux: /proc, control groups, PSI and madvise(). Reads figures and moves
+ * memory; decides nothing. Built only here: the Makefile picks this file by the
+ * system's name. */
+#include "governor/platform/platform.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "governor/platform/linux_cgroup.h"
+#include "governor/platform/linux_lines.h"
+
+/* Newer than Debian 12's headers on some architectures; numbers from
+ * include/uapi/asm-generic/mman-common.h and linux/prctl.h. */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+/* A v1 group without a limit reports the largest multiple of its page size
+ * below 2^63; anything this large is none. */
+#define UNLIMITED_V1 (UINT64_C(1) << 62)
+
+static const char *root_of(void *ctx)
+{
+    return ((const struct gov__linux_root *)ctx)->root;
+}
+
+static int path_in(void *ctx, const char *path, char *out, size_t bytes)
+{
+    return gov__path_join(out, bytes, root_of(ctx), path);
+}
+
+static uint64_t linux_now_us(void *ctx)
+{
+    struct timespec ts;
+
+    (void)ctx;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static size_t linux_page_bytes(void *ctx)
+{
+    (void)ctx;
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* ---- evidence -------------------------------------------------------------- */
+
+static int linux_machine(void *ctx, struct gov__machine *out)
+{
+    static const char *const keys[] = {
+        "MemTotal:", "MemAvailable:", "SwapTotal:", "SwapFree:"};
+    uint64_t kib[4] = {0};
+    bool have[4] = {false};
+    struct gov__lines lines;
+    char path[GOV__CGROUP_PATH], *line;
+    int rc = path_in(ctx, "/proc/meminfo", path, sizeof(path));
+
+    if (rc == 0)
+        rc = gov__lines_open(&lines, path);
+    if (rc != 0)
+        return rc;
+    while ((line = gov__lines_next(&lines)) != NULL)
+        for (size_t i = 0; i < 4; i++)
+            if (strncmp(line, keys[i], strlen(keys[i])) == 0)
+                have[i] = gov__parse_number(line + strlen(keys[i]), &kib[i]);
+    rc = lines.error;
+    gov__lines_close(&lines);
+    if (rc != 0 || !have[0] || kib[0] == 0 || kib[0] > UINT64_MAX / 1024)
+        return rc != 0 ? rc : ENODATA;
+    out->total_bytes = kib[0] * 1024;
+    out->available_bytes = have[1] ? kib[1] * 1024 : 0;
+    out->swap_total_bytes = kib[2] * 1024;
+    out->swap_free_bytes = kib[3] * 1024;
+    return 0;
+}
+
+/* One hierarchy's file names and words. */
+struct cgroup_words {
+    const char *version, *limits[2], *usage, *file_keys[2];
+};
+
+/* Above memory.high a group is not killed but made so slow by reclaim that it
+ * makes no difference here. File pages are those on the lists that reclaim
+ * takes from: "cache" and "file" would count tmpfs and shared memory, which
+ * cannot be dropped. */
+static const struct cgroup_words words_v1 = {
+    "v1",
+    {"memory.limit_in_bytes", NULL},
+    "memory.usage_in_bytes",
+    {"total_inactive_file ", "total_active_file "}};
+static const struct cgroup_words words_v2 = {
+    "v2",
+    {"memory.max", "memory.high"},
+    "memory.current",
+    {"inactive_file ", "active_file "}};
+
+static int group_number(const char *group, const char *file, const char *key,
+                        uint64_t *out)
+{
+    char path[GOV__CGROUP_PATH + 32];
+
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s", group, file) >=
+        sizeof(path))
+        return ENAMETOOLONG;
+    return gov__file_number(path, key, out);
+}
+
+/* As group_number(); what is not there leaves *out as it is. */
+static int optional_number(const char *group, const char *file, const char *key,
+                           uint64_t *out)
+{
+    int rc = group_number(group, file, key, out);
+
+    return gov__cgroup_absent(rc) ? 0 : rc;
+}
+
+/* The limit of one group, and what is charged to it; UINT64_MAX without one:
+ * "max" is no number. `name` is for the source. Returns 0 or an errno value. */
+static int read_limit(const char *group, const char *name,
+                      const struct cgroup_words *words, struct gov__limit *out)
+{
+    int rc = 0;
+
+    memset(out, 0, sizeof(*out));
+    out->limit_bytes = UINT64_MAX;
+    for (size_t i = 0; i < 2 && words->limits[i] != NULL && rc == 0; i++) {
+        uint64_t bytes = UINT64_MAX;
+
+        rc = optional_number(group, words->limits[i], "", &bytes);
+        if (bytes >= UNLIMITED_V1 || bytes >= out->limit_bytes)
+            continue;
+        out->limit_bytes = bytes;
+        snprintf(out->source, sizeof(out->source), "cgroup %s %.100s, %s",
+                 words->version, *name == '\0' ? "/" : name, words->limits[i]);
+    }
+    if (rc != 0 || out->limit_bytes == UINT64_MAX)
+        return rc;
+    rc = optional_number(group, words->usage, "", &out->used_bytes);
+    for (size_t i = 0; i < 2 && rc == 0; i++) {
+        uint64_t bytes = 0;
+
+        rc = optional_number(group, "memory.stat", words->file_keys[i], &bytes);
+        out->used_file_bytes += bytes;
+    }
+    return rc;
+}
+
+static uint64_t room_in(const struct gov__limit *limit)
+{
+    uint64_t kept = limit->used_bytes > limit->used_file_bytes
+                        ? limit->used_bytes - limit->used_file_bytes
+                        : 0;
+
+    return limit->limit_bytes > kept ? limit->limit_bytes - kept : 0;
+}
+
+/* Walks from the group up to the mount and keeps the tightest limit. Among
+ * equal ones that is the outermost: more is charged to it. */
+static int tightest(const struct gov__cgroup *cgroup,
+                    const struct cgroup_words *words, struct gov__limit *out)
+{
+    char group[GOV__CGROUP_PATH];
+    uint64_t least = UINT64_MAX;
+
+    memcpy(group, cgroup->group, sizeof(group));
+    do {
+        struct gov__limit here;
+        int rc = read_limit(group, group + strlen(cgroup->mount), words, &here);
+
+        if (rc != 0)
+            return rc;
+        if (here.limit_bytes == UINT64_MAX)
+            continue;
+        if (room_in(&here) < least)
+            least = room_in(&here);
+        if (here.limit_bytes <= out->limit_bytes)
+            *out = here;
+    } while (gov__cgroup_parent(group, cgroup->mount));
+    if (least < room_in(out))
+        out->short_bytes = room_in(out) - least;
+    return 0;
+}
+
+static int linux_limit(void *ctx, struct gov__limit *out)
+{
+    struct gov__cgroups groups;
+    struct gov__machine machine;
+    int rc;
+
+    memset(out, 0, sizeof(*out));
+    out->limit_bytes = UINT64_MAX;
+    rc = gov__cgroups_find(root_of(ctx), &groups);
+    /* The memory controller lives in one hierarchy only, so a hybrid system
+     * finds a limit in one of them at most. */
+    if (rc == 0 && groups.memory_v1.found)
+        rc = tightest(&groups.memory_v1, &words_v1, out);
+    else if (rc == 0 && groups.unified.found)
+        rc = tightest(&groups.unified, &words_v2, out);
+    /* That a limit cannot be read does not mean that there is none. */
+    if (rc != 0)
+        return rc;
+    /* A limit above what is installed binds nobody. One that equals it does:
+     * lxcfs shows a container its limit as the machine's total. */
+    if (out->limit_bytes == UINT64_MAX ||
+        (linux_machine(ctx, &machine) == 0 &&
+         out->limit_bytes > machine.total_bytes)) {
+        memset(out, 0, sizeof(*out));
+        out->limit_bytes = UINT64_MAX;
+    }
+    return 0;
+}
+
+/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=123" */
+static int read_pressure(const char *path, uint64_t *some, uint64_t *full)
+{
+    char text[512], *at;
+    int rc = gov__read_text(path, text, sizeof(text), NULL);
+
+    if (rc != 0)
+        return rc;
+    at = strstr(text, "some ");
+    at = at == NULL ? NULL : strstr(at, "total=");
+    if (at == NULL || !gov__parse_number(at + 6, some))
+        return ENODATA;
+    at = strstr(text, "full ");
+    at = at == NULL ? NULL : strstr(at, "total=");
+    if (at == NULL || !gov__parse_number(at + 6, full))
+        *full = 0; /* older kernels have no "full" for a group's cpu */
+    return 0;
+}
+
+static int linux_stall(void *ctx, struct gov__stall *out)
+{
+    struct gov__cgroups groups;
+    char path[GOV__CGROUP_PATH + 32];
+    uint64_t unused;
+
+    memset(out, 0, sizeof(*out));
+    (void)gov__cgroups_find(root_of(ctx), &groups);
+    /* The top group's pressure is the system's: read that the ordinary way. */
+    if (groups.unified.found && !groups.unified.top) {
+        snprintf(path, sizeof(path), "%s/memory.pressure",
+                 groups.unified.group);
+        out->have_memory = read_pressure(path, &out->memory_some_us,
+                                         &out->memory_full_us) == 0;
+        snprintf(path, sizeof(path), "%s/io.pressure", groups.unified.group);
+        out->have_io = read_pressure(path, &out->io_some_us, &unused) == 0;
+        out->source = "own cgroup";
+    }
+    if (out->have_memory)
+        return 0;
+    out->source = "system";
+    if (path_in(ctx, "/proc/pressure/memory", path, sizeof(path)) == 0)
+        out->have_memory = read_pressure(path, &out->memory_some_us,
+                                         &out->memory_full_us) == 0;
+    if (path_in(ctx, "/proc/pressure/io", path, sizeof(path)) == 0)
+        out->have_io = read_pressure(path, &out->io_some_us, &unused) == 0;
+    return out->have_memory || out->have_io ? 0 : ENOTSUP;
+}
+
+static int linux_refaults(void *ctx, uint64_t *out_bytes)
+{
+    struct gov__cgroups groups;
+    char path[GOV__CGROUP_PATH];
+    uint64_t pages;
+    int rc = ENOENT;
+
+    (void)gov__cgroups_find(root_of(ctx), &groups);
+    if (groups.unified.found && !groups.unified.top)
+        rc = group_number(groups.unified.group, "memory.stat",
+                          "workingset_refault_file ", &pages);
+    if (rc != 0 && groups.memory_v1.found)
+        rc = group_number(groups.memory_v1.group, "memory.stat",
+                          "workingset_refault_file ", &pages);
+    if (rc != 0) {
+        rc = path_in(ctx, "/proc/vmstat", path, sizeof(path));
+        if (rc == 0)
+            rc = gov__file_number(path, "workingset_refault_file ", &pages);
+    }
+    if (rc == 0)
+        *out_bytes = pages * linux_page_bytes(ctx);
+    return rc;
+}
+
+/* ---- processes ------------------------------------------------------------- */
+
+static int process_path(void *ctx, int pid, const char *file, char *out,
+                        size_t bytes)
+{
+    char relative[64];
+
+    if (pid == 0)
+        snprintf(relative, sizeof(relative), "/proc/self/%s", file);
+    else
+        snprintf(relative, sizeof(relative), "/proc/%d/%s", pid, file);
+    return path_in(ctx, relative, out, bytes);
+}
+
+/* Fields of /proc/PID/stat count from 1; the second is a name in parentheses
+ * that may itself hold anything, so fields are counted from the last ')'. */
+static int read_stat(void *ctx, int pid, struct gov__process *out)
+{
+    char path[GOV__CGROUP_PATH], text[2048], *save = NULL, *at;
+    int rc = process_path(ctx, pid, "stat", path, sizeof(path));
+
+    if (rc == 0)
+        rc = gov__read_text(path, text, sizeof(text), NULL);
+    if (rc != 0)
+        return rc == ENOENT ? ESRCH : rc;
+    at = strrchr(text, ')');
+    if (at == NULL)
+        return ENODATA;
+    at = strtok_r(at + 1, " ", &save);
+    for (int field = 3; at != NULL; field++, at = strtok_r(NULL, " ", &save)) {
+        /* A zombie still has a line, but nothing is left of the process. */
+        if (field == 3 && *at == 'Z')
+            return ESRCH;
+        if (field == 10)
+            (void)gov__parse_number(at, &out->minor_faults);
+        else if (field == 12)
+            (void)gov__parse_number(at, &out->major_faults);
+        else if (field == 22)
+            return gov__parse_number(at, &out->start_ticks) ? 0 : ENODATA;
+    }
+    return ENODATA;
+}
+
+static int read_status(void *ctx, int pid, struct gov__process *out)
+{
+    struct {
+        const char *key;
+        uint64_t *bytes;
+    } fields[] = {
+        {"RssAnon:", &out->anon_bytes},
+        {"RssFile:", &out->resident_file_bytes},
+        {"RssShmem:", &out->shmem_bytes},
+        {"VmSwap:", &out->swap_bytes},
+    };
+    struct gov__lines lines;
+    char path[GOV__CGROUP_PATH], *line;
+    bool found = false;
+    int rc = process_path(ctx, pid, "status", path, sizeof(path));
+
+    if (rc == 0)
+        rc = gov__lines_open(&lines, path);
+    if (rc != 0)
+        return rc == ENOENT ? ESRCH : rc;
+    while ((line = gov__lines_next(&lines)) != NULL) {
+        for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+            size_t n = strlen(fields[i].key);
+            uint64_t kib;
+
+            if (strncmp(line, fields[i].key, n) != 0 ||
+                !gov__parse_number(line + n, &kib))
+                continue;
+            *fields[i].bytes = kib * 1024;
+            found = true;
+        }
+    }
+    rc = lines.error;
+    gov__lines_close(&lines);
+    return rc != 0 ? rc : found ? 0 : ENODATA;
+}
+
+static int linux_process(void *ctx, int pid, struct gov__process *out)
+{
+    char path[GOV__CGROUP_PATH];
+    int rc;
+
+    memset(out, 0, sizeof(*out));
+    rc = read_status(ctx, pid, out);
+    if (rc == 0)
+        rc = read_stat(ctx, pid, out);
+    if (rc != 0)
+        return rc;
+    out->footprint_bytes = out->anon_bytes + out->swap_bytes + out->shmem_bytes;
+    if (process_path(ctx, pid, "io", path, sizeof(path)) == 0)
+        out->have_read_bytes =
+            gov__file_number(path, "read_bytes:", &out->read_bytes) == 0;
+    return 0;
+}
+
+static int linux_alive(void *ctx, int pid, uint64_t start_ticks)
+{
+    struct gov__process process;
+    int rc;
+
+    if (pid <= 0)
+        return ESRCH;
+    memset(&process, 0, sizeof(process));
+    rc = read_stat(ctx, pid, &process);
+    if (rc == 0 && start_ticks != 0 && process.start_ticks != start_ticks)
+        rc = ESRCH;
+    return rc;
+}
+
+/* ---- address space ---------------------------------------------------------- */
+
+static int linux_map(void *ctx, size_t bytes, const char *tag, void **out)
+{
+    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    (void)ctx;
+    if (base == MAP_FAILED)
+        return errno;
+    /* A name in /proc/PID/maps; needs CONFIG_ANON_VMA_NAME (5.17), and that it
+     * fails elsewhere loses nothing. */
+    if (tag != NULL)
+        (void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, base, bytes, tag);
+    *out = base;
+    return 0;
+}
+
+static int linux_unmap(void *ctx, void *base, size_t bytes)
+{
+    (void)ctx;
+    return munmap(base, bytes) == 0 ? 0 : errno;
+}
+
+static int linux_discard(void *ctx, void *base, size_t bytes)
+{
+    (void)ctx;
+    return madvise(base, bytes, MADV_DONTNEED) == 0 ? 0 : errno;
+}
+
+static int linux_offer(void *ctx, void *base, size_t bytes)
+{
+    (void)ctx;
+    return madvise(base, bytes, MADV_FREE) == 0 ? 0 : errno;
+}
+
+/* One call of MADV_WILLNEED reads no more than the larger of the readahead
+ * window and the device's request, whatever it is asked for, and says nothing
+ * (1280 KiB on a stock kernel): hence steps. */
+static int linux_prefetch(void *ctx, void *base, size_t bytes)
+{
+    const size_t step = (size_t)512 * 1024;
+
+    (void)ctx;
+    for (size_t at = 0; at < bytes; at += step)
+        if (madvise((char *)base + at, bytes - at < step ? bytes - at : step,
+                    MADV_WILLNEED) != 0)
+            return errno;
+    return 0;
+}
+
+/* What is not in memory yet is read through the fault path, in readahead windows
+ * around each fault: one window at a time, and up to half a window (4 MiB where
+ * this was measured) of what lies before and behind the range comes along. So
+ * prefetch first. MADV_POPULATE_READ needs Linux 5.14. */
+static int linux_populate(void *ctx, void *base, size_t bytes)
+{
+    while (madvise(base, bytes, MADV_POPULATE_READ) != 0) {
+        if (errno == EINVAL)
+            return linux_prefetch(ctx, base, bytes);
+        if (errno != EINTR)
+            return errno;
+    }
+    return 0;
+}
+
+static int linux_drop_cached(void *ctx, int fd, uint64_t offset, uint64_t bytes)
+{
+    (void)ctx;
+    return posix_fadvise(fd, (off_t)offset, (off_t)bytes, POSIX_FADV_DONTNEED);
+}
+
+static int linux_advise(void *ctx, void *base, size_t bytes,
+                        enum gov__advice advice)
+{
+    static const int kernel[] = {
+        [GOV__ADVICE_NORMAL] = MADV_NORMAL,
+        [GOV__ADVICE_SEQUENTIAL] = MADV_SEQUENTIAL,
+        [GOV__ADVICE_RANDOM] = MADV_RANDOM,
+        [GOV__ADVICE_HUGE] = MADV_HUGEPAGE,
+    };
+
+    (void)ctx;
+    return madvise(base, bytes, kernel[advice]) == 0 ? 0 : errno;
+}
+
+static int linux_resident(void *ctx, void *base, size_t bytes, uint64_t *out)
+{
+    unsigned char present[1024];
+    size_t page = linux_page_bytes(ctx);
+    uint64_t pages = 0;
+
+    for (size_t at = 0; at < bytes; at += sizeof(present) * page) {
+        size_t length = bytes - at;
+        size_t count;
+
+        if (length > sizeof(present) * page)
+            length = sizeof(present) * page;
+        if (mincore((char *)base + at, length, present) != 0)
+            return errno;
+        count = (length + page - 1) / page;
+        for (size_t i = 0; i < count; i++)
+            pages += present[i] & 1;
+    }
+    *out = pages * page;
+    return 0;
+}
+
+/* ---- the process's own map --------------------------------------------------- */
+
+/* One line of /proc/self/maps. */
+struct map_line {
+    uint64_t start, end, offset, inode;
+    unsigned int major, minor;
+    char permissions[5]; /* "r--s" */
+    const char *path;
+};
+
+static bool parse_map_line(const char *line, struct map_line *out)
+{
+    unsigned long start, end, offset, inode;
+    int at = 0;
+
+    if (sscanf(line, "%lx-%lx %4s %lx %x:%x %lu %n", &start, &end,
+               out->permissions, &offset, &out->major, &out->minor, &inode,
+               &at) != 7)
+        return false;
+    out->start = start;
+    out->end = end;
+    out->offset = offset;
+    out->inode = inode;
+    out->path = line + at;
+    return true;
+}
+
+/* Whether the VMA that starts at `start` has VM_LOCKED ("lo"). smaps walks page
+ * tables (about 4 ms a GiB), so it is read only if anything is locked at all. */
+static bool is_locked(void *ctx, uint64_t start, uint64_t end)
+{
+    struct gov__lines lines;
+    char path[GOV__CGROUP_PATH], *line;
+    uint64_t locked_kib = 0;
+    bool inside = false, locked = false;
+
+    if (path_in(ctx, "/proc/self/status", path, sizeof(path)) != 0 ||
+        gov__file_number(path, "VmLck:", &locked_kib) != 0 || locked_kib == 0)
+        return false;
+    if (path_in(ctx, "/proc/self/smaps", path, sizeof(path)) != 0 ||
+        gov__lines_open(&lines, path) != 0)
+        return false;
+    while (!locked && (line = gov__lines_next(&lines)) != NULL) {
+        struct map_line map;
+
+        if (parse_map_line(line, &map))
+            inside = map.start >= start && map.start < end;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            locked = strstr(line, " lo") != NULL;
+    }
+    gov__lines_close(&lines);
+    return locked;
+}
+
+/* The kernel's own name of an open file. On btrfs and overlayfs the device of
+ * stat() is not the one in maps; then inode and path must both agree. */
+static bool same_file(const struct map_line *map, const struct stat *st,
+                      const char *path)
+{
+    if (map->inode != st->st_ino)
+        return false;
+    return (map->major == major(st->st_dev) &&
+            map->minor == minor(st->st_dev)) ||
+           (*path != '\0' && strcmp(map->path, path) == 0);
+}
+
+static void add_piece(struct gov__mapping *out, const struct map_line *map)
+{
+    uint64_t end = (uint64_t)(uintptr_t)out->base + out->bytes;
+
+    out->copied = out->copied || map->permissions[3] == 'p';
+    /* Advice on a part of a mapping splits it in the kernel's list; pieces
+     * that follow on in memory and in the file are still one. */
+    if (out->pieces == 1 && map->start == end &&
+        map->offset == out->file_offset + out->bytes) {
+        out->bytes += map->end - map->start;
+        return;
+    }
+    out->pieces++;
+    if (out->pieces == 1) {
+        out->base = (void *)(uintptr_t)map->start;
+        out->bytes = map->end - map->start;
+        out->file_offset = map->offset;
+    }
+}
+
+static int linux_find_mapping(void *ctx, int fd, struct gov__mapping *out)
+{
+    struct gov__lines lines;
+    char path[GOV__CGROUP_PATH], link[32], name[GOV__CGROUP_PATH], *line;
+    struct map_line map;
+    struct stat st;
+    ssize_t n;
+    int rc;
+
+    memset(out, 0, sizeof(*out));
+    if (fstat(fd, &st) != 0)
+        return errno;
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    n = readlink(link, name, sizeof(name) - 1);
+    name[n > 0 ? n : 0] = '\0';
+    rc = path_in(ctx, "/proc/self/maps", path, sizeof(path));
+    if (rc == 0)
+        rc = gov__lines_open(&lines, path);
+    if (rc != 0)
+        return rc;
+    while ((line = gov__lines_next(&lines)) != NULL)
+        if (parse_map_line(line, &map) && same_file(&map, &st, name))
+            add_piece(out, &map);
+    rc = lines.error;
+    gov__lines_close(&lines);
+    if (rc == 0 && out->pieces == 0)
+        rc = ENOENT;
+    if (rc == 0)
+        out->locked = is_locked(ctx, (uint64_t)(uintptr_t)out->base,
+                                (uint64_t)(uintptr_t)out->base + out->bytes);
+    return rc;
+}
+
+static int linux_trim(void *ctx)
+{
+    (void)ctx;
+#ifdef __GLIBC__
+    malloc_trim(0);
+    return 0;
+#else
+    return ENOTSUP;
+#endif
+}
+
+static void *linux_symbol(void *ctx, const char *name)
+{
+    (void)ctx;
+    return dlsym(RTLD_DEFAULT, name);
+}
+
+static int linux_object_path(void *ctx, const void *address, char *out,
+                             size_t bytes)
+{
+    Dl_info info;
+    int n;
+
+    (void)ctx;
+    if (dladdr(address, &info) == 0 || info.dli_fname == NULL)
+        return ENOENT;
+    n = snprintf(out, bytes, "%s", info.dli_fname);
+    return n < 0 || (size_t)n >= bytes ? ENAMETOOLONG : 0;
+}
+
+/* ---- hardware ----------------------------------------------------------------- */
+
+static int linux_cpu(void *ctx, char *model, size_t bytes, uint32_t *cores)
+{
+    /* x86 says "model name", where "cpu" would find "cpu family"; boards with
+     * an arm kernel say "Model" or "Hardware", riscv "uarch", powerpc "cpu";
+     * arm servers say nothing. */
+    static const char *const keys[] = {"model name", "Model", "Hardware",
+                                       "uarch", "cpu"};
+    struct gov__lines lines;
+    char path[GOV__CGROUP_PATH], *line;
+    cpu_set_t set;
+
+    snprintf(model, bytes, "unknown");
+    CPU_ZERO(&set);
+    *cores = 0;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0)
+        *cores = (uint32_t)CPU_COUNT(&set);
+    if (*cores == 0)
+        *cores = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+    if (path_in(ctx, "/proc/cpuinfo", path, sizeof(path)) != 0 ||
+        gov__lines_open(&lines, path) != 0)
+        return 0;
+    while ((line = gov__lines_next(&lines)) != NULL) {
+        char *colon = strchr(line, ':');
+        bool named = false;
+
+        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+            size_t n = strlen(keys[i]);
+
+            named |= strncmp(line, keys[i], n) == 0 &&
+                     line[n + strspn(line + n, " \t")] == ':';
+        }
+        if (!named || colon == NULL || colon[1] != ' ')
+            continue;
+        snprintf(model, bytes, "%s", colon + 2);
+        break;
+    }
+    gov__lines_close(&lines);
+    return 0;
+}
+
+static int linux_system(void *ctx, char *text, size_t bytes)
+{
+    char path[GOV__CGROUP_PATH], release[128];
+    size_t n;
+    int rc = path_in(ctx, "/proc/sys/kernel/osrelease", path, sizeof(path));
+
+    if (rc == 0)
+        rc = gov__read_text(path, release, sizeof(release), &n);
+    if (rc != 0)
+        return rc;
+    release[strcspn(release, "\n")] = '\0';
+    snprintf(text, bytes, "Linux %s", release);
+    return 0;
+}
+
+/* The table but for its context; written once for the native one, which is
+ * constant, and for those of tests. */
+#define LINUX_TABLE(context)                                                   \
+    {                                                                          \
+        .ctx = (context), .name = "linux", .now_us = linux_now_us,             \
+        .page_bytes = linux_page_bytes, .machine = linux_machine,              \
+        .limit = linux_limit, .stall = linux_stall,                            \
+        .refaults = linux_refaults, .process = linux_process,                  \
+        .alive = linux_alive, .map = linux_map, .unmap = linux_unmap,          \
+        .discard = linux_discard, .offer = linux_offer,                        \
+        .prefetch = linux_prefetch, .populate = linux_populate,                \
+        .drop_cached = linux_drop_cached, .advise = linux_advise,              \
+        .resident = linux_resident, .find_mapping = linux_find_mapping,        \
+        .trim = linux_trim, .symbol = linux_symbol,                            \
+        .object_path = linux_object_path, .cpu = linux_cpu,                    \
+        .system = linux_system,                                                \
+    }
+
+void gov__platform_linux_at(struct gov_platform *out,
+                            struct gov__linux_root *root)
+{
+    *out = (struct gov_platform)LINUX_TABLE(root);
+}
+
+const struct gov_platform *gov__platform_native(void)
+{
+    static struct gov__linux_root root = {""};
+    static const struct gov_platform native = LINUX_TABLE(&root);
+
+    return &native;
+}

@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: MIT */
+/* The Linux table over small copies of /proc and /sys: fixtures/NAME.tree holds
+ * one each, all files of it in one text. Its first line says where it comes
+ * from. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "governor/platform/platform.h"
+#include "tests/support/faults.h"
+#include "tests/support/run.h"
+
+#define KIB UINT64_C(1024)
+#define MIB (KIB * KIB)
+#define GIB (KIB * MIB)
+#define NONE UINT64_MAX
+
+/* Elsewhere than on Linux it does not exist; then there is nothing to test. */
+#pragma weak gov__platform_linux_at
+
+static struct gov_platform platform;
+static struct gov__linux_root root;
+
+static void make_parents(char *path)
+{
+    for (char *slash = strchr(path + 1, '/'); slash != NULL;
+         slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        (void)mkdir(path, 0700);
+        *slash = '/';
+    }
+}
+
+/* Puts one file below the root. */
+static void plant(const char *name, const char *text, size_t bytes)
+{
+    char path[2048];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/%s", root.root, name);
+    make_parents(path);
+    file = fopen(path, "w");
+    ck_assert_msg(file != NULL, "%s: %s", path, strerror(errno));
+    ck_assert_uint_eq(fwrite(text, 1, bytes, file), bytes);
+    fclose(file);
+}
+
+static void plant_text(const char *name, const char *text)
+{
+    plant(name, text, strlen(text));
+}
+
+/* Reads a whole fixture; the caller frees it. */
+static char *read_tree(const char *name)
+{
+    char path[256], *text;
+    FILE *file;
+    size_t n;
+
+    snprintf(path, sizeof(path), "tests/unit/fixtures/%s.tree", name);
+    file = fopen(path, "r");
+    ck_assert_msg(file != NULL, "%s: %s (run from the top of the tree)", path,
+                  strerror(errno));
+    text = calloc(1, 65536);
+    ck_assert_ptr_nonnull(text);
+    n = fread(text, 1, 65535, file);
+    ck_assert_uint_lt(n, 65535);
+    fclose(file);
+    return text;
+}
+
+/* Writes something else over a few bytes. */
+static void spoil(char *text, size_t length, uint32_t *seed)
+{
+    static const char junk[] = "\n :,/-.\\019mx";
+
+    for (size_t n = 0; n < 1 + length / 64 && length > 0; n++) {
+        *seed = *seed * 1664525 + 1013904223;
+        text[(*seed >> 8) % length] = junk[(*seed >> 4) % (sizeof(junk) - 1)];
+    }
+}
+
+/* Fills the root with the files of a tree: "-- NAME --", then its text. With a
+ * seed the texts, not the names, are spoiled. */
+static void plant_tree(char *text, uint32_t *seed)
+{
+    char *at = strstr(text, "\n-- ");
+
+    while (at != NULL) {
+        char *name = at + 4, *end = strstr(name, " --\n"), *body, *next;
+        size_t length;
+
+        ck_assert_ptr_nonnull(end);
+        *end = '\0';
+        body = end + 4;
+        /* The newline that ends an empty file's header is the one before the
+         * next header. */
+        next = strncmp(body, "-- ", 3) == 0 ? body - 1 : strstr(body, "\n-- ");
+        length = next == NULL   ? strlen(body)
+                 : next >= body ? (size_t)(next - body) + 1
+                                : 0;
+        /* The next header must still be found. */
+        if (seed != NULL && length > 1)
+            spoil(body, length - 1, seed);
+        plant(name, body, length);
+        at = next;
+    }
+}
+
+static void use_empty_tree(void)
+{
+    root.root = fresh_directory();
+    gov__platform_linux_at(&platform, &root);
+}
+
+static void use_tree(const char *name)
+{
+    char *text = read_tree(name);
+
+    use_empty_tree();
+    plant_tree(text, NULL);
+    free(text);
+}
+
+/* ---- limit ---------------------------------------------------------------- */
+
+static const struct {
+    const char *tree;
+    uint64_t limit, used, file, less;
+    const char *source;
+} limits[] = {
+    {"no-cgroup", NONE, 0, 0, 0, ""},
+    {"v2-desktop", NONE, 0, 0, 0, ""},
+    {"v2-docker", 512 * MIB, 300000000, 100000000, 0,
+     "cgroup v2 /, memory.max"},
+    {"v2-nested", 2 * GIB, GIB, 128 * MIB, 0,
+     "cgroup v2 /kubepods.slice/pod7.slice, memory.max"},
+    {"v2-nested-equal", 2 * GIB, GIB, 128 * MIB, 0,
+     "cgroup v2 /kubepods.slice/pod7.slice, memory.max"},
+    {"v2-nested-short", 6 * GIB, GIB, 256 * MIB, 3840 * MIB,
+     "cgroup v2 /kubepods.slice/pod7.slice/cri-1.scope, memory.max"},
+    {"v2-high", 3 * GIB, 2 * GIB, GIB, 0,
+     "cgroup v2 /kubepods.slice/pod7.slice, memory.high"},
+    {"v2-above-ram", NONE, 0, 0, 0, ""},
+    {"v2-odd", NONE, 0, 0, 0, ""},
+    {"v2-zero", 0, 4 * MIB, 2 * MIB, 0,
+     "cgroup v2 /kubepods.slice/pod7.slice/cri-1.scope, memory.max"},
+    {"v2-outside", GIB, 1000, 0, 0, "cgroup v2 /, memory.max"},
+    {"v2-not-below", GIB, 1000, 0, 0, "cgroup v2 /, memory.max"},
+    {"v2-two-mounts", 2 * GIB, 4096, 0, 0,
+     "cgroup v2 /user.slice/app.scope, memory.max"},
+    {"v2-escapes", 768 * MIB, 100 * MIB, 10 * MIB, 0,
+     "cgroup v2 /my-app@1.service, memory.max"},
+    {"lxcfs", 2 * GIB, 700 * MIB, 300 * MIB, 0, "cgroup v2 /, memory.max"},
+    {"v1-docker", GIB, 700 * MIB, 300 * MIB, 0,
+     "cgroup v1 /, memory.limit_in_bytes"},
+    {"v1-not-below", 2 * GIB, 700 * MIB, 300 * MIB, 0,
+     "cgroup v1 /, memory.limit_in_bytes"},
+    {"v1-nested", 3 * GIB, 2 * GIB, GIB + MIB, 0,
+     "cgroup v1 /slurm, memory.limit_in_bytes"},
+    {"v1-64k", NONE, 0, 0, 0, ""},
+    {"hybrid", NONE, 0, 0, 0, ""},
+    {"hybrid-limited", 1536 * MIB, 100 * MIB, 51 * MIB, 0,
+     "cgroup v1 /agent/9c36, memory.limit_in_bytes"},
+};
+
+START_TEST(limit_is_the_tightest)
+{
+    struct gov__limit limit;
+
+    use_tree(limits[_i].tree);
+    ck_assert_int_eq(platform.limit(platform.ctx, &limit), 0);
+    ck_assert_str_eq(limit.source, limits[_i].source);
+    ck_assert_uint_eq(limit.limit_bytes, limits[_i].limit);
+    ck_assert_uint_eq(limit.used_bytes, limits[_i].used);
+    ck_assert_uint_eq(limit.used_file_bytes, limits[_i].file);
+    ck_assert_uint_eq(limit.short_bytes, limits[_i].less);
+}
+END_TEST
+
+/* A path longer than any buffer must not hide the limit of the mount. */
+START_TEST(limit_of_a_long_path)
+{
+    static char cgroup[4000];
+    struct gov__limit limit;
+    size_t length;
+
+    use_tree("v2-not-below");
+    memset(cgroup, 'x', sizeof(cgroup));
+    length = _i == 0 ? 1000 : _i == 1 ? 1023 : _i == 2 ? 1024 : 3990;
+    memcpy(cgroup, "0::/", 4);
+    memcpy(cgroup + 3 + length, "\n", 2);
+    plant_text("proc/self/cgroup", cgroup);
+    ck_assert_int_eq(platform.limit(platform.ctx, &limit), 0);
+    ck_assert_uint_eq(limit.limit_bytes, GIB);
+    ck_assert_str_eq(limit.source, "cgroup v2 /, memory.max");
+}
+END_TEST
+
+/* "No limit" of v1 is a number, and no total is there to compare it with. */
+START_TEST(limit_without_a_total)
+{
+    struct gov__limit limit;
+    char path[512];
+
+    use_tree(_i == 0 ? "v1-64k" : "v1-nested");
+    snprintf(path, sizeof(path), "%s/proc/meminfo", root.root);
+    ck_assert_int_eq(remove(path), 0);
+    ck_assert_int_eq(platform.limit(platform.ctx, &limit), 0);
+    ck_assert_uint_eq(limit.limit_bytes, _i == 0 ? NONE : 3 * GIB);
+}
+END_TEST
+
+/* Whatever the files hold: no crash, and what is reported is consistent. */
+START_TEST(limit_of_garbage)
+{
+    uint32_t seed = 1 + (uint32_t)_i;
+    char *text = read_tree(limits[_i].tree);
+
+    for (int round = 0; round < 8; round++) {
+        struct gov__limit limit;
+        struct gov__stall stall;
+        uint64_t bytes;
+        char *tree = strdup(text);
+
+        use_empty_tree();
+        plant_tree(tree, &seed);
+        free(tree);
+        ck_assert_int_eq(platform.limit(platform.ctx, &limit), 0);
+        ck_assert(limit.limit_bytes != NONE || limit.used_bytes == 0);
+        ck_assert(memchr(limit.source, '\0', sizeof(limit.source)) != NULL);
+        (void)!platform.stall(platform.ctx, &stall);
+        (void)!platform.refaults(platform.ctx, &bytes);
+    }
+    free(text);
+}
+END_TEST
+
+/* ---- the other figures ----------------------------------------------------- */
+
+static const struct {
+    const char *name, *meminfo;
+    int error;
+    struct gov__machine want;
+} machines[] = {
+    {"all",
+     "MemTotal:  16777216 kB\nMemFree: 1 kB\nMemAvailable:  9437184 kB\n"
+     "SwapTotal: 2097152 kB\nSwapFree: 1048576 kB\n",
+     0,
+     {16 * GIB, 9 * GIB, 2 * GIB, GIB}},
+    {"no MemAvailable: before 3.14",
+     "MemTotal: 1024 kB\nMemFree: 512 kB\n",
+     0,
+     {MIB, 0, 0, 0}},
+    {"no newline at the end", "MemTotal: 1024 kB", 0, {MIB, 0, 0, 0}},
+    {"no total", "MemFree: 512 kB\n", ENODATA, {0}},
+    {"zero", "MemTotal: 0 kB\n", ENODATA, {0}},
+    {"too much", "MemTotal: 99999999999999999999 kB\n", ENODATA, {0}},
+    {"a word", "MemTotal: lots\n", ENODATA, {0}},
+    {"empty", "", ENODATA, {0}},
+    {"no file", NULL, ENOENT, {0}},
+};
+
+START_TEST(machine_is_read)
+{
+    const struct gov__machine *want = &machines[_i].want;
+    struct gov__machine machine;
+
+    use_empty_tree();
+    if (machines[_i].meminfo != NULL)
+        plant_text("proc/meminfo", machines[_i].meminfo);
+    ck_assert_msg(platform.machine(platform.ctx, &machine) ==
+                      machines[_i].error,
+                  "%s", machines[_i].name);
+    if (machines[_i].error != 0)
+        return;
+    ck_assert_uint_eq(machine.total_bytes, want->total_bytes);
+    ck_assert_uint_eq(machine.available_bytes, want->available_bytes);
+    ck_assert_uint_eq(machine.swap_total_bytes, want->swap_total_bytes);
+    ck_assert_uint_eq(machine.swap_free_bytes, want->swap_free_bytes);
+}
+END_TEST
+
+static const struct {
+    const char *tree;
+    int error;
+    const char *source;
+    uint64_t some, full, io;
+} stalls[] = {
+    {"no-cgroup", ENOTSUP, NULL, 0, 0, 0},
+    {"v2-desktop", 0, "own cgroup", 111, 22, 333},
+    {"v2-docker", 0, "own cgroup", 777, 70, 888}, /* not the host's */
+    {"hybrid", 0, "system", 12, 3, 5},
+};
+
+START_TEST(stall_is_the_own_groups)
+{
+    struct gov__stall stall;
+
+    use_tree(stalls[_i].tree);
+    ck_assert_int_eq(platform.stall(platform.ctx, &stall), stalls[_i].error);
+    if (stalls[_i].error != 0)
+        return;
+    ck_assert_str_eq(stall.source, stalls[_i].source);
+    ck_assert(stall.have_memory && stall.have_io);
+    ck_assert_uint_eq(stall.memory_some_us, stalls[_i].some);
+    ck_assert_uint_eq(stall.memory_full_us, stalls[_i].full);
+    ck_assert_uint_eq(stall.io_some_us, stalls[_i].io);
+}
+END_TEST
+
+static const struct {
+    const char *tree;
+    uint64_t pages;
+} refaults[] = {{"v2-docker", 1000}, {"v1-docker", 2000}, {"no-cgroup", 5}};
+
+START_TEST(refaults_are_read)
+{
+    uint64_t bytes;
+
+    use_tree(refaults[_i].tree);
+    ck_assert_int_eq(platform.refaults(platform.ctx, &bytes), 0);
+    ck_assert_uint_eq(bytes, refaults[_i].pages * (uint64_t)getpagesize());
+}
+END_TEST
+
+static const struct {
+    const char *cpuinfo, *want;
+} cpus[] = {
+    {"processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\n"
+     "model\t\t: 151\nmodel name\t: Some CPU @ 3.00GHz\nstepping\t: 2\n",
+     "Some CPU @ 3.00GHz"},
+    {"processor\t: 0\nBogoMIPS\t: 108.00\nCPU implementer\t: 0x41\n"
+     "CPU part\t: 0xd08\n\nModel\t\t: Raspberry Pi 4 Model B Rev 1.4\n",
+     "Raspberry Pi 4 Model B Rev 1.4"},
+    {"processor\t: 0\nBogoMIPS\t: 50.00\nCPU implementer\t: 0x41\n", "unknown"},
+    {"processor\t: 0\ncpu\t\t: POWER9, altivec supported\nclock\t: 1\n",
+     "POWER9, altivec supported"},
+    {"processor\t: 0\nhart\t: 1\nisa\t: rv64imafdc\nuarch\t: sifive,u74\n",
+     "sifive,u74"},
+    {"", "unknown"},
+    {NULL, "unknown"},
+};
+
+START_TEST(cpu_is_named)
+{
+    char model[64];
+    uint32_t cores;
+
+    use_empty_tree();
+    if (cpus[_i].cpuinfo != NULL)
+        plant_text("proc/cpuinfo", cpus[_i].cpuinfo);
+    ck_assert_int_eq(platform.cpu(platform.ctx, model, sizeof(model), &cores),
+                     0);
+    ck_assert_str_eq(model, cpus[_i].want);
+    ck_assert_uint_ge(cores, 1);
+}
+END_TEST
+
+START_TEST(system_is_named)
+{
+    char text[64], small[8];
+
+    use_empty_tree();
+    ck_assert_int_eq(platform.system(platform.ctx, text, sizeof(text)), ENOENT);
+    plant_text("proc/sys/kernel/osrelease", "6.1.0-18-amd64\n");
+    ck_assert_int_eq(platform.system(platform.ctx, text, sizeof(text)), 0);
+    ck_assert_str_eq(text, "Linux 6.1.0-18-amd64");
+    ck_assert_int_eq(platform.system(platform.ctx, small, sizeof(small)), 0);
+    ck_assert_str_eq(small, "Linux 6");
+}
+END_TEST
+
+#define STAT_TAIL                                                              \
+    " 1 10 10 0 -1 4194560 1234 0 56 0 7 8 0 0 20 0 1 0 98765 22 33 "          \
+    "18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0\n"
+#define STATUS                                                                 \
+    "Name:\tapp\nVmPeak:\t  999 kB\nRssAnon:\t     100 kB\n"                   \
+    "RssFile:\t      40 kB\nRssShmem:\t       8 kB\nVmSwap:\t       16 kB\n"
+
+static const struct {
+    const char *name, *status, *stat, *io;
+    int error;
+} processes[] = {
+    {"plain", STATUS, "42 (app) S" STAT_TAIL,
+     "rchar: 1\nread_bytes: 4096\nwrite_bytes: 2\n", 0},
+    {"a name that looks like more fields", STATUS,
+     "42 (a) R 9 9 (b)) S" STAT_TAIL, "read_bytes: 4096\n", 0},
+    {"zombie", STATUS, "42 (app) Z" STAT_TAIL, "read_bytes: 4096\n", ESRCH},
+    {"no figures: a kernel thread", "Name:\tkthread\n", "42 (k) S" STAT_TAIL,
+     "read_bytes: 4096\n", ENODATA},
+    {"gone", NULL, NULL, NULL, ESRCH},
+    {"cut short", STATUS, "42 (app) S 1 2 3\n", NULL, ENODATA},
+    {"no name", STATUS, "42 app S 1 2 3\n", NULL, ENODATA},
+};
+
+START_TEST(process_is_read)
+{
+    struct gov__process process;
+
+    use_empty_tree();
+    if (processes[_i].status != NULL)
+        plant_text("proc/42/status", processes[_i].status);
+    if (processes[_i].stat != NULL)
+        plant_text("proc/42/stat", processes[_i].stat);
+    if (processes[_i].io != NULL)
+        plant_text("proc/42/io", processes[_i].io);
+    ck_assert_msg(platform.process(platform.ctx, 42, &process) ==
+                      processes[_i].error,
+                  "%s", processes[_i].name);
+    if (processes[_i].error != 0)
+        return;
+    ck_assert_uint_eq(process.anon_bytes, 100 * KIB);
+    ck_assert_uint_eq(process.shmem_bytes, 8 * KIB);
+    ck_assert_uint_eq(process.swap_bytes, 16 * KIB);
+    ck_assert_uint_eq(process.resident_file_bytes, 40 * KIB);
+    ck_assert_uint_eq(process.footprint_bytes, 124 * KIB);
+    ck_assert_uint_eq(process.minor_faults, 1234);
+    ck_assert_uint_eq(process.major_faults, 56);
+    ck_assert_uint_eq(process.start_ticks, 98765);
+    ck_assert(process.have_read_bytes);
+    ck_assert_uint_eq(process.read_bytes, 4096);
+    ck_assert_int_eq(platform.alive(platform.ctx, 42, 98765), 0);
+    ck_assert_int_eq(platform.alive(platform.ctx, 42, 0), 0);
+    ck_assert_int_eq(platform.alive(platform.ctx, 42, 98766), ESRCH);
+    ck_assert_int_eq(platform.alive(platform.ctx, 43, 98765), ESRCH);
+    ck_assert_int_eq(platform.alive(platform.ctx, 0, 0), ESRCH);
+    ck_assert_int_eq(platform.alive(platform.ctx, -1, 0), ESRCH);
+}
+END_TEST
+
+/* Any open or read that fails costs a figure, never more: no crash, no
+ * descriptor, no half-filled answer. */
+START_TEST(failing_calls_are_survived)
+{
+    struct gov__limit limit;
+    struct gov__machine machine;
+    struct gov__process process;
+    uint64_t calls, want;
+    int open_before;
+
+    use_tree(_i == 0 ? "hybrid-limited" : "v2-nested");
+    plant_text("proc/self/status", STATUS);
+    plant_text("proc/self/stat", "42 (app) S" STAT_TAIL);
+    open_before = faults_open_descriptors();
+    faults_reset();
+    ck_assert_int_eq(platform.limit(platform.ctx, &limit), 0);
+    want = limit.limit_bytes;
+    ck_assert_uint_ne(want, NONE);
+    ck_assert_int_eq(platform.process(platform.ctx, 0, &process), 0);
+    ck_assert_int_eq(platform.machine(platform.ctx, &machine), 0);
+    calls = faults_count();
+    ck_assert_uint_gt(calls, 10);
+    for (uint64_t n = 0; n < 2 * calls; n++) {
+        int rc;
+
+        faults_arm(n % calls, n >= calls);
+        /* A limit that cannot be read is not "none". */
+        rc = platform.limit(platform.ctx, &limit);
+        ck_assert(rc == EIO || (rc == 0 && limit.limit_bytes == want));
+        rc = platform.process(platform.ctx, 0, &process);
+        ck_assert(rc == 0 || rc == EIO || rc == ENODATA);
+        rc = platform.machine(platform.ctx, &machine);
+        ck_assert(rc == 0 ? machine.total_bytes > 0 : rc == EIO);
+        faults_disarm();
+        ck_assert_int_eq(faults_open_descriptors(), open_before);
+    }
+}
+END_TEST
+
+/* ---- the real one ---------------------------------------------------------- */
+
+/* The machine that runs the tests, whatever it is. */
+START_TEST(native_answers)
+{
+    const struct gov_platform *native = gov__platform_native();
+    struct gov__machine machine;
+    struct gov__limit limit;
+    struct gov__process process;
+    uint64_t before = native->now_us(native->ctx);
+    char text[96];
+    uint32_t cores;
+
+    ck_assert_int_eq(native->machine(native->ctx, &machine), 0);
+    ck_assert_uint_gt(machine.total_bytes, 16 * MIB);
+    ck_assert_uint_le(machine.available_bytes, machine.total_bytes);
+    ck_assert_int_eq(native->limit(native->ctx, &limit), 0);
+    ck_assert(limit.limit_bytes == NONE ||
+              limit.limit_bytes <= machine.total_bytes);
+    ck_assert_int_eq(native->process(native->ctx, 0, &process), 0);
+    ck_assert_uint_gt(process.anon_bytes, 0);
+    ck_assert_int_eq(native->alive(native->ctx, getpid(), process.start_ticks),
+                     0);
+    ck_assert_int_eq(native->system(native->ctx, text, sizeof(text)), 0);
+    ck_assert_int_eq(strncmp(text, "Linux ", 6), 0);
+    ck_assert_int_eq(native->cpu(native->ctx, text, sizeof(text), &cores), 0);
+    ck_assert_uint_ge(native->now_us(native->ctx), before);
+}
+END_TEST
+
+/* Touched pages are counted, discarded ones read as zero and cost nothing. */
+START_TEST(native_moves_memory)
+{
+    const struct gov_platform *native = gov__platform_native();
+    const size_t bytes = 4 * MIB;
+    struct gov__process before, touched, after;
+    uint64_t resident;
+    char *base;
+    void *out;
+
+    ck_assert_int_eq(native->process(native->ctx, 0, &before), 0);
+    ck_assert_int_eq(native->map(native->ctx, bytes, "test", &out), 0);
+    base = out;
+    memset(base, 7, bytes);
+    ck_assert_int_eq(native->process(native->ctx, 0, &touched), 0);
+    ck_assert_uint_ge(touched.anon_bytes, before.anon_bytes + bytes - MIB);
+    ck_assert_int_eq(native->resident(native->ctx, base, bytes, &resident), 0);
+    ck_assert_uint_eq(resident, bytes);
+    ck_assert_int_eq(native->discard(native->ctx, base, bytes), 0);
+    ck_assert_int_eq(native->process(native->ctx, 0, &after), 0);
+    ck_assert_uint_le(after.anon_bytes, touched.anon_bytes - bytes + MIB);
+    ck_assert_int_eq(base[0], 0);
+    ck_assert_int_eq(base[bytes - 1], 0);
+    ck_assert_int_eq(native->unmap(native->ctx, base, bytes), 0);
+}
+END_TEST
+
+#define ADD_ROWS(tc, test, table)                                              \
+    tcase_add_loop_test(tc, test, 0, (int)(sizeof(table) / sizeof((table)[0])))
+
+Suite *suite(void)
+{
+    Suite *s = suite_create("platform_linux");
+    TCase *tc = tcase_create("trees");
+
+    suite_add_tcase(s, tc);
+    if (gov__platform_linux_at == NULL) {
+        skip_test("platform_linux", "built for another platform");
+        return s;
+    }
+    ADD_ROWS(tc, limit_is_the_tightest, limits);
+    tcase_add_loop_test(tc, limit_of_a_long_path, 0, 4);
+    tcase_add_loop_test(tc, limit_without_a_total, 0, 2);
+    ADD_ROWS(tc, limit_of_garbage, limits);
+    ADD_ROWS(tc, machine_is_read, machines);
+    ADD_ROWS(tc, stall_is_the_own_groups, stalls);
+    ADD_ROWS(tc, refaults_are_read, refaults);
+    ADD_ROWS(tc, cpu_is_named, cpus);
+    tcase_add_test(tc, system_is_named);
+    ADD_ROWS(tc, process_is_read, processes);
+    tcase_add_loop_test(tc, failing_calls_are_survived, 0, 2);
+    tc = tcase_create("native");
+    suite_add_tcase(s, tc);
+    tcase_add_test(tc, native_answers);
+    tcase_add_test(tc, native_moves_memory);
+    return s;
+}
