@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* Text that came from outside (names in a file, paths) made fit for a message
+ * or a terminal. */
+#ifndef GOV_MODEL_TEXT_H
+#define GOV_MODEL_TEXT_H
+
+#include <stddef.h>
+
+/* Writes `bytes` bytes of `text` into out, always NUL-terminated, and returns
+ * out. Well-formed UTF-8 is kept; control characters and bytes that are no
+ * UTF-8 become \xNN. What does not fit is left out at a character boundary,
+ * and "..." says so. room is at least 8. */
+char *gov__text_safe(char *out, size_t room, const void *text, size_t bytes);
+
+/* The same for a path, of which it keeps the end. */
+char *gov__text_path(char *out, size_t room, const char *path);
+
+#endif

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: MIT */
+/* Units and facts of model files whose every number was worked out by hand. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "governor/model.h"
+#include "tests/support/faults.h"
+#include "tests/support/gguf_writer.h"
+#include "tests/support/run.h"
+
+static char path[512];
+static struct gguf_writer w;
+static gov_model *model;
+static const struct gov_unit *units;
+static const struct gov_tensor *tensors;
+static size_t unit_count, tensor_count;
+static uint64_t data; /* where the tensors begin in the file */
+
+static void setup(void)
+{
+    snprintf(path, sizeof(path), "%s/m.gguf", fresh_directory());
+    faults_reset();
+    gguf_begin(&w);
+    model = NULL;
+}
+
+static void teardown(void)
+{
+    gov_model_close(model);
+    gguf_free(&w);
+    ck_assert_int_eq((int)faults_live_blocks(), 0);
+    drop_directory();
+}
+
+static void open_it(void)
+{
+    gov_error err = {0};
+    gov_status status;
+
+    data = gguf_finish(&w);
+    gguf_save(&w, path, w.file_bytes);
+    status = gov_model_open(&model, path, faults_alloc(), &err);
+    ck_assert_msg(status == GOV_OK, "%s", err.message);
+    units = gov_model_units(model, &unit_count);
+    tensors = gov_model_tensors(model, &tensor_count);
+}
+
+/* "e", "0", "12", "o": embedding, layers, output; one word a unit. */
+static const char *unit_line(void)
+{
+    static char line[256];
+    size_t used = 0;
+
+    for (size_t i = 0; i < unit_count && used < sizeof(line) - 16; i++) {
+        if (i > 0)
+            line[used++] = ' ';
+        if (units[i].kind == GOV_UNIT_LAYER)
+            used +=
+                (size_t)snprintf(line + used, 16, "%" PRIu32, units[i].layer);
+        else
+            line[used++] = units[i].kind == GOV_UNIT_EMBEDDING ? 'e' : 'o';
+    }
+    line[used] = '\0';
+    return line;
+}
+
+static void vector(const char *name)
+{
+    gguf_add(&w, name, T_F32, 8, 0); /* 32 bytes */
+}
+
+static uint32_t unit_of(const char *name)
+{
+    for (size_t i = 0; i < tensor_count; i++)
+        if (strcmp(tensors[i].name, name) == 0)
+            return tensors[i].unit;
+    ck_abort_msg("no tensor %s", name);
+    return 0;
+}
+
+/* What the header promises of every model. */
+static void check_units(void)
+{
+    uint64_t sum = 0, of_tensors = 0, count = 0;
+
+    for (size_t i = 0; i < unit_count; i++) {
+        count += units[i].tensors;
+        sum += units[i].tensor_bytes;
+        ck_assert_uint_le(units[i].tensor_bytes, units[i].bytes);
+        if (i > 0)
+            ck_assert(units[i - 1].kind <= units[i].kind);
+        for (size_t j = 0; j < i; j++)
+            ck_assert(
+                units[j].file_offset + units[j].bytes <= units[i].file_offset ||
+                units[i].file_offset + units[i].bytes <= units[j].file_offset);
+    }
+    ck_assert_uint_eq(count, tensor_count);
+    for (size_t i = 0; i < tensor_count; i++) {
+        const struct gov_unit *unit = &units[tensors[i].unit];
+
+        of_tensors += tensors[i].bytes;
+        ck_assert_uint_ge(tensors[i].file_offset, unit->file_offset);
+        ck_assert_uint_le(tensors[i].file_offset + tensors[i].bytes,
+                          unit->file_offset + unit->bytes);
+    }
+    ck_assert_uint_eq(sum, of_tensors);
+}
+
+/* ---- units ----------------------------------------------------------------- */
+
+START_TEST(groups_a_plain_file)
+{
+    vector("token_embd.weight");
+    vector("blk.0.attn_q.weight");
+    gguf_add(&w, "blk.0.ffn_norm.weight", T_F32, 3, 0); /* 12 + 20 padding */
+    gguf_add(&w, "blk.0.ffn_up.weight", T_F32, 5, 0);   /* 20 + 12 padding */
+    vector("blk.1.attn_q.weight");
+    vector("output_norm.weight");
+    vector("output.weight");
+    open_it();
+    check_units();
+    ck_assert_str_eq(unit_line(), "e 0 1 o");
+    ck_assert_uint_eq(units[1].file_offset, data + 32);
+    ck_assert_uint_eq(units[1].bytes, 32 + 32 + 20);
+    ck_assert_uint_eq(units[1].tensor_bytes, 32 + 12 + 20);
+    ck_assert_uint_eq(units[1].tensors, 3);
+    ck_assert_uint_eq(unit_of("output.weight"), 3);
+    ck_assert_uint_eq(unit_of("blk.0.ffn_up.weight"), 1);
+}
+END_TEST
+
+/* As llama-quantize writes: what is global first, by name. */
+START_TEST(orders_by_first_use)
+{
+    vector("output.weight");
+    vector("output_norm.weight");
+    vector("rope_freqs.weight");
+    vector("token_embd.weight");
+    vector("blk.1.attn_q.weight");
+    vector("blk.10.attn_q.weight");
+    vector("blk.2.attn_q.weight");
+    vector("blk.0.attn_q.weight");
+    open_it();
+    check_units();
+    ck_assert_str_eq(unit_line(), "e 0 1 2 10 o");
+    ck_assert_uint_eq(units[0].file_offset, data + 96);
+    ck_assert_uint_eq(units[1].file_offset, data + 224);
+    ck_assert_uint_eq(units[5].file_offset, data);
+    ck_assert_uint_eq(units[5].bytes, 96);
+}
+END_TEST
+
+/* As convert_hf_to_gguf.py writes models of several shards: layer 1 is split
+ * between two, its later half first in the file, and the output matrix is far
+ * from its norm. */
+START_TEST(splits_what_is_scattered)
+{
+    vector("output.weight");
+    vector("token_embd.weight");
+    vector("blk.1.ffn_up.weight");
+    vector("blk.1.ffn_down.weight");
+    vector("blk.0.attn_q.weight");
+    vector("blk.0.ffn_up.weight");
+    vector("blk.1.ffn_norm.weight");
+    vector("blk.1.attn_q.weight");
+    vector("output_norm.weight");
+    vector("blk.1.ffn_gate.weight");
+    open_it();
+    check_units();
+    ck_assert_str_eq(unit_line(), "e 0 1 1 1 o o");
+    ck_assert_uint_eq(unit_of("blk.1.attn_q.weight"), 2);
+    ck_assert_uint_eq(unit_of("blk.1.ffn_norm.weight"), 2);
+    ck_assert_uint_eq(unit_of("blk.1.ffn_up.weight"), 3);
+    ck_assert_uint_eq(units[3].bytes, 64);
+    ck_assert_uint_eq(unit_of("blk.1.ffn_gate.weight"), 4);
+    ck_assert_uint_eq(unit_of("output_norm.weight"), 5);
+    ck_assert_uint_eq(unit_of("output.weight"), 6);
+}
+END_TEST
+
+START_TEST(knows_tables_and_stages)
+{
+    vector("position_embd.weight");
+    vector("token_embd.weight");
+    vector("token_embd_norm.weight");
+    vector("token_types.weight");
+    vector("per_layer_token_embd.weight");
+    vector("dec.blk.0.attn_q.weight");
+    vector("enc.blk.0.attn_q.weight");
+    vector("enc.blk.1.attn_q.weight");
+    vector("blk.512.attn_q.weight"); /* no such layer: global */
+    vector("blk.99999999999999999999.attn_q.weight");
+    vector("blk.4294967299.attn_q.weight"); /* not 3 */
+    vector("blk..attn_q.weight");
+    vector("xblk.3.attn_q.weight");
+    vector("blk.7");
+    open_it();
+    check_units();
+    ck_assert_str_eq(unit_line(), "e 0 1 0 o");
+    ck_assert_uint_eq(unit_of("enc.blk.0.attn_q.weight"), 1);
+    ck_assert_uint_eq(unit_of("enc.blk.1.attn_q.weight"), 2);
+    ck_assert_uint_eq(unit_of("dec.blk.0.attn_q.weight"), 3);
+    ck_assert_uint_eq(units[0].tensors, 5);
+    ck_assert_uint_eq(units[4].tensors, 6);
+}
+END_TEST
+
+/* A tensor without bytes neither makes a unit nor breaks one. */
+static void no_bytes(const char *name)
+{
+    gguf_text(&w, name);
+    gguf_u32(&w, 2);
+    gguf_u64(&w, 32);
+    gguf_u64(&w, 0);
+    gguf_u32(&w, T_F32);
+    gguf_u64(&w, w.next);
+    w.tensors++;
+}
+
+START_TEST(passes_over_empty_tensors)
+{
+    no_bytes("output_norm.weight");
+    vector("blk.0.attn_q.weight");
+    no_bytes("output.weight");
+    vector("blk.0.ffn_up.weight");
+    no_bytes("blk.7.ffn_up.weight");
+    open_it();
+    check_units();
+    ck_assert_str_eq(unit_line(), "0");
+    ck_assert_uint_eq(units[0].bytes, 64);
+    ck_assert_uint_eq(units[0].tensors, 5);
+}
+END_TEST
+
+/* ---- facts ----------------------------------------------------------------- */
+
+static uint64_t fact(gov_kv_type type, gov_fact id)
+{
+    struct gov_facts facts = {0};
+
+    gov_model_facts(model, type, &facts);
+    return gov_facts_get(&facts, id, UINT64_MAX);
+}
+
+static const char *text_fact(gov_fact id)
+{
+    struct gov_facts facts = {0};
+
+    gov_model_facts(model, GOV_KV_F16, &facts);
+    return facts.value[id].known ? facts.value[id].text : NULL;
+}
+
+/* 2 layers, 128 wide, 4 heads of 32 of which 2 hold KV, 256 in the middle. */
+static void plain_keys(const char *architecture, uint32_t layers)
+{
+    static const struct {
+        const char *key;
+        uint32_t value;
+    } keys[] = {
+        {"embedding_length", 128},      {"attention.head_count", 4},
+        {"attention.head_count_kv", 2}, {"feed_forward_length", 256},
+        {"context_length", 2048},
+    };
+    char key[128];
+
+    gguf_key_text(&w, "general.architecture", architecture);
+    snprintf(key, sizeof(key), "%s.block_count", architecture);
+    gguf_key_u32(&w, key, layers);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        snprintf(key, sizeof(key), "%s.%s", architecture, keys[i].key);
+        gguf_key_u32(&w, key, keys[i].value);
+    }
+}
+
+START_TEST(counts_a_plain_model)
+{
+    plain_keys("llama", 2);
+    gguf_key_text(&w, "general.name", "Test 1B");
+    gguf_add(&w, "token_embd.weight", T_Q4_0, 128, 96);    /* 6912 */
+    gguf_add(&w, "blk.0.attn_norm.weight", T_F32, 128, 0); /* 512 */
+    gguf_add(&w, "blk.0.attn_q.weight", T_Q4_0, 128, 128); /* 9216 */
+    gguf_add(&w, "blk.0.ffn_up.weight", T_F16, 128, 8);    /* 2048 */
+    gguf_add(&w, "blk.1.attn_k.weight", T_Q4_0, 128, 30);  /* 2160 + 16 */
+    gguf_add(&w, "output_norm.weight", T_F32, 128, 0);     /* 512 */
+    gguf_add(&w, "output.weight", T_Q6_K, 256, 96);        /* 20160 */
+    open_it();
+    check_units();
+    ck_assert_str_eq(gov_model_name(model), "Test 1B");
+    ck_assert_str_eq(text_fact(GOV_FACT_MODEL_FORMAT), "gguf");
+    ck_assert_str_eq(text_fact(GOV_FACT_MODEL_ARCHITECTURE), "llama");
+    ck_assert_str_eq(text_fact(GOV_FACT_MODEL_QUANTIZATION), "Q6_K");
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_FILE), w.file_bytes);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_WEIGHTS),
+                      6912 + 512 + 9216 + 2048 + 2160 + 512 + 20160);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_LAYERS), 2);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_CONTEXT_MAX), 2048);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_LARGEST_UNIT),
+                      512 + 20160);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_MOE), 0);
+    /* blk.0.attn_q alone: the embedding is only looked up, 30 rows are no
+     * multiple of 8 or 4. Q6_K counts on arm64. */
+#if defined(__aarch64__)
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_REPACK), 9216 + 20160);
+#else
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_REPACK), 9216);
+#endif
+    /* 2 layers x 2 heads x 32 x (K + V): 256 elements. */
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_KV_PER_TOKEN), 512);
+    ck_assert_uint_eq(fact(GOV_KV_Q8_0, GOV_FACT_MODEL_KV_PER_TOKEN), 272);
+    ck_assert_uint_eq(gov_model_kv_per_token(model, GOV_KV_Q8_0), 272);
+    ck_assert_uint_eq(gov_model_kv_per_token(model, GOV_KV_UNSET), 0);
+    /* The layers decide: 512 x (4 x (3 x 256 + 4 x 128) + 8192). */
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_COMPUTE), 6815744);
+    /* Not the file's to say. */
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_KV), UINT64_MAX);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_ENCRYPTED), UINT64_MAX);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_DEVICE_RAM), UINT64_MAX);
+}
+END_TEST
+
+/* Without output.weight the embedding makes the logits: its rows count, and the
+ * engine repacks a copy of it. */
+START_TEST(counts_a_tied_model)
+{
+    plain_keys("llama", 2);
+    gguf_add(&w, "token_embd.weight", T_Q4_0, 128, 8192); /* 589824 */
+    gguf_add(&w, "blk.0.attn_q.weight", T_Q4_0, 128, 128);
+    gguf_add(&w, "output_norm.weight", T_F32, 128, 0);
+    open_it();
+    ck_assert_str_eq(unit_line(), "e 0 o");
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_REPACK), 589824 + 9216);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_WEIGHTS),
+                      589824 + 9216 + 512);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_LARGEST_UNIT), 589824);
+    ck_assert_str_eq(text_fact(GOV_FACT_MODEL_QUANTIZATION), "Q4_0");
+    /* The output decides: 512 x 4 x (8192 + 2 x 128). */
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_COMPUTE), 17301504);
+}
+END_TEST
+
+START_TEST(counts_experts)
+{
+    static const uint64_t stack[4] = {128, 512, 4, 0};
+
+    plain_keys("llama", 1);
+    gguf_key_u32(&w, "llama.expert_count", 4);
+    gguf_key_u32(&w, "llama.expert_used_count", 2);
+    gguf_tensor(&w, "blk.0.ffn_up_exps.weight", T_Q4_0, stack, 0);
+    w.next = 147456;
+    open_it();
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_MOE), 1);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_REPACK), 147456);
+    /* 512 x (4 x (3 x 2 x 256 + 4 x 128) + 8192) */
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_COMPUTE), 8388608);
+}
+END_TEST
+
+START_TEST(counts_experts_of_their_own_width)
+{
+    static const struct {
+        uint32_t dense, expert, used;
+        uint64_t wide;
+    } rows[] = {
+        {256, 512, 2, 1024},
+        {2048, 512, 2, 2048}, /* a dense layer is wider */
+        {0, 512, 0, 512},
+    };
+
+    gguf_key_text(&w, "general.architecture", "x");
+    gguf_key_u32(&w, "x.embedding_length", 128);
+    if (rows[_i].dense != 0)
+        gguf_key_u32(&w, "x.feed_forward_length", rows[_i].dense);
+    gguf_key_u32(&w, "x.expert_feed_forward_length", rows[_i].expert);
+    if (rows[_i].used != 0)
+        gguf_key_u32(&w, "x.expert_used_count", rows[_i].used);
+    vector("t");
+    open_it();
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_COMPUTE),
+                      512 * (4 * (3 * rows[_i].wide + 4 * 128) + 8192));
+}
+END_TEST
+
+/* Heads differ by layer, keys and values in length. */
+START_TEST(counts_kv_by_layer)
+{
+    static const uint32_t heads[3] = {1, 0, 3};
+
+    gguf_key_text(&w, "general.architecture", "openelm");
+    gguf_key_u32(&w, "openelm.block_count", 3);
+    gguf_key_u32(&w, "openelm.embedding_length", 128);
+    gguf_key_u32(&w, "openelm.attention.head_count", 4);
+    gguf_key_u32s(&w, "openelm.attention.head_count_kv", heads, 3);
+    gguf_key_u32(&w, "openelm.attention.key_length", 64);
+    gguf_key_u32(&w, "openelm.attention.value_length", 96);
+    vector("t");
+    open_it();
+    ck_assert_uint_eq(gov_model_kv_per_token(model, GOV_KV_F16),
+                      4 * (64 + 96) * 2);
+    ck_assert_uint_eq(gov_model_kv_per_token(model, GOV_KV_Q8_0),
+                      4 * (68 + 102));
+}
+END_TEST
+
+/* Without head_count_kv every head has its own; arrays of signed numbers and
+ * single 64-bit ones are as good. */
+START_TEST(counts_kv_without_kv_heads)
+{
+    gguf_key_text(&w, "general.architecture", "gpt2");
+    gguf_key(&w, "gpt2.block_count", GGUF_U64);
+    gguf_u64(&w, 2);
+    gguf_key_u32(&w, "gpt2.embedding_length", 128);
+    gguf_key(&w, "gpt2.attention.head_count", GGUF_ARRAY);
+    gguf_u32(&w, GGUF_I32);
+    gguf_u64(&w, 2);
+    gguf_u32(&w, 4);
+    gguf_u32(&w, 4);
+    vector("t");
+    open_it();
+    ck_assert_uint_eq(gov_model_kv_per_token(model, GOV_KV_F16),
+                      2 * 4 * 32 * 2 * 2);
+}
+END_TEST
+
+/* More layers than there can be: the key says nothing. Different lengths by
+ * layer: the longest bounds them. */
+START_TEST(counts_kv_of_odd_lengths)
+{
+    static uint32_t lengths[513];
+
+    for (size_t i = 0; i < 513; i++)
+        lengths[i] = i == 1 ? 96 : 32;
+    plain_keys("llama", 2);
+    gguf_key_u32s(&w, "llama.attention.key_length", lengths, _i == 0 ? 513 : 2);
+    vector("t");
+    open_it();
+    ck_assert_uint_eq(gov_model_kv_per_token(model, GOV_KV_F16),
+                      _i == 0 ? 512 : 2 * 2 * (96 + 32) * 2);
+}
+END_TEST
+
+/* q8_0 wants heads of whole blocks. */
+START_TEST(knows_no_q8_kv_for_odd_heads)
+{
+    plain_keys("llama", 2);
+    gguf_key_u32(&w, "llama.attention.key_length", 80);
+    vector("t");
+    open_it();
+    ck_assert_uint_eq(gov_model_kv_per_token(model, GOV_KV_F16),
+                      2 * 2 * (80 + 32) * 2);
+    ck_assert_uint_eq(gov_model_kv_per_token(model, GOV_KV_Q8_0), 0);
+    ck_assert_uint_eq(fact(GOV_KV_Q8_0, GOV_FACT_MODEL_KV_PER_TOKEN),
+                      UINT64_MAX);
+}
+END_TEST
+
+/* The architecture's name may come behind the keys it prefixes. */
+START_TEST(reads_keys_in_any_order)
+{
+    gguf_key_u32(&w, "qwen2.block_count", 24);
+    gguf_key_u32(&w, "llama.block_count", 7);
+    gguf_key_texts(&w, "tokenizer.ggml.tokens", 100000); /* past the window */
+    gguf_key_text(&w, "general.architecture", "llama");
+    gguf_key_u32(&w, "llama_context_length", 1);
+    gguf_key_u32(&w, "llama.context_length", 99);
+    vector("t");
+    open_it();
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_LAYERS), 7);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_CONTEXT_MAX), 99);
+}
+END_TEST
+
+/* What the header does not say, or says in a way that is not understood, is
+ * unknown and not zero. */
+START_TEST(leaves_the_rest_unknown)
+{
+    static const uint32_t lengths[2] = {64, 32};
+    static uint32_t many[513];
+
+    for (size_t i = 0; i < 513; i++)
+        many[i] = 4;
+
+    if (_i > 0)
+        gguf_key_text(&w, "general.architecture", "llama");
+    if (_i == 2) {
+        gguf_key(&w, "llama.block_count", GGUF_F32);
+        gguf_u32(&w, 0x3F800000);
+        gguf_key(&w, "llama.embedding_length", GGUF_I32);
+        gguf_u32(&w, (uint32_t)-1);
+        gguf_key_u32s(&w, "llama.attention.head_count", many, 513);
+        gguf_key_u32s(&w, "llama.attention.key_length", lengths, 2);
+        gguf_key(&w, "llama.context_length", GGUF_U64);
+        gguf_u64(&w, (UINT64_C(1) << 32) + 7);
+        gguf_key_u32s(&w, "llama.expert_count", lengths, 2);
+        gguf_key_u32s(&w, "llama.feed_forward_length", lengths, 0);
+    }
+    if (_i >= 3) {
+        gguf_key_u32(&w, "llama.block_count", 3);
+        gguf_key_u32(&w, "llama.embedding_length", 128);
+        gguf_key_u32s(&w, "llama.attention.head_count",
+                      _i == 3 ? lengths : many, _i == 3 ? 2 : 513);
+    }
+    vector("t");
+    open_it();
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_LAYERS),
+                      _i >= 3 ? 3 : UINT64_MAX);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_CONTEXT_MAX), UINT64_MAX);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_KV_PER_TOKEN),
+                      UINT64_MAX);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_COMPUTE), UINT64_MAX);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_MOE), 0);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_WEIGHTS), 32);
+    if (_i == 0)
+        ck_assert_ptr_null(text_fact(GOV_FACT_MODEL_ARCHITECTURE));
+    else
+        ck_assert_str_eq(text_fact(GOV_FACT_MODEL_ARCHITECTURE), "llama");
+}
+END_TEST
+
+/* An absurd header gives an absurd cost, not a small one by wrapping. */
+START_TEST(does_not_wrap)
+{
+    static const char *const keys[] = {
+        "llama.embedding_length", "llama.feed_forward_length",
+        "llama.attention.head_count", "llama.attention.key_length",
+        "llama.expert_used_count"};
+
+    gguf_key_text(&w, "general.architecture", "llama");
+    gguf_key_u32(&w, "llama.block_count", _i == 0 ? 1 : 512);
+    gguf_key_u32(&w, "llama.attention.value_length",
+                 _i == 0 ? 32 : UINT32_MAX - 31);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        gguf_key_u32(&w, keys[i], UINT32_MAX - 31);
+    vector("t");
+    open_it();
+    ck_assert_uint_eq(gov_model_kv_per_token(model, GOV_KV_F16), UINT64_MAX);
+    ck_assert_uint_eq(gov_model_kv_per_token(model, GOV_KV_Q8_0), UINT64_MAX);
+    ck_assert_uint_eq(fact(GOV_KV_F16, GOV_FACT_MODEL_COMPUTE), INT64_MAX);
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *s = suite_create("model");
+    TCase *t = tcase_create("model");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, groups_a_plain_file);
+    tcase_add_test(t, orders_by_first_use);
+    tcase_add_test(t, splits_what_is_scattered);
+    tcase_add_test(t, knows_tables_and_stages);
+    tcase_add_test(t, passes_over_empty_tensors);
+    tcase_add_test(t, counts_a_plain_model);
+    tcase_add_test(t, counts_a_tied_model);
+    tcase_add_test(t, counts_experts);
+    tcase_add_loop_test(t, counts_experts_of_their_own_width, 0, 3);
+    tcase_add_test(t, counts_kv_by_layer);
+    tcase_add_test(t, counts_kv_without_kv_heads);
+    tcase_add_loop_test(t, counts_kv_of_odd_lengths, 0, 2);
+    tcase_add_test(t, knows_no_q8_kv_for_odd_heads);
+    tcase_add_test(t, reads_keys_in_any_order);
+    tcase_add_loop_test(t, leaves_the_rest_unknown, 0, 5);
+    tcase_add_loop_test(t, does_not_wrap, 0, 2);
+    suite_add_tcase(s, t);
+    return s;
+}
