@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory by purpose, on mappings and on a jemalloc of our own making that notes
+ * what it is asked. The real one is linked by no test of this directory, since
+ * it would replace malloc in all of them. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "governor/memory/memory_priv.h"
+#include "tests/support/run.h"
+#include "tests/unit/spy_platform.h"
+
+#define MIB ((size_t)1 << 20)
+
+static struct spy spy;
+static struct gov__heap heap;
+
+static void set_up(void)
+{
+    spy_init(&spy);
+    heap = (struct gov__heap)GOV__HEAP_INIT(&spy.table);
+}
+
+static void *get(size_t bytes, const char *tag)
+{
+    return gov__heap_alloc(&heap, bytes, tag);
+}
+
+static void put_back(void *block)
+{
+    gov__heap_free(&heap, block);
+}
+
+/* ---- on mappings --------------------------------------------------------------- */
+
+START_TEST(a_block_is_aligned_zeroed_and_counted)
+{
+    const size_t sizes[] = {0,    1,    63,   64,      65,
+                            4031, 4032, 4096, 3 * MIB, 3 * MIB + 1};
+    const size_t bytes = sizes[_i];
+    unsigned char *block = get(bytes, "a"), *other = get(5, "b");
+
+    ck_assert_ptr_nonnull(block);
+    ck_assert_ptr_nonnull(other);
+    ck_assert_uint_eq((uintptr_t)block % 64, 0);
+    for (size_t i = 0; i < bytes; i++)
+        if (block[i] != 0)
+            ck_abort_msg("byte %zu is not zero", i);
+    memset(block, 0xFF, bytes);
+    ck_assert_uint_eq(gov__heap_bytes(&heap, "a"), bytes);
+    ck_assert_uint_eq(gov__heap_bytes(&heap, "b"), 5);
+    ck_assert_uint_eq(gov__heap_bytes(&heap, "c"), 0);
+    ck_assert_uint_eq(gov__heap_bytes(&heap, NULL), bytes + 5);
+    put_back(block);
+    ck_assert_uint_eq(gov__heap_bytes(&heap, "a"), 0);
+    put_back(other);
+    ck_assert_uint_eq(gov__heap_bytes(&heap, NULL), 0);
+    ck_assert_int_eq(spy.maps, 2);
+    ck_assert_int_eq(spy.unmaps, 2);
+    ck_assert_uint_eq(spy.bytes, 0);
+    ck_assert_int_eq(gov__heap_backend(&heap), GOV_HEAP_MAPPINGS);
+}
+END_TEST
+
+START_TEST(tags_have_limits)
+{
+    char name[40] = "1234567890123456789012345678901";
+    void *block;
+
+    block = get(1, name);
+    ck_assert_ptr_nonnull(block);
+    put_back(block);
+    ck_assert_ptr_null(get(1, "12345678901234567890123456789012"));
+    block = get(7, NULL);
+    ck_assert_ptr_nonnull(block);
+    ck_assert_uint_eq(gov__heap_bytes(&heap, ""), 7);
+    put_back(block);
+    for (int i = 2; i < GOV__HEAP_TAGS; i++) {
+        snprintf(name, sizeof(name), "tag %d", i);
+        block = get(1, name);
+        ck_assert_ptr_nonnull(block);
+        put_back(block);
+    }
+    ck_assert_ptr_null(get(1, "one more"));
+    block = get(1, name);
+    ck_assert_ptr_nonnull(block);
+    ck_assert_uint_eq(gov__heap_bytes(&heap, name), 1);
+    put_back(block);
+    ck_assert_int_eq(spy.maps, spy.unmaps);
+}
+END_TEST
+
+START_TEST(no_memory_is_null)
+{
+    const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 64, SIZE_MAX / 2 + 1,
+                            SIZE_MAX / 2};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        ck_assert_ptr_null(get(sizes[i], "a"));
+    spy.map_rc = ENOMEM;
+    ck_assert_ptr_null(get(1, "a"));
+    ck_assert_uint_eq(gov__heap_bytes(&heap, NULL), 0);
+    ck_assert_int_eq(spy.maps, 0);
+}
+END_TEST
+
+START_TEST(what_cannot_be_unmapped_is_emptied)
+{
+    unsigned char *block = get(8192, "a");
+
+    ck_assert_ptr_nonnull(block);
+    memset(block, 1, 8192);
+    spy.unmap_rc = ENOMEM;
+    put_back(block);
+    ck_assert_int_eq(spy.discards, 1);
+    ck_assert_uint_eq(block[4096], 0);
+    ck_assert_uint_eq(gov__heap_bytes(&heap, NULL), 0);
+}
+END_TEST
+
+START_TEST(purge_trims)
+{
+    gov__heap_purge(&heap);
+    ck_assert_int_eq(spy.trims, 1);
+}
+END_TEST
+
+/* ---- on jemalloc ---------------------------------------------------------------- */
+
+static struct {
+    const char *prefix;
+    bool lacks_dallocx, is_old, fails_create, fails_alloc;
+    unsigned arenas;
+    int alloc_flags, free_flags;
+    size_t bytes;
+    int live;
+    char calls[512];
+} je;
+
+static void *je_alloc(size_t bytes, int flags)
+{
+    void *block = NULL;
+
+    je.alloc_flags = flags;
+    je.bytes = bytes;
+    if (je.fails_alloc || posix_memalign(&block, 64, bytes) != 0)
+        return NULL;
+    memset(block, 0, bytes);
+    je.live++;
+    return block;
+}
+
+static void je_free(void *block, int flags)
+{
+    je.free_flags = flags;
+    je.live--;
+    free(block);
+}
+
+static int je_control(const char *name, void *old, size_t *old_bytes, void *new,
+                      size_t new_bytes)
+{
+    const size_t used = strlen(je.calls);
+
+    snprintf(je.calls + used, sizeof(je.calls) - used, "%s%s ", name,
+             new != NULL &&new_bytes == sizeof(ssize_t) && *(ssize_t *)new == 0
+                 ? "=0"
+                 : "");
+    if (strcmp(name, "opt.retain") == 0) {
+        ck_assert_uint_eq(*old_bytes, sizeof(bool));
+        *(bool *)old = true;
+        return je.is_old ? ENOENT : 0;
+    }
+    if (strcmp(name, "arenas.create") != 0)
+        return 0;
+    if (je.fails_create)
+        return EAGAIN;
+    ck_assert_uint_eq(*old_bytes, sizeof(unsigned));
+    *(unsigned *)old = 7 + je.arenas++;
+    return 0;
+}
+
+static void *je_symbol(const char *name)
+{
+    const size_t n = strlen(je.prefix);
+    void *(*alloc)(size_t, int) = je_alloc;
+    void (*release)(void *, int) = je_free;
+    int (*control)(const char *, void *, size_t *, void *, size_t) = je_control;
+    void *symbol = NULL;
+
+    if (strncmp(name, je.prefix, n) != 0)
+        return NULL;
+    if (strcmp(name + n, "mallocx") == 0)
+        memcpy(&symbol, &alloc, sizeof(symbol));
+    else if (strcmp(name + n, "dallocx") == 0 && !je.lacks_dallocx)
+        memcpy(&symbol, &release, sizeof(symbol));
+    else if (strcmp(name + n, "mallctl") == 0)
+        memcpy(&symbol, &control, sizeof(symbol));
+    return symbol;
+}
+
+static void set_up_jemalloc(void)
+{
+    set_up();
+    memset(&je, 0, sizeof(je));
+    je.prefix = "";
+    spy.symbol = je_symbol;
+}
+
+START_TEST(one_arena_a_tag)
+{
+    static const char *const prefixes[] = {"", "je_"};
+    void *a, *b, *again;
+
+    je.prefix = prefixes[_i];
+    ck_assert_int_eq(gov__heap_backend(&heap), GOV_HEAP_JEMALLOC);
+    a = get(1000, "a");
+    ck_assert_ptr_nonnull(a);
+    ck_assert_uint_eq((uintptr_t)a % 64, 0);
+    /* MALLOCX_ARENA(7) | MALLOCX_TCACHE_NONE | MALLOCX_ZERO | 64-aligned */
+    ck_assert_int_eq(je.alloc_flags, 8 << 20 | 0x100 | 0x40 | 6);
+    ck_assert_uint_eq(je.bytes, 1064);
+    again = get(1, "a");
+    ck_assert_int_eq(je.alloc_flags, 8 << 20 | 0x100 | 0x40 | 6);
+    b = get(1, "b");
+    ck_assert_int_eq(je.alloc_flags, 9 << 20 | 0x100 | 0x40 | 6);
+    ck_assert_str_eq(je.calls, "opt.retain "
+                               "arenas.create arena.7.dirty_decay_ms=0 "
+                               "arena.7.muzzy_decay_ms=0 "
+                               "arenas.create arena.8.dirty_decay_ms=0 "
+                               "arena.8.muzzy_decay_ms=0 ");
+    ck_assert_uint_eq(gov__heap_bytes(&heap, "a"), 1001);
+    put_back(a);
+    ck_assert_int_eq(je.free_flags, 0x100);
+    put_back(again);
+    put_back(b);
+    ck_assert_uint_eq(gov__heap_bytes(&heap, NULL), 0);
+    ck_assert_int_eq(je.live, 0);
+    ck_assert_int_eq(spy.maps, 0);
+    je.calls[0] = '\0';
+    gov__heap_purge(&heap);
+    ck_assert_str_eq(je.calls, "arena.4096.purge ");
+    ck_assert_int_eq(spy.trims, 1);
+}
+END_TEST
+
+START_TEST(half_a_jemalloc_is_none)
+{
+    void *block;
+
+    je.lacks_dallocx = _i == 0;
+    je.is_old = _i == 1;
+    ck_assert_int_eq(gov__heap_backend(&heap), GOV_HEAP_MAPPINGS);
+    block = get(1, "a");
+    ck_assert_ptr_nonnull(block);
+    put_back(block);
+    gov__heap_purge(&heap);
+    ck_assert_int_eq(spy.maps, 1);
+    ck_assert_int_eq(je.live, 0);
+    ck_assert_ptr_null(strstr(je.calls, "purge"));
+}
+END_TEST
+
+START_TEST(jemalloc_may_fail_for_a_while)
+{
+    void *block;
+
+    je.fails_create = true;
+    ck_assert_ptr_null(get(1, "a"));
+    je.fails_create = false;
+    je.fails_alloc = true;
+    ck_assert_ptr_null(get(1, "a"));
+    je.fails_alloc = false;
+    ck_assert_uint_eq(gov__heap_bytes(&heap, NULL), 0);
+    block = get(1, "a");
+    ck_assert_ptr_nonnull(block);
+    ck_assert_uint_eq(je.arenas, 1);
+    put_back(block);
+}
+END_TEST
+
+/* ---- the process's ---------------------------------------------------------------- */
+
+START_TEST(freeing_shows_in_the_footprint)
+{
+    const uint64_t bytes = 64 * MIB;
+    struct gov_footprint with, without;
+    gov_error err;
+    void *block = gov_heap_alloc(bytes, "test");
+
+    ck_assert_ptr_nonnull(block);
+    memset(block, 1, bytes);
+    ck_assert_uint_eq(gov_heap_bytes("test"), bytes);
+    ck_assert_uint_eq(gov_heap_bytes(NULL), bytes);
+    ck_assert_int_eq(gov_heap_backend_now(), GOV_HEAP_MAPPINGS);
+    if (gov_footprint_now(&with, &err) != GOV_OK) {
+        skip_test("freeing_shows_in_the_footprint", err.message);
+        gov_heap_free(block);
+        return;
+    }
+    gov_heap_free(block);
+    gov_heap_free(NULL);
+    gov_heap_purge();
+    ck_assert_uint_eq(gov_heap_bytes("test"), 0);
+    ck_assert_int_eq(gov_footprint_now(&without, &err), GOV_OK);
+    ck_assert_uint_le(without.footprint_bytes + bytes * 15 / 16,
+                      with.footprint_bytes);
+}
+END_TEST
+
+static void *churn(void *arg)
+{
+    char tag[8];
+
+    for (int n = 0; n < 500; n++) {
+        unsigned char *blocks[4];
+
+        for (int i = 0; i < 4; i++) {
+            snprintf(tag, sizeof(tag), "t%d", (n + i) % 5);
+            blocks[i] = gov_heap_alloc((size_t)n * 10, tag);
+            if (blocks[i] != NULL && n > 0)
+                blocks[i][0] = 1;
+        }
+        (void)gov_heap_bytes(NULL);
+        for (int i = 0; i < 4; i++)
+            gov_heap_free(blocks[i]);
+    }
+    return arg;
+}
+
+START_TEST(threads_share_it)
+{
+    pthread_t threads[3];
+
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, churn, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_uint_eq(gov_heap_bytes(NULL), 0);
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *s = suite_create("heap");
+    TCase *tc = tcase_create("mappings");
+
+    tcase_add_checked_fixture(tc, set_up, NULL);
+    tcase_add_loop_test(tc, a_block_is_aligned_zeroed_and_counted, 0, 10);
+    tcase_add_test(tc, tags_have_limits);
+    tcase_add_test(tc, no_memory_is_null);
+    tcase_add_test(tc, what_cannot_be_unmapped_is_emptied);
+    tcase_add_test(tc, purge_trims);
+    suite_add_tcase(s, tc);
+    tc = tcase_create("jemalloc");
+    tcase_add_checked_fixture(tc, set_up_jemalloc, NULL);
+    tcase_add_loop_test(tc, one_arena_a_tag, 0, 2);
+    tcase_add_loop_test(tc, half_a_jemalloc_is_none, 0, 2);
+    tcase_add_test(tc, jemalloc_may_fail_for_a_while);
+    suite_add_tcase(s, tc);
+    tc = tcase_create("the process's");
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, freeing_shows_in_the_footprint);
+    tcase_add_test(tc, threads_share_it);
+    suite_add_tcase(s, tc);
+    return s;
+}
