@@ -67,7 +67,7 @@ NCURSES_LIBS   := $(call pkg,--libs,ncursesw)
 CHECK_CFLAGS   := $(call pkg,--cflags,check)
 CHECK_LIBS     := $(call pkg,--libs,check)
 # Tests make calls fail by wrapping them at link time (tests/support/faults.c).
-WRAPPED := open openat close read pread write pwrite fstat lstat ftruncate fsync fdatasync rename unlink mkdir mmap munmap madvise pthread_create posix_fallocate
+WRAPPED := open openat close read pread write pwrite fstat lstat ftruncate fsync fdatasync rename unlink mkdir mmap munmap madvise pipe pthread_create posix_fallocate
 WRAP    := $(foreach call,$(WRAPPED),-Wl,--wrap=$(call))
 # With _FILE_OFFSET_BITS=64 glibc's headers rename these calls.
 WRAPPED64 := open openat pread pwrite fstat lstat ftruncate mmap posix_fallocate

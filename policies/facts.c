@@ -2,7 +2,6 @@
 /* The fact table and how values are set and shown. Decides nothing. */
 #include "policies/facts.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "policies/words_priv.h"

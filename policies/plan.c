@@ -9,7 +9,6 @@
  * beside a strategy counts when that rule chooses. */
 #include "policies/plan.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "policies/rules_priv.h"
@@ -277,8 +276,6 @@ static uint64_t context_that_fits(const struct decision *d,
     if (fixed > d->budget || each == 0)
         return 0;
     most = (d->budget - fixed) / each;
-    if (most >= z->context)
-        most = z->context - 1;
     for (; power <= most; power *= 2)
         found = power / 2 * 3 <= most ? power / 2 * 3 : power;
     return found;

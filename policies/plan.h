@@ -98,7 +98,9 @@ typedef void (*gov_trace_fn)(void *ctx, const char *rule, const char *verdict,
                              const char *detail);
 
 /* Decides. Facts are copied and the derived ones (model.kv,
- * model.mapped_footprint, model.heap_footprint) are filled in from the rest.
+ * model.mapped_footprint, model.heap_footprint) are filled in from the rest;
+ * model.kv_per_token is to be that of f16. Facts that can be no value of their
+ * type (negative, a context of 0, text of a KiB or more) count as unknown.
  * Allocates nothing; any thread. A refusal is GOV_E_REFUSED, with the sentence
  * in err and in plan->reason, and names what would fit.
  *

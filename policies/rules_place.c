@@ -156,7 +156,7 @@ static size_t number_at(const char **at)
 {
     size_t n = 0;
 
-    for (; **at >= '0' && **at <= '9' && n < SIZE_MAX / 100; (*at)++)
+    for (; **at >= '0' && **at <= '9'; (*at)++)
         n = n * 10 + (size_t)(**at - '0');
     return n;
 }
@@ -170,7 +170,7 @@ static struct gov__place place_in(const char *message)
         const char *end = at + 1;
 
         place.line = number_at(&end);
-        if (place.line == 0 || *end++ != ':')
+        if (*end++ != ':')
             continue;
         place.column = number_at(&end);
         if (place.column > 0 && end[0] == ':' && end[1] == ' ')

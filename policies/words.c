@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* See words_priv.h. */
 #include "policies/words_priv.h"
 
 #include <stdarg.h>
@@ -11,7 +12,7 @@ size_t gov__put(char *out, size_t bytes, size_t used, const char *format, ...)
     size_t end;
     int n;
 
-    if (used + 1 >= bytes)
+    if (used >= bytes)
         return used;
     va_start(args, format);
     n = vsnprintf(out + used, bytes - used, format, args);
@@ -23,12 +24,12 @@ size_t gov__put(char *out, size_t bytes, size_t used, const char *format, ...)
     if ((size_t)n < bytes - used)
         return used + (size_t)n;
     if (bytes < 8)
-        return bytes - 1;
+        return bytes;
     end = bytes - 4;
     while (end > 0 && ((unsigned char)out[end] & 0xC0) == 0x80)
         end--;
     memcpy(out + end, "...", 4);
-    return bytes - 1;
+    return bytes;
 }
 
 size_t gov__utf8(const char *text, size_t bytes, uint32_t *out)
@@ -90,33 +91,29 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Edits between two words, where swapping two neighbours is one edit: that is
- * the commonest slip of fingers ("device.rma"). */
+/* Letters to change, leave out or add to make one word the other. */
 static size_t edits(const char *a, size_t a_bytes, const char *b)
 {
-    size_t rows[3][WORD_MAX + 1];
+    size_t row[WORD_MAX + 1];
     size_t b_bytes = strlen(b);
 
     if (a_bytes > WORD_MAX || b_bytes > WORD_MAX)
         return WORD_MAX;
     for (size_t j = 0; j <= b_bytes; j++)
-        rows[0][j] = j;
-    for (size_t i = 1; i <= a_bytes; i++) {
-        size_t *now = rows[i % 3];
-        const size_t *last = rows[(i + 2) % 3];
-        const size_t *before = rows[(i + 1) % 3];
+        row[j] = j;
+    for (size_t i = 0; i < a_bytes; i++) {
+        size_t corner = row[0]++;
 
-        now[0] = i;
-        for (size_t j = 1; j <= b_bytes; j++) {
-            bool same = lower(a[i - 1]) == lower(b[j - 1]);
+        for (size_t j = 0; j < b_bytes; j++) {
+            bool same = lower(a[i]) == lower(b[j]);
+            size_t above = row[j + 1];
 
-            now[j] = smaller(last[j], now[j - 1]) + 1;
-            now[j] = smaller(now[j], last[j - 1] + (same ? 0 : 1));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                now[j] = smaller(now[j], before[j - 2] + 1);
+            row[j + 1] =
+                smaller(smaller(row[j], above) + 1, corner + (same ? 0 : 1));
+            corner = above;
         }
     }
-    return rows[a_bytes % 3][b_bytes];
+    return row[b_bytes];
 }
 
 const char *gov__nearest(const char *word, size_t bytes,

@@ -6,9 +6,9 @@
 
 #include "policies/facts.h"
 
-/* Appends to out, of which `used` bytes are taken, and returns the bytes now
- * taken. What does not fit is cut at a character and ends in "...". Always
- * NUL-terminated when bytes > 0. */
+/* Appends to out, of which `used` bytes are taken, and returns what is taken
+ * then: `bytes` when something did not fit. That is cut at a character and ends
+ * in "..."; what follows is dropped. Always NUL-terminated when bytes > 0. */
 size_t gov__put(char *out, size_t bytes, size_t used, const char *format, ...)
     GOV_PRINTF(4, 5);
 

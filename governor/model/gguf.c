@@ -93,7 +93,7 @@ struct value {
 /* ---- messages ------------------------------------------------------------- */
 
 struct shown {
-    char text[80];
+    char text[68]; /* a name of ggml's limit, 63, fits */
 };
 
 static struct shown show(const void *name, size_t bytes)

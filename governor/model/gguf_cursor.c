@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The window over the start of a file; the only place that reads it. */
 #include "governor/model/gguf_cursor.h"
 
 #include <errno.h>

@@ -67,7 +67,7 @@ static gov_status identify(struct gov_model *model, int fd, const char *path,
 static gov_status read_model(struct gov_model *model, int fd, const char *path,
                              gov_error *err)
 {
-    char label[80];
+    char label[72];
     gov_status status = identify(model, fd, path, err);
 
     if (status != GOV_OK)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* UTF-8 in, printable UTF-8 out. */
 #include "governor/model/model_text.h"
 
 #include <stdbool.h>

@@ -171,6 +171,8 @@ int __real_mkdir(const char *path, mode_t mode);
 int __wrap_mkdir(const char *path, mode_t mode);
 int __real_madvise(void *base, size_t bytes, int advice);
 int __wrap_madvise(void *base, size_t bytes, int advice);
+int __real_pipe(int fd[2]);
+int __wrap_pipe(int fd[2]);
 int __real_close(int fd);
 int __wrap_close(int fd);
 int __real_munmap(void *base, size_t bytes);
@@ -271,6 +273,11 @@ int __wrap_mkdir(const char *path, mode_t mode)
 int __wrap_madvise(void *base, size_t bytes, int advice)
 {
     return fails("madvise") ? -1 : __real_madvise(base, bytes, advice);
+}
+
+int __wrap_pipe(int fd[2])
+{
+    return fails("pipe") ? -1 : __real_pipe(fd);
 }
 
 int __wrap_close(int fd)

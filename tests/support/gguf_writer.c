@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The format, written down a second time: shares nothing with the reader. */
 #include "tests/support/gguf_writer.h"
 
 #include <stdio.h>

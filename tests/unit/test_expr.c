@@ -279,6 +279,7 @@ static const struct {
      "a ratio where a condition should be; compare it with something"},
     {"not device.os", 4,
      "text where a condition should be; compare it with something"},
+    {"device.cores > 50 % of device.ram", 15, "a count compared with bytes"},
     {"device.ram + 1 > 2 GiB", 13, "a count added to bytes"},
     {"device.ram - 1 s > 2 GiB", 13, "bytes less a duration"},
     {"device.os + 'x' == 'y'", 0, "text in arithmetic"},
@@ -420,6 +421,9 @@ START_TEST(limits)
     ck_assert_str_eq(e.sentence, "nested deeper than 32");
     ck_assert_int_eq(parse_long("", "(not ", 100, "true", &e), GOV_E_FORMAT);
     ck_assert_str_eq(e.sentence, "nested deeper than 32");
+
+    /* one behind the other is no nesting */
+    ck_assert_int_eq(parse_long("true", " and (not true)", 60, "", &e), 0);
 
     /* n operands and n - 1 operations */
     ck_assert_int_eq(parse_long("true", " or true", 127, "", &e), 0);
@@ -574,9 +578,18 @@ START_TEST(puts_what_fits)
         memset(out, '#', sizeof(out));
         out[0] = '\0';
         used = gov__put(out, rows[i].bytes, 0, "%s", "one ");
-        gov__put(out, rows[i].bytes, used, "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4");
+        used = gov__put(out, rows[i].bytes, used,
+                        "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4");
         ck_assert_str_eq(out, rows[i].want);
         ck_assert_int_eq(out[rows[i].bytes], '#');
+        /* What is full and gets more says that something is missing. */
+        if (rows[i].bytes > 8 && rows[i].bytes < 16) {
+            used = gov__put(out, rows[i].bytes, used, "x");
+            ck_assert_uint_eq(gov__put(out, rows[i].bytes, used, "y"),
+                              rows[i].bytes);
+            ck_assert_str_eq(out + strlen(out) - 3, "...");
+            ck_assert_int_ne(out[strlen(out) - 4], '.');
+        }
     }
 }
 END_TEST

@@ -389,6 +389,41 @@ START_TEST(totals_that_run_backwards_start_a_new_window)
 }
 END_TEST
 
+/* Also where they have grown past the old ones before the window is over. */
+START_TEST(totals_from_before_are_forgotten)
+{
+    now.memory_some_us = now.memory_full_us = 900000000;
+    for (int i = 0; i < 8; i++)
+        stall(250, 0, 0);
+    now.memory_some_us = now.memory_full_us = 900000000 - 10000;
+    ck_level(stall(250, 0, 0), NORMAL);
+    ck_level(stall(250, 60, 60), CRITICAL); /* 15000 us */
+    ck_assert_str_eq(machine.reason,
+                     "everything waited for memory 6.0 % of the last 0.2 s");
+}
+END_TEST
+
+START_TEST(times_from_before_are_forgotten)
+{
+    now.now_ms = 90000;
+    stall(250, 0, 0);
+    ck_level(stall(250, 1000, 0), WARN);
+    now.now_ms = 10;
+    stall(0, 0, 0);
+    stall(100, 0, 0); /* too short to call it calm */
+    ck_assert(!machine.calm);
+}
+END_TEST
+
+START_TEST(more_than_all_of_the_time_is_all_of_it)
+{
+    stall(250, 0, 0);
+    ck_level(stall(250, 1700, 0), WARN);
+    ck_assert_str_eq(machine.reason,
+                     "something waited for memory 100.0 % of the last 0.2 s");
+}
+END_TEST
+
 /* Backwards against a sample that is no longer the last one: one without totals
  * came between, and was replaced because samples came fast. */
 START_TEST(totals_that_run_backwards_unseen_invent_nothing)
@@ -659,6 +694,9 @@ Suite *suite(void)
     tcase_add_test(odd, totals_that_went_missing_start_a_new_window);
     tcase_add_loop_test(odd, totals_that_run_backwards_start_a_new_window, 0,
                         3);
+    tcase_add_test(odd, totals_from_before_are_forgotten);
+    tcase_add_test(odd, times_from_before_are_forgotten);
+    tcase_add_test(odd, more_than_all_of_the_time_is_all_of_it);
     tcase_add_test(odd, totals_that_run_backwards_unseen_invent_nothing);
     tcase_add_test(odd, a_clock_that_runs_backwards_starts_again);
     tcase_add_test(odd, a_clock_that_runs_backwards_a_little_is_seen);

@@ -581,6 +581,46 @@ START_TEST(nonsense_is_unknown)
 }
 END_TEST
 
+/* Derived facts are worked out, not believed. */
+START_TEST(derived_facts_are_ours)
+{
+    gov_rules *rules = read_rules(
+        HEAD RULE("a", "model.kv < 2 B", "warn: true")
+            RULE("b", "model.heap_footprint < 2 B", "context: 1")
+                RULE("c", "model.mapped_footprint < 2 B", "strategy: heap"));
+    struct gov_facts facts;
+    struct gov_plan plan;
+
+    usual(&facts);
+    give(&facts, "model.kv=1 model.heap_footprint=1 model.mapped_footprint=1");
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert(!plan.warn);
+    ck_assert_uint_eq(plan.context, 4096);
+    ck_assert_str_eq(plan.rule, "(default)");
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* An engine may not see plain weights that it could repack. */
+START_TEST(encrypted_weights_are_not_repacked)
+{
+    static const char *const rows[] = {ALWAYS("heap"),
+                                       ALWAYS("heap, repack: true")};
+    gov_rules *rules = read_rules(rows[_i]);
+    struct gov_facts facts;
+    struct gov_plan plan;
+
+    usual(&facts);
+    give(&facts, "model.encrypted=1");
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_int_eq(plan.strategy, GOV_STRATEGY_HEAP);
+    ck_assert_int_eq(plan.repack, _i == 1); /* unless a rule says so */
+    gov_rules_free(rules);
+}
+END_TEST
+
 /* ---- the trace ---- */
 
 static char traced[4096];
@@ -712,6 +752,17 @@ static const struct {
      "a:3: what it demands of device.cores cannot all be true\n"
      "b:4: what it demands of device.cores cannot all be true\n"
      "e:7: what it demands of device.cores cannot all be true\n"},
+    {HEAD RULE("a",
+               "device.cores < 4 and device.cores >= 4 and device.cores "
+               "<= 4",
+               "warn: true")
+         RULE("b", "device.os == \"lin\" and device.os == \"linux\"",
+              "warn: true"),
+     "a:3: what it demands of device.cores cannot all be true\n"
+     "b:4: what it demands of device.os cannot all be true\n"},
+    {HEAD RULE("a", "true", "strategy: heap, warn: true")
+         RULE("b", "true", "warn: false"),
+     ""},
     {HEAD RULE("a", "true", "warn: true, ahead: 2")
          RULE("b", "model.moe", "ahead: 3")
              RULE("c", "model.moe", "ahead: 3, hot: 1 %")
@@ -1161,6 +1212,8 @@ Suite *suite(void)
     tcase_add_loop_test(t, huge_sizes, 0, 12);
     tcase_add_test(t, kv_bytes_of_q8_0);
     tcase_add_test(t, nonsense_is_unknown);
+    tcase_add_test(t, derived_facts_are_ours);
+    tcase_add_loop_test(t, encrypted_weights_are_not_repacked, 0, 2);
     tcase_add_test(t, traces_every_rule);
     tcase_add_test(t, deciding_allocates_nothing);
     tcase_add_test(t, names);

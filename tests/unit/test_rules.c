@@ -160,6 +160,9 @@ static const struct {
      "2:8: rule files have no aliases; write it out"},
     {"version: !!int 1\nrules: []\n",
      "1:10: rule files have no tags; leave out the !"},
+    {"&x\nversion: 1\n", "1:1: rule files have no anchors; leave out the &"},
+    {"version: 1\nrules: !!seq []\n",
+     "2:8: rule files have no tags; leave out the !"},
     {"!x\nversion: 1\n", "1:1: rule files have no tags; leave out the !"},
     {THEN("!!map {warn: true}"),
      "5:11: rule files have no tags; leave out the !"},
@@ -235,6 +238,8 @@ static const struct {
     {THEN("{hot: 0.5}"), "5:17: a count is a whole number; or give a unit"},
     {THEN("{ahead: 17}"), "5:19: ahead is a number from 1 to 16"},
     {THEN("{strategy: mmap, repack: true}"),
+     "5:11: mapped weights cannot be repacked; use strategy heap"},
+    {THEN("{strategy: hybrid, repack: true}"),
      "5:11: mapped weights cannot be repacked; use strategy heap"},
     {THEN("{strategy: refuse, warn: true}"),
      "5:11: a rule that refuses sets nothing else"},
@@ -345,6 +350,25 @@ START_TEST(points_at_it)
 }
 END_TEST
 
+/* A long line of three-byte characters is cut between two of them: neither 50
+ * bytes before the caret nor 24 behind it is where one begins. */
+START_TEST(points_at_it_in_any_script)
+{
+    char text[512] = "", out[256];
+    gov_error err = {GOV_E_FORMAT, 0, "f:1:41: x"};
+    size_t used = 0;
+
+    for (int i = 0; i < 80; i++)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s",
+                                 i == 40 ? "x" : "", "\xe2\x82\xac");
+    gov_rules_point(text, used, &err, out, sizeof(out));
+    ck_assert_int_eq(strncmp(out, "...\xe2\x82\xac", 6), 0);
+    ck_assert_ptr_null(strchr(out, '?'));
+    ck_assert_ptr_nonnull(strstr(out, "\xe2\x82\xac...\n"));
+    ck_assert_str_eq(strchr(out, '\n') + 1, "                   ^");
+}
+END_TEST
+
 /* Messages that were not made for this text, or for any. */
 START_TEST(points_at_nothing)
 {
@@ -390,6 +414,13 @@ START_TEST(names_of_files)
     ck_assert_int_eq(strncmp(err.message, "...xxx", 6), 0);
     ck_assert_ptr_nonnull(
         strstr(err.message, "/f.yaml:1:1: a rule file is a mapping"));
+    /* cut in the middle of a character */
+    for (size_t i = 0; i + 1 < sizeof(name); i += 2)
+        memcpy(name + i, "\xc3\xa4", 2);
+    name[sizeof(name) - 1] = '\0';
+    ck_assert_int_eq(gov_rules_parse(&rules, "a", 1, name + 1, NULL, &err),
+                     GOV_E_FORMAT);
+    ck_assert_int_eq(strncmp(err.message, "...\xc3\xa4", 5), 0);
     ck_assert_int_eq(gov_rules_parse(&rules, "a", 1, "a\nb\x1b", NULL, &err),
                      GOV_E_FORMAT);
     ck_assert_str_eq(
@@ -580,6 +611,7 @@ Suite *suite(void)
     tcase_add_test(t, reads_what_stands_there);
     tcase_add_loop_test(t, says_what_is_wrong_and_where, 0, (int)COUNT_OF(bad));
     tcase_add_loop_test(t, points_at_it, 0, (int)COUNT_OF(carets));
+    tcase_add_test(t, points_at_it_in_any_script);
     tcase_add_test(t, points_at_nothing);
     tcase_add_test(t, names_of_files);
     tcase_add_test(t, limits);
