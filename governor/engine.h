@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* The interface that an engine adapter implements and `gov` opens at run time,
+ * and how to find one. An adapter is a shared object that exports one function,
+ * gov_engine_entry(). */
+#ifndef GOV_ENGINE_H
+#define GOV_ENGINE_H
+
+#include "governor/device.h"
+#include "governor/model.h"
+#include "governor/runtime.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Raised when a member changes its meaning; adapters of another are refused. */
+#define GOV_ENGINE_ABI 1
+
+typedef struct gov_session gov_session; /* a loaded model with one context */
+
+struct gov_load {
+    size_t size;                 /* of the struct, set by the caller */
+    const gov_model *model;      /* open until the session is unloaded */
+    const struct gov_plan *plan; /* copied */
+    gov_runtime *runtime;        /* open until unloaded; NULL: not governed */
+    uint32_t threads;         /* 0 means the processors this process may use */
+    gov_progress_fn progress; /* may be NULL; returning false cancels */
+    void *progress_ctx;
+};
+
+struct gov_generate {
+    size_t size;        /* of the struct, set by the caller */
+    const char *prompt; /* UTF-8; appended to the conversation */
+    uint32_t tokens;    /* at most this many */
+    bool ignore_end;    /* go on after the model's end token */
+    /* One generated piece of text (may be empty or end within a character);
+     * returning false stops. May be NULL. */
+    bool (*piece)(void *ctx, const char *text, size_t bytes);
+    /* Asked between tokens and layers; true stops. May be NULL. */
+    bool (*stop)(void *ctx);
+    void *ctx;
+};
+
+struct gov_generated {
+    uint32_t prompt_tokens, tokens;
+    uint64_t first_token_us; /* from the call to the first token */
+    uint64_t decode_us;      /* from the first token to the last */
+    bool ended;              /* the model's end token came */
+    bool context_full;       /* no room for another token */
+};
+
+struct gov_kv_usage {
+    uint64_t reserved_bytes; /* for the whole context */
+    uint64_t used_bytes;     /* cells that hold tokens */
+    uint64_t held_bytes;     /* backed by memory, as far as is known */
+    uint32_t context_tokens, used_tokens;
+};
+
+/* Functions marked (optional) may be NULL. Sessions are for one thread at a
+ * time, except where said. */
+struct gov_engine {
+    size_t size;
+    uint32_t abi;     /* GOV_ENGINE_ABI */
+    const char *name; /* "llama.cpp" */
+    /* Version of the engine in use; static. */
+    const char *(*version)(void);
+
+    /* Loads a model under a plan. Which strategy runs, and why if it is not the
+     * plan's, is in session text and published. */
+    gov_status (*load)(gov_session **out, const struct gov_load *load,
+                       gov_error *err);
+    /* Accepts NULL. */
+    void (*unload)(gov_session *session);
+    /* One sentence on how the weights are held; borrowed from the session. */
+    const char *(*describe)(const gov_session *session);
+    /* Continues the conversation. GOV_E_CANCELLED when stop or piece said so;
+     * the conversation stays valid. */
+    gov_status (*generate)(gov_session *session,
+                           const struct gov_generate *request,
+                           struct gov_generated *out, gov_error *err);
+    /* (optional) Any thread. */
+    void (*kv_usage)(gov_session *session, struct gov_kv_usage *out);
+    /* (optional) Forgets the conversation. */
+    void (*reset)(gov_session *session);
+    /* (optional) Logits of the last token; borrowed until the next generate. */
+    const float *(*logits)(gov_session *session, size_t *count);
+};
+
+/* What an adapter exports; never NULL. */
+#define GOV_ENGINE_ENTRY "gov_engine_entry"
+typedef const struct gov_engine *(*gov_engine_entry_fn)(void);
+
+/* Opens the adapter called `name` ("llama"): from $GOVERNOR_ENGINE_DIR if it is
+ * set, else from the directory libgovernor was built to look in and from the one
+ * beside the library itself. Once opened it stays. *out is static.
+ *
+ * GOV_E_NOT_FOUND    there is none; the message says where it looked
+ * GOV_E_UNSUPPORTED  it is of another ABI, or its engine cannot be loaded */
+GOV_API GOV_NODISCARD gov_status gov_engine_open(const struct gov_engine **out,
+                                                 const char *name,
+                                                 gov_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

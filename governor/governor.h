@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Everything that an app needs. See docs/architecture.md for what is where. */
+#ifndef GOV_GOVERNOR_H
+#define GOV_GOVERNOR_H
+
+#include "governor/device.h"
+#include "governor/engine.h"
+#include "governor/memory.h"
+#include "governor/model.h"
+#include "governor/page.h"
+#include "governor/policy.h"
+#include "governor/runtime.h"
+#include "governor/version.h"
+#include "governor/weights.h"
+#include "policies/alloc.h"
+#include "policies/facts.h"
+#include "policies/ladder.h"
+#include "policies/level.h"
+#include "policies/plan.h"
+#include "policies/status.h"
+
+#endif

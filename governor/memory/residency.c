@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+#include "governor/memory/residency.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "governor/platform/platform.h"
+
+/* ---- parts ---------------------------------------------------------------- */
+
+uint32_t gov__residency_parts_of(uint64_t begin, uint64_t end)
+{
+    uint64_t parts = (end - begin + GOV__PART_BYTES - 1) / GOV__PART_BYTES;
+
+    /* 2^31 parts of 4 MiB are 8 PiB: no file. */
+    assert(parts < INT32_MAX);
+    return parts == 0 ? 1 : (uint32_t)parts;
+}
+
+static int by_file_offset(const void *left, const void *right)
+{
+    const struct gov__part *a = *(struct gov__part *const *)left;
+    const struct gov__part *b = *(struct gov__part *const *)right;
+
+    if (a->begin != b->begin)
+        return a->begin < b->begin ? -1 : 1;
+    return (a->end > b->end) - (a->end < b->end);
+}
+
+/* Equal parts, cut at pages: only a unit's own edges can lie within one. */
+static void cut(struct gov__residency *res, uint32_t index)
+{
+    struct gov__unit *unit = &res->units[index];
+    uint64_t bytes = unit->end - unit->begin, at = unit->begin;
+
+    for (uint32_t i = 0; i < unit->parts; i++) {
+        struct gov__part *part = &res->parts[unit->first + i];
+        uint64_t end = unit->end;
+
+        if (i + 1 < unit->parts)
+            end = gov__round_down(unit->begin +
+                                      bytes / unit->parts * ((uint64_t)i + 1),
+                                  res->page);
+        if (end < at) /* pages larger than the part */
+            end = at;
+        *part = (struct gov__part){.begin = at,
+                                   .end = end,
+                                   .unit = index,
+                                   .target_hot = true,
+                                   .hot = true,
+                                   .held = GOV__UNKNOWN};
+        at = end;
+    }
+}
+
+void gov__residency_init(struct gov__residency *res)
+{
+    res->part_count = 0;
+    for (uint32_t i = 0; i < res->unit_count; i++) {
+        struct gov__unit *unit = &res->units[i];
+
+        unit->first = res->part_count;
+        unit->parts = gov__residency_parts_of(unit->begin, unit->end);
+        unit->target_cold_bytes = 0;
+        unit->any_cold = false;
+        unit->wanted = false;
+        res->part_count += unit->parts;
+        cut(res, i);
+    }
+    for (uint32_t i = 0; i < res->part_count; i++)
+        res->order[i] = &res->parts[i];
+    qsort(res->order, res->part_count, sizeof(struct gov__part *),
+          by_file_offset);
+    for (uint32_t i = 0; i < res->part_count; i++)
+        res->order[i]->rank = i;
+}
+
+static enum gov__use use_of(const struct gov__residency *res, uint32_t part)
+{
+    return res->units[res->parts[part].unit].use;
+}
+
+static uint64_t bytes_of(const struct gov__residency *res, uint32_t part)
+{
+    return res->parts[part].end - res->parts[part].begin;
+}
+
+/* ---- hot and cold --------------------------------------------------------- */
+
+/* All parts of one use. */
+struct group {
+    uint64_t bytes;
+    uint32_t parts;
+};
+
+static struct group measure(const struct gov__residency *res, enum gov__use use)
+{
+    struct group group = {0, 0};
+
+    for (uint32_t i = 0; i < res->unit_count; i++)
+        if (res->units[i].use == use) {
+            group.bytes += res->units[i].end - res->units[i].begin;
+            group.parts += res->units[i].parts;
+        }
+    return group;
+}
+
+/* A ring has `slots` places of which k are cold, as evenly as can be: place i
+ * is cold where ceil(i * k / slots) steps up. That word is balanced around the
+ * ring, so no other choice has a shorter longest run of cold places; and its
+ * last place is hot if any is. */
+static bool place_is_cold(uint64_t i, uint64_t k, uint64_t slots)
+{
+    return k > 0 &&
+           ((i + 1) * k + slots - 1) / slots != (i * k + slots - 1) / slots;
+}
+
+/* Makes k parts of that use cold and returns the bytes of its others. */
+static uint64_t spread(struct gov__residency *res, enum gov__use use,
+                       uint32_t k, uint32_t slots)
+{
+    uint64_t hot_bytes = 0;
+    uint32_t place = 0;
+
+    for (uint32_t i = 0; i < res->part_count; i++) {
+        if (use_of(res, i) != use)
+            continue;
+        res->parts[i].target_hot = !place_is_cold(place++, k, slots);
+        if (res->parts[i].target_hot)
+            hot_bytes += bytes_of(res, i);
+    }
+    return hot_bytes;
+}
+
+/* Fewest cold parts of that use that leave its hot ones within limit. Parts
+ * differ in size, so more cold ones need not mean fewer hot bytes: the search
+ * keeps `high` fitting, which holds whatever it meets on the way. `others` are
+ * places of the ring that stay hot. */
+static uint64_t fit(struct gov__residency *res, enum gov__use use,
+                    uint64_t limit, uint32_t others)
+{
+    struct group group = measure(res, use);
+    uint32_t slots = group.parts + others;
+    uint32_t low = 0, high = group.parts;
+
+    if (group.bytes <= limit)
+        return spread(res, use, 0, slots);
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (spread(res, use, middle, slots) <= limit)
+            high = middle;
+        else
+            low = middle;
+    }
+    return spread(res, use, high, slots);
+}
+
+static void sum_cold(struct gov__residency *res)
+{
+    for (uint32_t i = 0; i < res->unit_count; i++)
+        res->units[i].target_cold_bytes = 0;
+    for (uint32_t i = 0; i < res->part_count; i++)
+        if (!res->parts[i].target_hot && use_of(res, i) != GOV__USE_ROWS)
+            res->units[res->parts[i].unit].target_cold_bytes +=
+                bytes_of(res, i);
+}
+
+/* Rows go first: being without them costs a page a token. Heads go last: one is
+ * as large as several layers, and what is cold of a unit must all be in memory
+ * while the unit is used. */
+uint64_t gov__residency_decide(struct gov__residency *res, uint64_t limit)
+{
+    struct group rows = measure(res, GOV__USE_ROWS);
+    struct group heads = measure(res, GOV__USE_HEAD);
+    struct group layers = measure(res, GOV__USE_LAYER);
+    uint64_t left = limit;
+
+    left -= fit(res, GOV__USE_HEAD, left, 0);
+    /* The heads close the ring between the last layer and the first. */
+    left -= heads.bytes <= limit
+                ? fit(res, GOV__USE_LAYER, left, heads.parts > 0 ? 1 : 0)
+                : spread(res, GOV__USE_LAYER, layers.parts, layers.parts);
+    left -= heads.bytes + layers.bytes + rows.bytes <= limit
+                ? spread(res, GOV__USE_ROWS, 0, rows.parts)
+                : spread(res, GOV__USE_ROWS, rows.parts, rows.parts);
+    sum_cold(res);
+    return limit - left;
+}
+
+uint64_t gov__residency_cold_bytes(const struct gov__residency *res)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < res->unit_count; i++)
+        bytes += res->units[i].target_cold_bytes;
+    return bytes;
+}
+
+/* The first unit after `from` around the ring with something cold, if any. */
+static uint32_t next_cold(const struct gov__residency *res, uint32_t from)
+{
+    uint32_t i = from;
+
+    do
+        i = i + 1 < res->unit_count ? i + 1 : 0;
+    while (res->units[i].target_cold_bytes == 0 && i != from);
+    return i;
+}
+
+uint64_t gov__residency_window_bytes(const struct gov__residency *res)
+{
+    uint64_t bytes = 0, most, cold = 0;
+    uint32_t tail, head;
+
+    for (uint32_t i = 0; i < res->unit_count; i++)
+        cold += res->units[i].target_cold_bytes > 0 ? 1 : 0;
+    if (cold <= (uint64_t)res->ahead + 1)
+        return gov__residency_cold_bytes(res);
+    /* Slide a window of ahead + 1 neighbouring cold units once around. */
+    tail = head = next_cold(res, res->unit_count - 1);
+    for (uint32_t width = 0; width <= res->ahead; width++) {
+        bytes += res->units[head].target_cold_bytes;
+        head = next_cold(res, head);
+    }
+    most = bytes;
+    for (uint64_t i = 1; i < cold; i++) {
+        bytes += res->units[head].target_cold_bytes;
+        bytes -= res->units[tail].target_cold_bytes;
+        head = next_cold(res, head);
+        tail = next_cold(res, tail);
+        if (bytes > most)
+            most = bytes;
+    }
+    return most;
+}
+
+void gov__residency_apply(struct gov__residency *res)
+{
+    for (uint32_t i = 0; i < res->part_count; i++)
+        res->parts[i].hot = res->parts[i].target_hot;
+    for (uint32_t i = 0; i < res->unit_count; i++)
+        res->units[i].any_cold = res->units[i].target_cold_bytes > 0;
+}
+
+/* ---- what to do now ------------------------------------------------------- */
+
+void gov__residency_aim(struct gov__residency *res, uint32_t position)
+{
+    uint32_t ahead = 0;
+
+    assert(position < res->unit_count);
+    for (uint32_t d = 0; d < res->unit_count; d++) {
+        uint32_t i = (uint32_t)(((uint64_t)position + d) % res->unit_count);
+        struct gov__unit *unit = &res->units[i];
+
+        unit->wanted = unit->any_cold && (d == 0 || ahead < res->ahead);
+        if (unit->wanted && d > 0)
+            ahead++;
+    }
+}
+
+static bool needed(const struct gov__residency *res,
+                   const struct gov__part *part)
+{
+    return part->hot || res->units[part->unit].wanted;
+}
+
+/* Rows that are looked up are never read as a whole, but a neighbour's drop must
+ * leave the page they share: it may be in use, and nobody reads it ahead. */
+static bool stays(const struct gov__residency *res,
+                  const struct gov__part *part)
+{
+    return needed(res, part) || res->units[part->unit].use == GOV__USE_ROWS;
+}
+
+uint32_t gov__residency_next_drop(const struct gov__residency *res,
+                                  uint32_t from)
+{
+    for (uint32_t i = from; i < res->part_count; i++)
+        if (res->parts[i].held != GOV__ABSENT && !needed(res, &res->parts[i]))
+            return i;
+    return GOV__NO_PART;
+}
+
+uint32_t gov__residency_next_missing(const struct gov__residency *res,
+                                     uint32_t from, enum gov__held held)
+{
+    for (uint32_t d = 0; d < res->part_count; d++) {
+        uint32_t i = (uint32_t)(((uint64_t)from + d) % res->part_count);
+
+        if (res->parts[i].held < held && needed(res, &res->parts[i]))
+            return i;
+    }
+    return GOV__NO_PART;
+}
+
+void gov__residency_pages(const struct gov__residency *res, uint32_t index,
+                          uint64_t *begin, uint64_t *end)
+{
+    const struct gov__part *part = &res->parts[index];
+
+    *begin = gov__round_down(part->begin, res->page);
+    *end =
+        part->end > part->begin ? gov__round_up(part->end, res->page) : *begin;
+}
+
+void gov__residency_drop_pages(const struct gov__residency *res, uint32_t index,
+                               uint64_t *begin, uint64_t *end)
+{
+    uint32_t rank = res->parts[index].rank;
+    uint64_t first, last, from, to;
+
+    gov__residency_pages(res, index, &first, &last);
+    *begin = first;
+    *end = last;
+    /* Several small units may share one page, so look past the nearest. */
+    for (uint32_t i = rank; i-- > 0 && *begin < *end;) {
+        const struct gov__part *before = res->order[i];
+
+        gov__residency_pages(res, (uint32_t)(before - res->parts), &from, &to);
+        if (to <= first && before->end > before->begin)
+            break;
+        if (to > *begin && stays(res, before))
+            *begin = to;
+    }
+    for (uint32_t i = rank + 1; i < res->part_count && *begin < *end; i++) {
+        const struct gov__part *after = res->order[i];
+
+        gov__residency_pages(res, (uint32_t)(after - res->parts), &from, &to);
+        if (from >= last)
+            break;
+        if (from < *end && to > from && stays(res, after))
+            *end = from;
+    }
+    if (*end < *begin)
+        *end = *begin;
+}

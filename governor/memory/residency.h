@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* Which parts of a mapped model are hot, which cold ones are wanted when the
+ * engine is at a unit, and what to drop and read next. Pure decisions on plain
+ * data: no system calls, no threads, no allocation.
+ *
+ * A unit is what the engine uses together; a part is a few MiB of one, and what
+ * is hot or cold. Parts because memory for streaming is memory not kept: with
+ * whole layers cold, the one in use and two being read ahead cost three layers;
+ * with a third of every layer cold they cost one, and the disk works evenly. */
+#ifndef GOV_MEMORY_RESIDENCY_H
+#define GOV_MEMORY_RESIDENCY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The largest part: one read, after which the streamer looks where the engine
+ * is. 2 ms on the disk that was measured, 50 ms on a slow one. */
+#define GOV__PART_BYTES ((uint64_t)4 << 20)
+
+/* How the engine uses a unit. */
+enum gov__use {
+    GOV__USE_LAYER, /* read whole, once a pass */
+    GOV__USE_HEAD,  /* the same, but cold only when all layers are */
+    GOV__USE_ROWS,  /* a few rows are looked up: hot, or left alone */
+};
+
+/* Set begin, end and use; the rest is the residency's. */
+struct gov__unit {
+    uint64_t begin, end; /* bytes of the file */
+    enum gov__use use;
+    uint32_t first, parts;      /* its parts */
+    uint64_t target_cold_bytes; /* of its parts, by target_hot */
+    bool any_cold;              /* a part of it is streamed, by hot */
+    bool wanted;                /* in the window */
+};
+
+/* What is in memory, as far as is known; compared with <. */
+enum gov__held {
+    GOV__ABSENT,
+    GOV__UNKNOWN,
+    GOV__COMING, /* its read has been started */
+    GOV__PRESENT,
+};
+
+struct gov__part {
+    uint64_t begin, end; /* bytes of the file */
+    uint32_t unit;
+    uint32_t rank;   /* place in file order */
+    bool target_hot; /* as gov__residency_decide() chose */
+    bool hot;        /* in force */
+    enum gov__held held;
+};
+
+struct gov__residency {
+    struct gov__unit *units;  /* in order of use; the pass is a ring */
+    struct gov__part *parts;  /* in the same order */
+    struct gov__part **order; /* parts in file order */
+    uint32_t unit_count, part_count;
+    uint32_t ahead; /* units with cold parts wanted after the one in use */
+    uint64_t page;  /* bytes, a power of two */
+};
+
+#define GOV__NO_PART UINT32_MAX
+
+/* How many parts a unit of these bytes has; at least one. */
+uint32_t gov__residency_parts_of(uint64_t begin, uint64_t end);
+
+/* Makes the parts of units whose begin, end and use are set; parts and order
+ * have room for the sum of gov__residency_parts_of(). All of it is borrowed.
+ * Ends with every part hot and UNKNOWN. */
+void gov__residency_init(struct gov__residency *res);
+
+/* Sets target_hot of every part so that the hot ones' bytes, which it returns,
+ * stay within `limit`. */
+uint64_t gov__residency_decide(struct gov__residency *res, uint64_t limit);
+
+/* By target_hot: bytes of all parts that come and go, and the most that wanted
+ * units can have of them at any position. */
+uint64_t gov__residency_cold_bytes(const struct gov__residency *res);
+uint64_t gov__residency_window_bytes(const struct gov__residency *res);
+
+/* Puts target_hot in force. */
+void gov__residency_apply(struct gov__residency *res);
+
+/* Marks what is wanted when the engine is at unit `position`: that one and the
+ * next `ahead` ones with cold parts around the ring. */
+void gov__residency_aim(struct gov__residency *res, uint32_t position);
+
+/* The first part from `from` on to drop now, or GOV__NO_PART. */
+uint32_t gov__residency_next_drop(const struct gov__residency *res,
+                                  uint32_t from);
+
+/* The first part around the ring, from part `from` on, that is hot or wanted and
+ * held less than `held`; GOV__NO_PART when there is none. From the first part of
+ * the unit in use, that is the one needed soonest. */
+uint32_t gov__residency_next_missing(const struct gov__residency *res,
+                                     uint32_t from, enum gov__held held);
+
+/* Page-aligned file offsets around the pages that a part touches. */
+void gov__residency_pages(const struct gov__residency *res, uint32_t index,
+                          uint64_t *begin, uint64_t *end);
+
+/* The pages that dropping a part may free: all it touches except those that it
+ * shares with a part that stays. begin == end when there are none. */
+void gov__residency_drop_pages(const struct gov__residency *res, uint32_t index,
+                               uint64_t *begin, uint64_t *end);
+
+#endif

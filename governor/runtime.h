@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* The runtime: watches memory pressure for one app, runs the relief ladder,
+ * measures what each action gave, and publishes all of it for govtop. */
+#ifndef GOV_RUNTIME_H
+#define GOV_RUNTIME_H
+
+#include <stdbool.h>
+
+#include "governor/memory.h"
+#include "governor/page.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct gov_runtime gov_runtime;
+
+struct gov_options {
+    size_t size;           /* set by gov_options_default(), not by hand */
+    const char *app;       /* copied; shown in govtop; NULL means "app" */
+    uint64_t budget_bytes; /* 0 means the device's: limit less reserve */
+    uint32_t sample_ms;    /* 0 means 250; 100 to 60000 */
+    bool no_thread;        /* the app calls gov_step() itself */
+    bool no_publish;       /* no page for govtop */
+    const struct gov_alloc *alloc; /* copied; NULL means the C library's */
+    /* Append only. Zero must keep the behaviour of older versions. */
+};
+
+static inline struct gov_options gov_options_default(void)
+{
+    struct gov_options options = {
+        sizeof(struct gov_options), NULL, 0, 0, false, false, NULL};
+    return options;
+}
+
+/* Opens a governor for this process. On success *out is owned by the caller and
+ * released with gov_close(). On failure *out is NULL and err, if given, says
+ * why. Starts one thread unless no_thread. A page that cannot be published is
+ * no failure: gov_describe() says so.
+ *
+ * GOV_E_INVALID      an option is out of range or of a newer version
+ * GOV_E_UNSUPPORTED  this system reports no memory total to govern
+ * GOV_E_IO           there may be a memory limit, and it cannot be read
+ * GOV_E_NOMEM        no memory, no descriptor or no thread is left */
+GOV_API GOV_NODISCARD gov_status gov_open(gov_runtime **out,
+                                          const struct gov_options *options,
+                                          gov_error *err);
+
+/* Stops the thread, once the callback that it may be in has returned, removes
+ * the page, frees. Registered caches are as at NORMAL again. Accepts NULL. No
+ * other call of this runtime may be running or follow; no callback does. Not
+ * from a callback. */
+GOV_API void gov_close(gov_runtime *runtime);
+
+/* One turn of the loop: sample, level, relief, publish. The internal thread
+ * repeats just this; hosts with a loop of their own call it every sample_ms.
+ * Waits for nothing but the callbacks it calls; does nothing while another
+ * thread, or the caller of this callback, is inside it. */
+GOV_API void gov_step(gov_runtime *runtime);
+
+/* The thread that drives the engine calls these around every forward pass.
+ * Relief that must not race one runs between passes: on the runtime's thread
+ * while the engine is idle, else inside gov_pass_end(), where no other action
+ * runs. gov_pass_begin() waits for such an action that is running, one at most.
+ * A mutex each, about 50 ns. Passes may overlap: between passes is when none is
+ * under way. */
+GOV_API void gov_pass_begin(gov_runtime *runtime);
+GOV_API void gov_pass_end(gov_runtime *runtime);
+
+GOV_API gov_level gov_level_now(const gov_runtime *runtime);
+
+/* Which evidence is live and why others are not, the budget and its source: one
+ * line for a person. Always NUL-terminated; returns out. */
+GOV_API char *gov_describe(gov_runtime *runtime, char *out, size_t bytes);
+
+/* ---- events --------------------------------------------------------------- */
+
+typedef enum gov_event_kind {
+    GOV_EVENT_LEVEL = 1,  /* the level changed */
+    GOV_EVENT_RELIEF = 2, /* an action ran; its yield is measured */
+    GOV_EVENT_NOTICE = 3, /* something a person may want to know */
+} gov_event_kind;
+
+struct gov_event {
+    size_t size; /* of the struct, set by the library */
+    gov_event_kind kind;
+    uint64_t at_ms; /* since gov_open() */
+    gov_level level;
+    const char *text;   /* one sentence; valid during the call */
+    const char *action; /* RELIEF: its name; else NULL */
+    uint64_t offered_bytes;
+    uint64_t before_bytes,
+        after_bytes;      /* footprint, by the kernel's counters */
+    uint64_t yield_bytes; /* before less after, never negative */
+    uint64_t took_us;
+};
+
+typedef void (*gov_event_fn)(void *ctx, const struct gov_event *event);
+
+/* Calls fn for every event, on the thread where it happened, with no lock held.
+ * That is the one that calls gov_step(), the runtime's or the host's, or the
+ * engine's in gov_pass_end(): two may call fn at the same time. fn may call
+ * gov_level_now(), gov_describe() and the gov_publish ones, and nothing else of
+ * this runtime. One listener: a second call replaces it, NULL removes it.
+ * Returns once no call of the one before is running, so its ctx may go: not from
+ * fn, and not with a lock held that fn takes. */
+GOV_API void gov_on_event(gov_runtime *runtime, gov_event_fn fn, void *ctx);
+
+/* ---- simulation ----------------------------------------------------------- */
+
+/* The level becomes `level`, whatever the evidence, after `delay_ms` and until
+ * the next simulated step. Of steps that are due at the same turn the last one
+ * counts. At most 16 steps wait at a time.
+ *
+ * GOV_E_BUSY     16 are waiting
+ * GOV_E_INVALID  level is none of the three */
+GOV_API GOV_NODISCARD gov_status gov_simulate(gov_runtime *runtime,
+                                              gov_level level,
+                                              uint64_t delay_ms,
+                                              gov_error *err);
+/* Back to real evidence after `delay_ms`, judged from NORMAL. */
+GOV_API GOV_NODISCARD gov_status gov_simulate_end(gov_runtime *runtime,
+                                                  uint64_t delay_ms,
+                                                  gov_error *err);
+
+/* ---- relief --------------------------------------------------------------- */
+
+struct gov_relief {
+    size_t size;           /* set by gov_relief_default() */
+    const char *name;      /* copied, at most 31 bytes: "kv.unused" */
+    gov_level from_level;  /* WARN or CRITICAL; not before this level */
+    uint32_t rebuild_cost; /* 0 is free to rebuild; lower goes first */
+    bool between_passes;   /* run() never while the engine computes */
+    void *ctx;
+    /* Estimates the bytes that run() would give at that level; cheap, no
+     * waiting, any thread. */
+    uint64_t (*offer)(void *ctx, gov_level level);
+    /* Gives memory back. Must not walk cold memory, nor call the runtime.
+     * What it gave is measured, so it returns nothing. */
+    void (*run)(void *ctx, gov_level level);
+    /* The level is back to NORMAL; may be NULL. The engine may compute. */
+    void (*regrow)(void *ctx);
+};
+
+static inline struct gov_relief gov_relief_default(void)
+{
+    struct gov_relief relief = {sizeof(struct gov_relief),
+                                NULL,
+                                GOV_LEVEL_WARN,
+                                0,
+                                false,
+                                NULL,
+                                NULL,
+                                NULL,
+                                NULL};
+    return relief;
+}
+
+/* Registers an action. *id names it for gov_relief_remove(). At most 32.
+ *
+ * From WARN on actions run, cheapest first, one at a time and at most eight a
+ * turn, until what they gave back, as measured, makes up for the headroom that
+ * is missing; where it is stalls that raised the level, or a simulation, all
+ * run that the level allows. An action then rests, 5 s at least, 30 s when it
+ * gave little; a rising level ends every rest. While evidence is calm nothing
+ * runs, though the level takes its time to fall. The cheapest action goes first
+ * even where it waits for a pass to end; only at CRITICAL others do not wait
+ * with it.
+ *
+ * GOV_E_INVALID, GOV_E_BUSY (32 are registered) */
+GOV_API GOV_NODISCARD gov_status gov_relief_add(gov_runtime *runtime,
+                                                const struct gov_relief *relief,
+                                                uint32_t *id, gov_error *err);
+
+/* Returns once no call of it is running. A cache keeps as much as at NORMAL
+ * again. An id that is none is passed over. Not from a callback, nor with a lock
+ * held that its callbacks take. */
+GOV_API void gov_relief_remove(gov_runtime *runtime, uint32_t id);
+
+/* Registers a cache: it shrinks by level, and its bytes are published. It must
+ * be removed before it is freed. */
+GOV_API GOV_NODISCARD gov_status gov_relief_add_cache(gov_runtime *runtime,
+                                                      const char *name,
+                                                      gov_cache *cache,
+                                                      uint32_t *id,
+                                                      gov_error *err);
+
+/* ---- publishing ------------------------------------------------------------ */
+
+/* Sets one counter of the published page: a relaxed atomic store, for hot
+ * paths. The page shows it after the next step. */
+GOV_API void gov_publish(gov_runtime *runtime, gov_page_counter counter,
+                         uint64_t value);
+/* Sets one text, cut to its field at a character boundary. Takes the lock. */
+GOV_API void gov_publish_text(gov_runtime *runtime, gov_page_text text,
+                              const char *value);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* The bytes of a published page, for the writer, the reader and the fuzzer.
+ * docs/page.md is the same in words. */
+#ifndef GOV_RUNTIME_PAGE_LAYOUT_H
+#define GOV_RUNTIME_PAGE_LAYOUT_H
+
+#include "governor/page.h"
+
+/* Version 1. Integers are little-endian on every machine. Counters have 64
+ * slots, as many as `have` has bits; texts follow each other in the order of
+ * GOV_PAGE_TEXT_MAP. What is appended to either map lands in bytes that older
+ * writers leave zero and older readers pass over. */
+#define GOV__PAGE_MAGIC UINT64_C(0x0A45474150564F47) /* "GOVPAGE\n" */
+#define GOV__PAGE_VERSION 1
+#define GOV__PAGE_BYTES 2048
+#define GOV__PAGE_SLOTS 64
+
+enum gov__page_at {
+    GOV__PAGE_AT_MAGIC = 0,     /* u64 */
+    GOV__PAGE_AT_VERSION = 8,   /* u32 */
+    GOV__PAGE_AT_SIZE = 12,     /* u32, GOV__PAGE_BYTES */
+    GOV__PAGE_AT_SEQUENCE = 16, /* u64, number of the update */
+    GOV__PAGE_AT_PID = 24,      /* u32 */
+    GOV__PAGE_AT_ZERO = 28,     /* u32, 0 */
+    GOV__PAGE_AT_START = 32,    /* u64, start ticks */
+    GOV__PAGE_AT_HAVE = 40,     /* u64, bit n: counter n was set */
+    GOV__PAGE_AT_COUNTERS = 64, /* GOV__PAGE_SLOTS x u64 */
+    GOV__PAGE_AT_TEXTS = 576,
+    GOV__PAGE_AT_CHECKSUM = 2032, /* u64, of all bytes before it */
+    GOV__PAGE_AT_TAIL = 2040,     /* u64, the sequence again */
+};
+
+/* The longest name of a page directory, with the NUL. */
+#define GOV__PAGE_PATH_BYTES 1024
+
+/* Big enough for "2147483647.page". */
+#define GOV__PAGE_NAME_BYTES 24
+
+/* Where a text of struct gov_page lies in it and on the page. */
+struct gov__page_field {
+    const char *name;
+    size_t offset; /* in struct gov_page */
+    size_t at;     /* on the page */
+    size_t bytes;  /* with the NUL, the same in both */
+};
+
+/* All texts in order; static. NULL for a number that is none. */
+const struct gov__page_field *gov__page_field(gov_page_text text);
+
+/* FNV-1a, 64 bits, of the bytes before GOV__PAGE_AT_CHECKSUM: against a torn
+ * read, not against an enemy. */
+uint64_t gov__page_checksum(const uint8_t bytes[GOV__PAGE_BYTES]);
+
+enum gov__page_verdict {
+    GOV__PAGE_VALID,
+    GOV__PAGE_TORN,    /* caught between two updates: read it again */
+    GOV__PAGE_FOREIGN, /* no page, or of another version */
+};
+
+/* Fills *out, except `alive`, from the bytes of a file, whatever they are. *out
+ * is untouched unless the verdict is GOV__PAGE_VALID. */
+enum gov__page_verdict gov__page_decode(const uint8_t *bytes, size_t size,
+                                        struct gov_page *out);
+
+/* Opens the directory of the pages (NULL: the default) when it can be trusted:
+ * a real directory of this user that nobody else may write. With `make` it is
+ * made, 0700, when it is missing. path, of path_bytes, receives its name.
+ *
+ * GOV_E_NOT_FOUND   it is missing
+ * GOV_E_PERMISSION  it cannot be trusted */
+gov_status gov__page_directory_open(int *out_fd, const char *directory,
+                                    bool make, gov_error *err);
+
+#endif

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads the pages of this user's processes. Whatever lies in the directory, a
+ * reader neither waits nor believes it: sizes are bounded, texts are cleaned,
+ * and a page counts only while its process lives. */
+#include "governor/page.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "governor/platform/platform.h"
+#include "governor/runtime/page_layout.h"
+
+/* A torn read takes a writer at work in the same microsecond. */
+#define READ_TRIES 4
+
+/* ---- names ----------------------------------------------------------------- */
+
+/* The texts back to back, as on the page. */
+struct text_area {
+#define GOV_PAGE_FIELD(id, name, bytes) char id[bytes];
+    GOV_PAGE_TEXT_MAP(GOV_PAGE_FIELD)
+#undef GOV_PAGE_FIELD
+};
+
+_Static_assert(GOV__PAGE_AT_TEXTS + sizeof(struct text_area) <=
+                   GOV__PAGE_AT_CHECKSUM,
+               "the texts do not fit the page; longer ones need version 2");
+
+const char *gov_page_counter_name(gov_page_counter counter)
+{
+    static const char *const names[GOV_PAGE_COUNTERS] = {
+#define GOV_PAGE_NAME(id, name, sentence) name,
+        GOV_PAGE_COUNTER_MAP(GOV_PAGE_NAME)
+#undef GOV_PAGE_NAME
+    };
+
+    if ((unsigned)counter >= GOV_PAGE_COUNTERS)
+        return NULL;
+    return names[counter];
+}
+
+const struct gov__page_field *gov__page_field(gov_page_text text)
+{
+    static const struct gov__page_field fields[GOV_PAGE_TEXTS] = {
+#define GOV_PAGE_FIELD(id, name, bytes)                                        \
+    {name, offsetof(struct gov_page, text_##id),                               \
+     GOV__PAGE_AT_TEXTS + offsetof(struct text_area, id), bytes},
+        GOV_PAGE_TEXT_MAP(GOV_PAGE_FIELD)
+#undef GOV_PAGE_FIELD
+    };
+
+    if ((unsigned)text >= GOV_PAGE_TEXTS)
+        return NULL;
+    return &fields[text];
+}
+
+const char *gov_page_text_name(gov_page_text text)
+{
+    const struct gov__page_field *field = gov__page_field(text);
+
+    return field == NULL ? NULL : field->name;
+}
+
+const char *gov_page_text_get(const struct gov_page *page, gov_page_text text)
+{
+    const struct gov__page_field *field = gov__page_field(text);
+
+    return field == NULL ? "" : (const char *)page + field->offset;
+}
+
+/* ---- decoding -------------------------------------------------------------- */
+
+uint64_t gov__page_checksum(const uint8_t bytes[GOV__PAGE_BYTES])
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < GOV__PAGE_AT_CHECKSUM; i++)
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+static uint64_t get(const uint8_t *at, size_t bytes)
+{
+    uint64_t n = 0;
+
+    for (size_t i = bytes; i-- > 0;)
+        n = n << 8 | at[i];
+    return n;
+}
+
+/* Characters that would move the cursor, start a control sequence or turn the
+ * text around in a terminal. */
+static bool is_harmful(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x061C ||
+           (c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) ||
+           (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF ||
+           (c >= 0xFFF9 && c <= 0xFFFB);
+}
+
+/* Length of the printable UTF-8 character at `at`, 0 when there is none there.
+ * *skip is how many bytes to leave out then. Stops at a NUL. */
+static size_t character(const uint8_t *at, size_t *skip)
+{
+    static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t bytes = 1;
+    uint32_t c = at[0];
+
+    *skip = 1;
+    if (c >= 0xC0 && c < 0xF8) {
+        bytes = c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+        c &= 0x7FU >> bytes;
+    } else if (c >= 0x80) {
+        return 0;
+    }
+    for (size_t i = 1; i < bytes; i++) {
+        if ((at[i] & 0xC0) != 0x80)
+            return 0;
+        c = c << 6 | (at[i] & 0x3FU);
+    }
+    if (c < lowest[bytes] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000))
+        return 0;
+    *skip = bytes;
+    return is_harmful(c) ? 0 : bytes;
+}
+
+/* Copies a field; what is not printable becomes one '?' a character, and what
+ * follows the NUL becomes zero. */
+static void copy_text(char *out, const uint8_t *field, size_t bytes)
+{
+    uint8_t text[sizeof(struct text_area)]; /* any field fits */
+    size_t used = 0, skip;
+
+    memset(out, 0, bytes);
+    memcpy(text, field, bytes);
+    text[bytes - 1] = '\0';
+    for (const uint8_t *at = text; *at != '\0'; at += skip) {
+        size_t length = character(at, &skip);
+
+        if (length == 0)
+            out[used++] = '?';
+        for (size_t i = 0; i < length; i++)
+            out[used++] = (char)at[i];
+    }
+}
+
+enum gov__page_verdict gov__page_decode(const uint8_t *bytes, size_t size,
+                                        struct gov_page *out)
+{
+    const uint64_t known = UINT64_MAX >> (64 - GOV_PAGE_COUNTERS);
+    uint64_t pid;
+
+    if (size != GOV__PAGE_BYTES ||
+        get(bytes + GOV__PAGE_AT_MAGIC, 8) != GOV__PAGE_MAGIC ||
+        get(bytes + GOV__PAGE_AT_VERSION, 4) != GOV__PAGE_VERSION ||
+        get(bytes + GOV__PAGE_AT_SIZE, 4) != GOV__PAGE_BYTES)
+        return GOV__PAGE_FOREIGN;
+    /* The cheap test first: a reader that overtakes the writer sees the new
+     * head and the old tail. */
+    if (get(bytes + GOV__PAGE_AT_SEQUENCE, 8) !=
+            get(bytes + GOV__PAGE_AT_TAIL, 8) ||
+        get(bytes + GOV__PAGE_AT_CHECKSUM, 8) != gov__page_checksum(bytes))
+        return GOV__PAGE_TORN;
+    pid = get(bytes + GOV__PAGE_AT_PID, 4);
+    if (pid == 0 || pid > INT32_MAX)
+        return GOV__PAGE_FOREIGN;
+    memset(out, 0, sizeof(*out));
+    out->pid = (int32_t)pid;
+    out->start_ticks = get(bytes + GOV__PAGE_AT_START, 8);
+    out->have = get(bytes + GOV__PAGE_AT_HAVE, 8) & known;
+    for (size_t i = 0; i < GOV_PAGE_COUNTERS; i++)
+        if (out->have >> i & 1)
+            out->counter[i] = get(bytes + GOV__PAGE_AT_COUNTERS + 8 * i, 8);
+    for (int i = 0; i < GOV_PAGE_TEXTS; i++) {
+        const struct gov__page_field *field = gov__page_field((gov_page_text)i);
+
+        copy_text((char *)out + field->offset, bytes + field->at, field->bytes);
+    }
+    return GOV__PAGE_VALID;
+}
+
+/* ---- the directory --------------------------------------------------------- */
+
+/* XDG_RUNTIME_DIR counts when it is what the standard says: an absolute name of
+ * a directory of this user. Under sudo -E it is somebody else's, and a root
+ * process that publishes there would lock the user out. */
+static const char *runtime_directory(void)
+{
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): only reads */
+    const char *name = getenv("XDG_RUNTIME_DIR");
+    struct stat st;
+
+    if (name == NULL || name[0] != '/' || stat(name, &st) != 0 ||
+        !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+        return NULL;
+    return name;
+}
+
+gov_status gov_page_directory(char *out, size_t bytes, gov_error *err)
+{
+    const char *base = runtime_directory();
+    int n;
+
+    if (base != NULL) {
+        n = snprintf(out, bytes, "%s/governor", base);
+    } else {
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): only reads */
+        base = getenv("TMPDIR");
+        if (base == NULL || base[0] != '/')
+            base = "/tmp";
+        n = snprintf(out, bytes, "%s/governor-%lu", base,
+                     (unsigned long)geteuid());
+    }
+    if (n >= 0 && (size_t)n < bytes)
+        return GOV_OK;
+    return gov_fail(err, GOV_E_INVALID, 0,
+                    "the name of the page directory in %.60s is longer than "
+                    "%zu bytes; set XDG_RUNTIME_DIR to a shorter one",
+                    base, bytes == 0 ? 0 : bytes - 1);
+}
+
+static gov_status check_directory(int fd, const char *name, gov_error *err)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0)
+        return gov_fail(err, GOV_E_IO, errno, "cannot examine %s", name);
+    if (st.st_uid != geteuid())
+        return gov_fail(err, GOV_E_PERMISSION, 0,
+                        "%s belongs to another user (uid %lu), so pages in it "
+                        "cannot be trusted; remove it or set XDG_RUNTIME_DIR",
+                        name, (unsigned long)st.st_uid);
+    if ((st.st_mode & 022) != 0)
+        return gov_fail(err, GOV_E_PERMISSION, 0,
+                        "%s can be written by others (mode %03o), so pages in "
+                        "it cannot be trusted; run chmod 700 %s",
+                        name, (unsigned)(st.st_mode & 0777), name);
+    return GOV_OK;
+}
+
+gov_status gov__page_directory_open(int *out_fd, const char *directory,
+                                    bool make, gov_error *err)
+{
+    char fallback[GOV__PAGE_PATH_BYTES];
+    gov_status status;
+    int fd;
+
+    *out_fd = -1;
+    if (directory == NULL) {
+        status = gov_page_directory(fallback, sizeof(fallback), err);
+        if (status != GOV_OK)
+            return status;
+        directory = fallback;
+    }
+    if (make && mkdir(directory, 0700) != 0 && errno != EEXIST)
+        return gov_fail(err, GOV_E_IO, errno,
+                        "cannot make the page directory %s", directory);
+    fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return gov_fail(err, GOV_E_NOT_FOUND, ENOENT,
+                        "there is no page directory %s", directory);
+    if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
+        return gov_fail(err, GOV_E_PERMISSION, 0,
+                        "%s is a symbolic link or no directory, so pages in it "
+                        "cannot be trusted; remove it",
+                        directory);
+    if (fd < 0)
+        return gov_fail(err, errno == EACCES ? GOV_E_PERMISSION : GOV_E_IO,
+                        errno, "cannot open the page directory %s", directory);
+    status = check_directory(fd, directory, err);
+    if (status != GOV_OK) {
+        close(fd);
+        return status;
+    }
+    *out_fd = fd;
+    return GOV_OK;
+}
+
+/* ---- listing --------------------------------------------------------------- */
+
+/* The pid of "123.page" exactly as a writer spells it, else 0. */
+static int32_t pid_of_name(const char *name)
+{
+    int64_t pid = 0;
+
+    if (*name == '0')
+        return 0;
+    for (; *name >= '0' && *name <= '9'; name++) {
+        pid = pid * 10 + (*name - '0');
+        if (pid > INT32_MAX)
+            return 0;
+    }
+    return strcmp(name, ".page") == 0 ? (int32_t)pid : 0;
+}
+
+static bool read_file(int fd, int32_t pid, struct gov_page *out)
+{
+    uint8_t bytes[GOV__PAGE_BYTES + 1];
+    struct stat st;
+    enum gov__page_verdict verdict = GOV__PAGE_TORN;
+
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+        st.st_size != GOV__PAGE_BYTES)
+        return false;
+    for (int i = 0; i < READ_TRIES && verdict == GOV__PAGE_TORN; i++) {
+        ssize_t n = pread(fd, bytes, sizeof(bytes), 0);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        verdict = gov__page_decode(bytes, (size_t)n, out);
+    }
+    return verdict == GOV__PAGE_VALID && out->pid == pid;
+}
+
+/* Reads one file of the directory; true for the page of a living process. The
+ * page of a dead one is removed: its name, owner and content agree here. */
+static bool read_entry(int directory, const char *name, struct gov_page *out)
+{
+    const struct gov_platform *platform = gov__platform_native();
+    int32_t pid = pid_of_name(name);
+    bool valid;
+    int fd;
+
+    if (pid == 0)
+        return false;
+    /* O_NONBLOCK: opening a FIFO would wait for its writer. */
+    fd = openat(directory, name,
+                O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    valid = read_file(fd, pid, out);
+    close(fd);
+    if (!valid)
+        return false;
+    /* Only a clear "no" counts: a system that cannot tell shows the page. */
+    out->alive = platform->alive(platform->ctx, pid, out->start_ticks) != ESRCH;
+    if (!out->alive)
+        unlinkat(directory, name, 0);
+    return out->alive;
+}
+
+/* Keeps the lowest pids, in order. */
+static void insert(struct gov_page *pages, size_t room, size_t *count,
+                   const struct gov_page *page)
+{
+    size_t at = *count;
+
+    while (at > 0 && pages[at - 1].pid > page->pid)
+        at--;
+    if (at == room)
+        return;
+    if (*count < room)
+        (*count)++;
+    memmove(pages + at + 1, pages + at, (*count - at - 1) * sizeof(*pages));
+    pages[at] = *page;
+}
+
+gov_status gov_page_list(struct gov_page *pages, size_t room, size_t *count,
+                         const char *directory, gov_error *err)
+{
+    struct gov_page page;
+    struct dirent *entry;
+    gov_status status;
+    DIR *stream;
+    int fd, error;
+
+    *count = 0;
+    status = gov__page_directory_open(&fd, directory, false, err);
+    if (status == GOV_E_NOT_FOUND)
+        return GOV_OK;
+    if (status != GOV_OK)
+        return status;
+    stream = fdopendir(fd);
+    if (stream == NULL) {
+        error = errno;
+        close(fd);
+        return gov_fail(err, error == ENOMEM ? GOV_E_NOMEM : GOV_E_IO, error,
+                        "cannot list the page directory");
+    }
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this call's own */
+    while (errno = 0, (entry = readdir(stream)) != NULL)
+        if (read_entry(fd, entry->d_name, &page))
+            insert(pages, room, count, &page);
+    error = errno;
+    closedir(stream);
+    if (error == 0)
+        return GOV_OK;
+    *count = 0;
+    return gov_fail(err, GOV_E_IO, error, "cannot list the page directory");
+}

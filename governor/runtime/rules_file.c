@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* Finds and reads rule files. Knows nothing of what is in them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "governor/policy.h"
+#include "governor/runtime/default_rules.h"
+
+/* The parser's own limit; a rule file of a person is a few KiB. */
+#define MAX_RULES_BYTES ((size_t)256 * 1024)
+#define SYSTEM_RULES "/etc/governor/rules.yaml"
+
+const char *gov_rules_shipped(void)
+{
+    return gov__default_rules;
+}
+
+static gov_status io_status(int error)
+{
+    if (error == ENOENT || error == ENOTDIR)
+        return GOV_E_NOT_FOUND;
+    return error == EACCES || error == EPERM ? GOV_E_PERMISSION : GOV_E_IO;
+}
+
+/* Reads until the file ends or `room` is full. Returns 0 or an errno value. */
+static int read_all(int fd, char *text, size_t room, size_t *used)
+{
+    ssize_t n;
+
+    *used = 0;
+    do {
+        n = read(fd, text + *used, room - *used);
+        if (n > 0)
+            *used += (size_t)n;
+    } while ((n > 0 && *used < room) || (n < 0 && errno == EINTR));
+    return n < 0 ? errno : 0;
+}
+
+static gov_status parse(gov_rules **out, const char *text, size_t bytes,
+                        const char *name, char *pointed,
+                        const struct gov_alloc *alloc, gov_error *err)
+{
+    gov_error local;
+    gov_status status;
+
+    if (err == NULL)
+        err = &local;
+    status = gov_rules_parse(out, text, bytes, name, alloc, err);
+    if (status == GOV_E_FORMAT && pointed != NULL)
+        gov_rules_point(text, bytes, err, pointed, GOV_MESSAGE_BYTES);
+    return status;
+}
+
+/* A file of so many bytes; half of one that is being written would be rules that
+ * nobody wrote, so it has to stay as it is while it is read. */
+static gov_status read_file(gov_rules **out, int fd, const char *path,
+                            size_t bytes, char *pointed,
+                            const struct gov_alloc *alloc, gov_error *err)
+{
+    char *text = alloc->alloc(alloc->ctx, bytes + 1);
+    gov_status status;
+    size_t used;
+    int rc;
+
+    if (text == NULL)
+        return gov_fail(err, GOV_E_NOMEM, 0,
+                        "no memory to read rule file %s; free some first",
+                        path);
+    rc = read_all(fd, text, bytes + 1, &used);
+    if (rc != 0)
+        status = gov_fail(err, GOV_E_IO, rc, "cannot read rule file %s", path);
+    else if (used != bytes)
+        status =
+            gov_fail(err, GOV_E_IO, 0,
+                     "rule file %s changed while it was read; try again", path);
+    else
+        status = parse(out, text, bytes, path, pointed, alloc, err);
+    alloc->release(alloc->ctx, text);
+    return status;
+}
+
+static gov_status open_file(gov_rules **out, const char *path, char *pointed,
+                            const struct gov_alloc *alloc, gov_error *err)
+{
+    struct stat st;
+    gov_status status;
+    /* A FIFO without a writer must not hang the app: it is refused below. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0)
+        return gov_fail(err, io_status(errno), errno,
+                        "cannot open rule file %s", path);
+    if (fstat(fd, &st) != 0)
+        status =
+            gov_fail(err, GOV_E_IO, errno, "cannot read rule file %s", path);
+    else if (!S_ISREG(st.st_mode))
+        status = gov_fail(err, GOV_E_FORMAT, 0,
+                          "rule file %s is no regular file; name a .yaml file",
+                          path);
+    else if ((uint64_t)st.st_size > MAX_RULES_BYTES)
+        status = gov_fail(err, GOV_E_FORMAT, 0,
+                          "rule file %s has %lld bytes, more than the %zu that "
+                          "are read; make it smaller",
+                          path, (long long)st.st_size, MAX_RULES_BYTES);
+    else
+        status =
+            read_file(out, fd, path, (size_t)st.st_size, pointed, alloc, err);
+    close(fd);
+    return status;
+}
+
+/* The user's rule file into out; false when there is no place for one. */
+static bool user_path(char *out, size_t bytes)
+{
+    const char *base = getenv("XDG_CONFIG_HOME"), *middle = "";
+    int n;
+
+    /* The XDG base directory specification: relative paths are ignored. */
+    if (base == NULL || *base != '/') {
+        base = getenv("HOME");
+        middle = "/.config";
+    }
+    if (base == NULL || *base != '/')
+        return false;
+    n = snprintf(out, bytes, "%s%s/governor/rules.yaml", base, middle);
+    return n > 0 && (size_t)n < bytes;
+}
+
+static void set_source(char *source, const char *text)
+{
+    if (source != NULL)
+        snprintf(source, GOV_MESSAGE_BYTES, "%s", text);
+}
+
+gov_status gov_rules_open(gov_rules **out, const char *path,
+                          char source[GOV_MESSAGE_BYTES],
+                          char pointed[GOV_MESSAGE_BYTES],
+                          const struct gov_alloc *alloc, gov_error *err)
+{
+    char user[1024];
+    const char *candidate[2] = {NULL, SYSTEM_RULES};
+
+    *out = NULL;
+    if (alloc == NULL)
+        alloc = gov_alloc_default();
+    if (pointed != NULL)
+        pointed[0] = '\0';
+    set_source(source, path == NULL ? "" : path);
+    if (path != NULL)
+        return open_file(out, path, pointed, alloc, err);
+    if (user_path(user, sizeof(user)))
+        candidate[0] = user;
+    for (size_t i = 0; i < 2; i++) {
+        gov_status status;
+
+        if (candidate[i] == NULL)
+            continue;
+        status = open_file(out, candidate[i], pointed, alloc, err);
+        if (status == GOV_E_NOT_FOUND)
+            continue;
+        set_source(source, candidate[i]);
+        return status;
+    }
+    set_source(source, "shipped rules");
+    return parse(out, gov__default_rules, gov__default_rules_bytes,
+                 "shipped rules", pointed, alloc, err);
+}

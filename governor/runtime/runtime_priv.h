@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* The runtime's insides, shared by runtime.c (samples, level, publishing),
+ * relief.c (the ladder's execution) and simulate.c.
+ *
+ * There is one lock. It guards everything below it in the struct and is never
+ * held over a callback of the app, a call of a cache, the platform or the page.
+ * What must outlast such a call is marked under the lock instead: `stepping` and
+ * `relieving` keep a second thread out of a turn, `calls` and `delivering` make
+ * gov_relief_remove() and gov_on_event() wait, `exclusive` makes a pass wait.
+ * Whoever takes such a mark back broadcasts `changed`. */
+#ifndef GOV_RUNTIME_RUNTIME_PRIV_H
+#define GOV_RUNTIME_RUNTIME_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "governor/platform/platform.h"
+#include "governor/pressure/evidence.h"
+#include "governor/runtime.h"
+#include "governor/runtime/page_writer.h"
+#include "policies/ladder.h"
+
+#define GOV__RELIEFS 32
+#define GOV__STEPS 16
+
+struct gov__relief_slot {
+    uint32_t id;              /* 0: free */
+    bool removed;             /* no call of it begins any more */
+    uint32_t calls;           /* of its functions that are running */
+    struct gov_relief relief; /* its name is the copy below */
+    char name[32];
+    gov_cache *cache; /* of gov_relief_add_cache(), else NULL */
+    uint64_t rest_until_ms;
+};
+
+struct gov__sim_step {
+    uint64_t at_ms;
+    bool end; /* back to real evidence */
+    gov_level level;
+};
+
+struct gov_runtime {
+    const struct gov_platform *platform;
+    struct gov_alloc alloc;
+    uint64_t opened_us;
+    uint32_t sample_ms;
+    uint64_t budget_bytes;
+    bool has_thread;
+    pthread_t thread;
+    int wake[2]; /* a pipe: a byte wakes the thread; -1 without */
+    _Atomic bool stop;
+    _Atomic int level;     /* copy for gov_level_now() */
+    _Atomic uint64_t have; /* counters set, as in struct gov_page */
+    _Atomic uint64_t counter[GOV_PAGE_COUNTERS];
+    struct gov__page_writer writer; /* of the thread that is stepping */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stepping; /* one thread is inside gov_step() */
+    struct gov_level_rules rules;
+    struct gov_level_machine machine;
+    struct gov__sample last;
+    char publish_problem[GOV_MESSAGE_BYTES];
+    struct gov_page page; /* its texts; the rest is filled when published */
+    struct gov__sim_step steps[GOV__STEPS];
+    uint32_t step_count;
+    bool simulating;
+    gov_level simulated;
+    struct gov__relief_slot slots[GOV__RELIEFS];
+    uint32_t last_id;
+    bool relieving;  /* one thread runs the ladder, or regrows */
+    bool exclusive;  /* an action that must not race a pass is running */
+    bool pending;    /* an action waits for the end of a pass */
+    bool regrow_due; /* the level is NORMAL again, and nobody was told */
+    uint32_t passes; /* forward passes under way, or waiting to begin */
+    uint64_t wanted_bytes, given_bytes; /* by, and since, the last sample */
+    gov_event_fn event;
+    void *event_ctx;
+    uint32_t delivering; /* calls of a listener that are running */
+};
+
+/* Milliseconds since gov_open(). */
+uint64_t gov__runtime_ms(const struct gov_runtime *runtime);
+
+/* Calls the listener with size, time and level filled in. No lock held. */
+void gov__runtime_event(struct gov_runtime *runtime, struct gov_event *event);
+
+/* Where the ladder is run. */
+enum gov__where {
+    GOV__IN_STEP,     /* gov_step(): whatever need not wait for a pass */
+    GOV__IN_PASS_END, /* on the engine's thread: what has to be there only */
+};
+
+/* Runs the ladder for the level in force, unless another thread does. */
+void gov__relief_run(struct gov_runtime *runtime, enum gov__where where);
+
+/* Tells every action that the level is NORMAL again, if that is due. */
+void gov__relief_regrow(struct gov_runtime *runtime);
+
+/* Bytes in the registered caches; false when there is none. */
+bool gov__relief_cache_bytes(struct gov_runtime *runtime, uint64_t *bytes);
+
+/* Lifts what gov_relief_add_cache() did to caches: the runtime closes. */
+void gov__relief_close(struct gov_runtime *runtime);
+
+/* Lifts all rests: the level rose. Lock held. */
+void gov__relief_wake_locked(struct gov_runtime *runtime);
+
+/* Applies the simulated steps that are due. Lock held. */
+void gov__simulate_due_locked(struct gov_runtime *runtime, uint64_t now_ms);
+
+/* Milliseconds until the next simulated step, at most `limit`. Lock held. */
+uint64_t gov__simulate_wait_locked(const struct gov_runtime *runtime,
+                                   uint64_t now_ms, uint64_t limit);
+
+/* gov_open() on another platform, for tests. */
+gov_status gov__open_on(gov_runtime **out, const struct gov_options *options,
+                        const struct gov_platform *platform,
+                        const char *page_directory, gov_error *err);
+
+/* Wakes the thread, if there is one. */
+void gov__runtime_wake(struct gov_runtime *runtime);
+
+/* Copies a struct that begins with its size, as the caller's version has it,
+ * into this version's of `bytes` bytes: members that the caller lacks are 0.
+ * False when it sets something that this version does not know, or has no size
+ * that makes sense. */
+bool gov__read_struct(void *out, size_t bytes, const void *in, size_t in_bytes);
+
+#endif

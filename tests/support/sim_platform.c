@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/support/sim_platform.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool fails(struct sim *sim, const char *name)
+{
+    uint64_t number = atomic_fetch_add(&sim->calls, 1);
+    uint64_t at = sim->fail_at;
+
+    if (number < at || (number > at && !sim->fail_forever))
+        return false;
+    if (number == at)
+        sim->failed = name;
+    return true;
+}
+
+void sim_lock(struct sim *sim)
+{
+    pthread_mutex_lock(&sim->lock);
+}
+
+void sim_unlock(struct sim *sim)
+{
+    pthread_mutex_unlock(&sim->lock);
+}
+
+void sim_grow(struct sim *sim, int64_t bytes)
+{
+    sim_lock(sim);
+    sim->process.footprint_bytes += (uint64_t)bytes;
+    sim_unlock(sim);
+}
+
+void sim_advance_ms(struct sim *sim, uint64_t ms)
+{
+    atomic_fetch_add(&sim->now_us, ms * 1000);
+}
+
+void sim_fail(struct sim *sim, uint64_t n, bool forever)
+{
+    sim->calls = 0;
+    sim->failed = "none";
+    sim->fail_forever = forever;
+    sim->fail_at = n;
+}
+
+/* Copies a figure out, or says why not. */
+static int tell(struct sim *sim, const char *name, const int *rc, void *out,
+                const void *figure, size_t bytes)
+{
+    int answer;
+
+    if (fails(sim, name))
+        return EIO;
+    sim_lock(sim);
+    answer = *rc;
+    if (answer == 0)
+        memcpy(out, figure, bytes);
+    sim_unlock(sim);
+    return answer;
+}
+
+static uint64_t now_us(void *ctx)
+{
+    return ((struct sim *)ctx)->now_us;
+}
+
+static size_t page_bytes(void *ctx)
+{
+    const struct gov_platform *native = gov__platform_native();
+
+    (void)ctx;
+    return native->page_bytes(native->ctx);
+}
+
+static int machine(void *ctx, struct gov__machine *out)
+{
+    struct sim *sim = ctx;
+
+    return tell(sim, "machine", &sim->machine_rc, out, &sim->machine,
+                sizeof(*out));
+}
+
+static int limit(void *ctx, struct gov__limit *out)
+{
+    struct sim *sim = ctx;
+
+    return tell(sim, "limit", &sim->limit_rc, out, &sim->limit, sizeof(*out));
+}
+
+static int stall(void *ctx, struct gov__stall *out)
+{
+    struct sim *sim = ctx;
+
+    return tell(sim, "stall", &sim->stall_rc, out, &sim->stall, sizeof(*out));
+}
+
+static int process(void *ctx, int pid, struct gov__process *out)
+{
+    struct sim *sim = ctx;
+
+    (void)pid;
+    return tell(sim, "process", &sim->process_rc, out, &sim->process,
+                sizeof(*out));
+}
+
+static int alive(void *ctx, int pid, uint64_t start_ticks)
+{
+    (void)pid;
+    (void)start_ticks;
+    return fails(ctx, "alive") ? EIO : 0;
+}
+
+static int map(void *ctx, size_t bytes, const char *tag, void **out)
+{
+    const struct gov_platform *native = gov__platform_native();
+    struct sim *sim = ctx;
+    int rc = fails(sim, "map") ? EIO : sim->map_rc;
+
+    if (rc == 0)
+        rc = native->map(native->ctx, bytes, tag, out);
+    if (rc == 0) {
+        atomic_fetch_add(&sim->maps, 1);
+        atomic_fetch_add(&sim->mapped_bytes, (int64_t)bytes);
+    }
+    return rc;
+}
+
+static int unmap(void *ctx, void *base, size_t bytes)
+{
+    const struct gov_platform *native = gov__platform_native();
+    struct sim *sim = ctx;
+
+    atomic_fetch_sub(&sim->maps, 1);
+    atomic_fetch_sub(&sim->mapped_bytes, (int64_t)bytes);
+    return native->unmap(native->ctx, base, bytes);
+}
+
+static int discard(void *ctx, void *base, size_t bytes)
+{
+    const struct gov_platform *native = gov__platform_native();
+
+    return fails(ctx, "discard") ? EIO
+                                 : native->discard(native->ctx, base, bytes);
+}
+
+/* The kernel could take the pages, and never does. */
+static int offer(void *ctx, void *base, size_t bytes)
+{
+    (void)base;
+    (void)bytes;
+    return fails(ctx, "offer") ? EIO : 0;
+}
+
+static int refaults(void *ctx, uint64_t *out)
+{
+    (void)ctx;
+    (void)out;
+    return ENOTSUP;
+}
+
+static int no_range(void *ctx, void *base, size_t bytes)
+{
+    (void)ctx;
+    (void)base;
+    (void)bytes;
+    return ENOTSUP;
+}
+
+static int drop_cached(void *ctx, int fd, uint64_t offset, uint64_t bytes)
+{
+    (void)ctx;
+    (void)fd;
+    (void)offset;
+    (void)bytes;
+    return ENOTSUP;
+}
+
+static int advise(void *ctx, void *base, size_t bytes, enum gov__advice advice)
+{
+    (void)advice;
+    return no_range(ctx, base, bytes);
+}
+
+static int resident(void *ctx, void *base, size_t bytes, uint64_t *out)
+{
+    (void)out;
+    return no_range(ctx, base, bytes);
+}
+
+static int find_mapping(void *ctx, int fd, struct gov__mapping *out)
+{
+    (void)ctx;
+    (void)fd;
+    (void)out;
+    return ENOTSUP;
+}
+
+static int trim(void *ctx)
+{
+    (void)ctx;
+    return ENOTSUP;
+}
+
+static void *symbol(void *ctx, const char *name)
+{
+    (void)ctx;
+    (void)name;
+    return NULL;
+}
+
+static int object_path(void *ctx, const void *address, char *out, size_t bytes)
+{
+    (void)ctx;
+    (void)address;
+    (void)out;
+    (void)bytes;
+    return ENOTSUP;
+}
+
+static int cpu(void *ctx, char *model, size_t model_bytes, uint32_t *cores)
+{
+    if (fails(ctx, "cpu"))
+        return EIO;
+    snprintf(model, model_bytes, "simulated");
+    *cores = 4;
+    return 0;
+}
+
+static int system_text(void *ctx, char *text, size_t bytes)
+{
+    if (fails(ctx, "system"))
+        return EIO;
+    snprintf(text, bytes, "Simulated 1.0");
+    return 0;
+}
+
+void sim_init(struct sim *sim)
+{
+    static const struct gov_platform table = {
+        .name = "sim",
+        .now_us = now_us,
+        .page_bytes = page_bytes,
+        .machine = machine,
+        .limit = limit,
+        .stall = stall,
+        .refaults = refaults,
+        .process = process,
+        .alive = alive,
+        .map = map,
+        .unmap = unmap,
+        .discard = discard,
+        .offer = offer,
+        .prefetch = no_range,
+        .populate = no_range,
+        .drop_cached = drop_cached,
+        .advise = advise,
+        .resident = resident,
+        .find_mapping = find_mapping,
+        .trim = trim,
+        .symbol = symbol,
+        .object_path = object_path,
+        .cpu = cpu,
+        .system = system_text,
+    };
+
+    memset(sim, 0, sizeof(*sim));
+    pthread_mutex_init(&sim->lock, NULL);
+    sim->table = table;
+    sim->table.ctx = sim;
+    sim->now_us = 1000000;
+    sim->machine = (struct gov__machine){.total_bytes = 16 * SIM_GIB,
+                                         .available_bytes = 12 * SIM_GIB};
+    sim->limit.limit_bytes = UINT64_MAX;
+    sim->stall = (struct gov__stall){.have_memory = true, .source = "system"};
+    sim->process = (struct gov__process){
+        .footprint_bytes = SIM_GIB, .anon_bytes = SIM_GIB, .start_ticks = 1};
+    sim_fail(sim, SIM_NEVER, false);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* A platform for tests: the clock is set by hand, figures are what the test
+ * says, the n-th call fails, and what is mapped is counted. Everything else is
+ * inert. Memory is real, so that caches work on it. */
+#ifndef GOV_TESTS_SIM_PLATFORM_H
+#define GOV_TESTS_SIM_PLATFORM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "governor/platform/platform.h"
+
+#define SIM_NEVER UINT64_MAX
+#define SIM_MIB ((uint64_t)1 << 20)
+#define SIM_GIB ((uint64_t)1 << 30)
+
+struct sim {
+    struct gov_platform table; /* pass &sim.table */
+    _Atomic uint64_t now_us;
+
+    /* Figures, and what the call returns: 0 or an errno value. With threads
+     * about, change them between sim_lock() and sim_unlock(). */
+    pthread_mutex_t lock;
+    struct gov__machine machine;
+    struct gov__limit limit;
+    struct gov__stall stall;
+    struct gov__process process;
+    int machine_rc, limit_rc, stall_rc, process_rc, map_rc;
+
+    _Atomic int64_t maps, mapped_bytes; /* live ones */
+    _Atomic uint64_t calls, fail_at;
+    _Atomic bool fail_forever;
+    _Atomic(const char *) failed; /* name of the call that failed, or "none" */
+};
+
+/* 16 GiB of which 12 are available, no limit, PSI of the system at zero, a
+ * process of 1 GiB; one second after boot. */
+void sim_init(struct sim *sim);
+
+/* Call number n from now (from 0) fails with EIO, and with `forever` all that
+ * follow; the counter starts again. now_us() and page_bytes() cannot fail. */
+void sim_fail(struct sim *sim, uint64_t n, bool forever);
+
+void sim_advance_ms(struct sim *sim, uint64_t ms);
+
+void sim_lock(struct sim *sim);
+void sim_unlock(struct sim *sim);
+/* Under the lock: the process's footprint changes by so many bytes. */
+void sim_grow(struct sim *sim, int64_t bytes);
+
+#endif

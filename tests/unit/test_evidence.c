@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* Evidence: the tightest of three bounds, and what is unknown stays unknown. */
+#include <errno.h>
+#include <string.h>
+
+#include "governor/pressure/evidence.h"
+#include "tests/support/run.h"
+#include "tests/support/sim_platform.h"
+
+#define MIB SIM_MIB
+#define GIB SIM_GIB
+#define NONE UINT64_MAX
+
+static struct sim sim;
+static struct gov__sample out;
+
+static void set_up(void)
+{
+    sim_init(&sim);
+    memset(&out, 0xAA, sizeof(out));
+}
+
+static void sample(uint64_t budget_bytes)
+{
+    gov__evidence_sample(&sim.table, budget_bytes, 77, &out);
+}
+
+/* Figures in MiB; a limit of NONE is none. */
+static const struct {
+    const char *name;
+    uint64_t budget, footprint, limit, used, file, narrow, available;
+    uint64_t want;
+    const char *source; /* NULL: unknown */
+} bounds[] = {
+    {"the budget", 4096, 1024, NONE, 0, 0, 0, 8192, 3072, "budget"},
+    {"more than the budget", 4096, 5000, NONE, 0, 0, 0, 8192, 0, "budget"},
+    {"the limit", 4096, 1024, 2048, 1536, 0, 0, 8192, 512, "container limit"},
+    {"less its file pages", 4096, 1024, 2048, 1536, 1000, 0, 8192, 1512,
+     "container limit"},
+    {"all of it file pages", 4096, 1024, 2048, 1536, 1600, 0, 8192, 2048,
+     "container limit"},
+    {"over the limit", 4096, 1024, 2048, 3000, 0, 0, 8192, 0,
+     "container limit"},
+    {"a fuller group above", 4096, 1024, 2048, 1536, 1000, 1400, 8192, 112,
+     "container limit"},
+    {"a full group above", 4096, 1024, 2048, 1536, 1000, 9999, 8192, 0,
+     "container limit"},
+    {"a wide limit", 4096, 1024, 9999, 1024, 0, 0, 8192, 3072, "budget"},
+    {"a limit with no charge told", 4096, 1024, 2048, 0, 0, 0, 8192, 3072,
+     "budget"},
+    {"the system", 4096, 1024, 9999, 1024, 0, 0, 100, 100, "system memory"},
+    {"the system does not tell", 4096, 1024, NONE, 0, 0, 0, 0, 3072, "budget"},
+    {"equal bounds: the first", 4096, 1024, 4096, 1024, 0, 0, 3072, 3072,
+     "budget"},
+    {"no budget", 0, 1024, 2048, 1536, 0, 0, 8192, 0, NULL},
+};
+
+START_TEST(the_tightest_bound_counts)
+{
+    sim.process.footprint_bytes = bounds[_i].footprint * MIB;
+    sim.limit = (struct gov__limit){.limit_bytes = bounds[_i].limit == NONE
+                                                       ? UINT64_MAX
+                                                       : bounds[_i].limit * MIB,
+                                    .used_bytes = bounds[_i].used * MIB,
+                                    .used_file_bytes = bounds[_i].file * MIB,
+                                    .short_bytes = bounds[_i].narrow * MIB};
+    sim.machine.available_bytes = bounds[_i].available * MIB;
+    sample(bounds[_i].budget * MIB);
+    ck_assert_uint_eq(out.evidence.now_ms, 77);
+    if (bounds[_i].source == NULL) {
+        ck_assert_uint_eq(out.evidence.have, GOV_HAVE_STALL);
+        ck_assert_ptr_null(out.headroom_source);
+        ck_assert_uint_eq(out.evidence.headroom_bytes, 0);
+        return;
+    }
+    ck_assert_uint_eq(out.evidence.have, GOV_HAVE_STALL | GOV_HAVE_HEADROOM);
+    ck_assert_str_eq(out.headroom_source, bounds[_i].source);
+    ck_assert_uint_eq(out.evidence.headroom_bytes, bounds[_i].want * MIB);
+    ck_assert_uint_eq(out.evidence.budget_bytes, bounds[_i].budget * MIB);
+}
+END_TEST
+
+START_TEST(stall_totals_are_passed_on)
+{
+    sim.stall.memory_some_us = 11;
+    sim.stall.memory_full_us = 7;
+    sim.stall.source = "own cgroup";
+    sample(GIB);
+    ck_assert_uint_eq(out.evidence.have & GOV_HAVE_STALL, GOV_HAVE_STALL);
+    ck_assert_uint_eq(out.evidence.memory_some_us, 11);
+    ck_assert_uint_eq(out.evidence.memory_full_us, 7);
+    ck_assert_str_eq(out.stall_source, "own cgroup");
+    ck_assert(out.have_process);
+    ck_assert_uint_eq(out.process.footprint_bytes, GIB);
+}
+END_TEST
+
+START_TEST(storage_stalls_alone_are_no_memory_stalls)
+{
+    sim.stall.have_memory = false;
+    sim.stall.have_io = true;
+    sample(GIB);
+    ck_assert_uint_eq(out.evidence.have, GOV_HAVE_HEADROOM);
+    ck_assert_ptr_null(out.stall_source);
+}
+END_TEST
+
+/* Each subset of the four calls fails: what they tell is absent and the rest is
+ * there. */
+START_TEST(what_cannot_be_read_is_absent)
+{
+    uint32_t have = 0;
+    const char *source = NULL;
+
+    sim.process_rc = (_i & 1) != 0 ? ENOENT : 0;
+    sim.stall_rc = (_i & 2) != 0 ? ENOTSUP : 0;
+    sim.limit_rc = (_i & 4) != 0 ? EACCES : 0;
+    sim.machine_rc = (_i & 8) != 0 ? EIO : 0;
+    sim.limit.limit_bytes = 8 * GIB;
+    sim.limit.used_bytes = 5 * GIB;
+    sim.machine.available_bytes = 4 * GIB;
+    sample(3 * GIB);
+    if (sim.process_rc == 0)
+        source = "budget"; /* 2 GiB */
+    else if (sim.limit_rc == 0)
+        source = "container limit"; /* 3 */
+    else if (sim.machine_rc == 0)
+        source = "system memory"; /* 4, and no more than the budget */
+    have |= sim.stall_rc == 0 ? GOV_HAVE_STALL : 0;
+    have |= source != NULL ? GOV_HAVE_HEADROOM : 0;
+    ck_assert_uint_eq(out.evidence.have, have);
+    ck_assert_int_eq(out.have_process, sim.process_rc == 0);
+    ck_assert_pstr_eq(out.stall_source, sim.stall_rc == 0 ? "system" : NULL);
+    ck_assert_pstr_eq(out.headroom_source, source);
+    ck_assert_uint_eq(out.evidence.headroom_bytes, source == NULL ? 0
+                                                   : sim.process_rc == 0
+                                                       ? 2 * GIB
+                                                       : 3 * GIB);
+}
+END_TEST
+
+START_TEST(a_charge_without_a_limit_bounds_nothing)
+{
+    sim.process_rc = sim.machine_rc = EIO;
+    sim.limit.used_bytes = GIB;
+    sample(3 * GIB);
+    ck_assert_uint_eq(out.evidence.have, GOV_HAVE_STALL);
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *s = suite_create("evidence");
+    TCase *tc = tcase_create("sample");
+
+    tcase_add_checked_fixture(tc, set_up, NULL);
+    tcase_add_loop_test(tc, the_tightest_bound_counts, 0,
+                        sizeof(bounds) / sizeof(bounds[0]));
+    tcase_add_test(tc, stall_totals_are_passed_on);
+    tcase_add_test(tc, a_charge_without_a_limit_bounds_nothing);
+    tcase_add_test(tc, storage_stalls_alone_are_no_memory_stalls);
+    tcase_add_loop_test(tc, what_cannot_be_read_is_absent, 0, 16);
+    suite_add_tcase(s, tc);
+    return s;
+}

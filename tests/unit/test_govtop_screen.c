@@ -1,0 +1,919 @@
+/* SPDX-License-Identifier: MIT */
+/* govtop without a terminal: samples in, text screens out. The screens are in
+ * tests/unit/screens; with GOVTOP_SCREENS=write they are written anew, to be
+ * read before they are committed. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/run.h"
+#include "tools/govtop/top_json.h"
+#include "tools/govtop/top_view.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define SCREEN_BYTES 65536
+
+static struct top_model model;
+static struct top_state state;
+static struct top_grid grid;
+static struct gov_machine machine;
+static struct gov_page pages[TOP_PROCESSES + 2];
+
+/* ---- fixtures -------------------------------------------------------------- */
+
+static void set(struct gov_page *page, gov_page_counter counter, uint64_t n)
+{
+    page->have |= UINT64_C(1) << counter;
+    page->counter[counter] = n;
+}
+
+#define TEXT(page, field, value)                                               \
+    snprintf((page)->text_##field, sizeof((page)->text_##field), "%s", value)
+
+/* A model that streams, at a simulated warning. */
+static void fill_streaming(struct gov_page *page, uint64_t turn)
+{
+    page->pid = 4242;
+    page->start_ticks = 100;
+    set(page, GOV_PAGE_UPDATED_US, 9000000 + turn * 1000000);
+    set(page, GOV_PAGE_LEVEL, GOV_LEVEL_WARN);
+    set(page, GOV_PAGE_LEVEL_SIMULATED, 1);
+    set(page, GOV_PAGE_BUDGET, 3584 * MIB);
+    set(page, GOV_PAGE_FOOTPRINT, (1200 + 60 * (turn % 32)) * MIB);
+    set(page, GOV_PAGE_HEADROOM, (2384 - 60 * (turn % 32)) * MIB);
+    set(page, GOV_PAGE_ANON, (1180 + 60 * (turn % 32)) * MIB);
+    set(page, GOV_PAGE_SWAP, 20 * MIB);
+    set(page, GOV_PAGE_RESIDENT_FILE, 3200 * MIB);
+    set(page, GOV_PAGE_MAJOR_FAULTS, 12 * turn);
+    set(page, GOV_PAGE_MINOR_FAULTS, 340 * turn);
+    set(page, GOV_PAGE_READ_BYTES, turn * (turn + 1) * 40 * MIB);
+    set(page, GOV_PAGE_WEIGHTS_MAPPED, 4690 * MIB);
+    set(page, GOV_PAGE_WEIGHTS_RESIDENT, 3174 * MIB);
+    set(page, GOV_PAGE_WEIGHTS_HOT, 2867 * MIB);
+    set(page, GOV_PAGE_WEIGHTS_COLD, 1823 * MIB);
+    set(page, GOV_PAGE_WEIGHTS_STREAMED, 12595 * MIB);
+    set(page, GOV_PAGE_WEIGHTS_LATE, 3);
+    set(page, GOV_PAGE_KV_RESERVED, 1731 * MIB);
+    set(page, GOV_PAGE_KV_USED, 82 * MIB);
+    set(page, GOV_PAGE_KV_GIVEN_BACK, 1649 * MIB);
+    set(page, GOV_PAGE_CONTEXT, 16384);
+    set(page, GOV_PAGE_CONTEXT_USED, 512);
+    set(page, GOV_PAGE_CACHE, 12 * MIB);
+    set(page, GOV_PAGE_TOKENS, 1204);
+    set(page, GOV_PAGE_TOKEN_RATE_MILLI, 11234 + 400 * (turn % 40));
+    set(page, GOV_PAGE_FIRST_TOKEN_US, 312000);
+    set(page, GOV_PAGE_RELIEFS, 12);
+    set(page, GOV_PAGE_YIELD_TOTAL, 3481 * MIB);
+    set(page, GOV_PAGE_YIELD_LAST, 1649 * MIB);
+    TEXT(page, APP, "gov run");
+    TEXT(page, ENGINE, "llama.cpp b6123");
+    TEXT(page, MODEL, "Llama-3.1-8B-Instruct-Q4_K_M");
+    TEXT(page, STRATEGY, "hybrid");
+    TEXT(page, REASON, "simulated for 60 s");
+    TEXT(page, BACKEND, "PSI (own cgroup), headroom, refaults");
+    TEXT(page, LAST_RELIEF, "kv.unused");
+    TEXT(page, UNITS, "HHssH--HH--HH--HH--HH--HH--HH--HHH");
+}
+
+/* Nearly at its budget; a name that takes two cells a character, and more units
+ * than a line has cells. */
+static void fill_critical(struct gov_page *page, uint64_t turn)
+{
+    page->pid = 31;
+    page->start_ticks = 7;
+    set(page, GOV_PAGE_UPDATED_US, 9000000 + turn * 1000000);
+    set(page, GOV_PAGE_LEVEL, GOV_LEVEL_CRITICAL);
+    set(page, GOV_PAGE_LEVEL_SIMULATED, 0);
+    set(page, GOV_PAGE_BUDGET, 6144 * MIB);
+    set(page, GOV_PAGE_FOOTPRINT, 6000 * MIB);
+    set(page, GOV_PAGE_HEADROOM, 144 * MIB);
+    set(page, GOV_PAGE_READ_BYTES, 0);
+    set(page, GOV_PAGE_TOKEN_RATE_MILLI, 350);
+    TEXT(page, APP, "\xE7\xBC\x96\xE8\xBE\x91\xE5\x99\xA8");
+    TEXT(page, MODEL, "Mixtral-8x7B-v0.1-Q4_0");
+    TEXT(page, STRATEGY, "mmap");
+    TEXT(page, REASON, "headroom 2 % of budget is below 5 %");
+    for (size_t i = 0; i < 300; i++)
+        page->text_UNITS[i] = i % 5 == 0 ? 'H' : i > 200 ? 's' : '-';
+    page->text_UNITS[300] = '\0';
+}
+
+/* A process that has not told anything yet, and is silent since. */
+static void fill_silent(struct gov_page *page)
+{
+    page->pid = 1234567;
+    set(page, GOV_PAGE_UPDATED_US, 1000);
+    set(page, GOV_PAGE_FOOTPRINT, 250 * MIB);
+}
+
+static void fill_machine(uint64_t turn)
+{
+    machine = (struct gov_machine){
+        .size = sizeof(machine),
+        .have = GOV_MACHINE_HAVE_RAM | GOV_MACHINE_HAVE_STALL |
+                GOV_MACHINE_HAVE_IO_STALL,
+        .now_us = 10000000 + turn * 1000000,
+        .ram_bytes = 15974 * MIB,
+        .available_bytes = 4516 * MIB,
+        .swap_bytes = 2048 * MIB,
+        .swap_free_bytes = 1731 * MIB,
+        .limit_bytes = 8192 * MIB,
+        .limit_used_bytes = 7000 * MIB,
+        .limit_file_bytes = 500 * MIB,
+        .limit_source = "cgroup v2 /app.slice, memory.max",
+        .stall_some_us = turn * turn * 6000,
+        .stall_full_us = turn * 4000,
+        .io_some_us = turn * 123000,
+        .stall_source = "system",
+    };
+}
+
+/* `turns` samples of the three processes. */
+static void sample(uint64_t turns)
+{
+    for (uint64_t turn = 1; turn <= turns; turn++) {
+        memset(pages, 0, sizeof(pages));
+        fill_critical(&pages[0], turn);
+        fill_streaming(&pages[1], turn);
+        fill_silent(&pages[2]);
+        fill_machine(turn);
+        top_model_update(&model, &machine, pages, 3);
+    }
+}
+
+static void set_up(void)
+{
+    memset(&model, 0, sizeof(model));
+    state = (struct top_state){.sort = TOP_FOOTPRINT, .delay_ms = 1000};
+    memset(pages, 0, sizeof(pages));
+}
+
+static void tear_down(void)
+{
+    top_grid_close(&grid);
+}
+
+/* Whether characters beyond ASCII have a width here. */
+static bool has_utf8(const char *test)
+{
+    if (setlocale(LC_CTYPE, "C.UTF-8") != NULL ||
+        setlocale(LC_CTYPE, "en_US.UTF-8") != NULL)
+        return true;
+    skip_test(test, "there is no UTF-8 locale");
+    return false;
+}
+
+static void draw(int width, int height, bool utf8)
+{
+    ck_assert(top_grid_open(&grid, width, height, utf8));
+    top_view_draw(&grid, &model, &state);
+}
+
+static void render(char text[SCREEN_BYTES])
+{
+    FILE *out = fmemopen(text, SCREEN_BYTES, "w");
+
+    ck_assert_ptr_nonnull(out);
+    top_grid_write(&grid, out, false);
+    fclose(out);
+}
+
+/* A letter for the style of every cell, '>' before the selected row. */
+static void render_styles(char text[SCREEN_BYTES])
+{
+    for (int i = 0; i < grid.width * grid.height; i++) {
+        const struct top_cell *cell = &grid.cell[i];
+
+        if (i > 0 && i % grid.width == 0)
+            *text++ = '\n';
+        *text++ = cell->selected && i % grid.width == 0
+                      ? '>'
+                      : ".!fTHlgwbc"[cell->style];
+    }
+    *text++ = '\n';
+    *text = '\0';
+}
+
+static char have[SCREEN_BYTES];
+
+/* Compares what is in `have` with a saved screen, line by line. */
+static void compare(const char *name)
+{
+    static char want[SCREEN_BYTES];
+    const char *mode = getenv("GOVTOP_SCREENS");
+    char path[128], *a = have, *b = want;
+    size_t n;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "tests/unit/screens/%s.txt", name);
+    if (mode != NULL && strcmp(mode, "write") == 0) {
+        file = fopen(path, "w");
+        ck_assert_ptr_nonnull(file);
+        fputs(have, file);
+        fclose(file);
+        return;
+    }
+    file = fopen(path, "r");
+    ck_assert_msg(file != NULL, "%s cannot be read", path);
+    n = fread(want, 1, sizeof(want) - 1, file);
+    want[n] = '\0';
+    fclose(file);
+    for (int line = 1; *a != '\0' || *b != '\0'; line++) {
+        size_t length_a = strcspn(a, "\n"), length_b = strcspn(b, "\n");
+
+        ck_assert_msg(length_a == length_b && memcmp(a, b, length_a) == 0,
+                      "%s, line %d:\n have %.*s\n want %.*s", path, line,
+                      (int)length_a, a, (int)length_b, b);
+        a += length_a + (a[length_a] == '\n');
+        b += length_b + (b[length_b] == '\n');
+    }
+}
+
+static void expect(const char *name)
+{
+    memset(have, 0, sizeof(have));
+    render(have);
+    compare(name);
+}
+
+/* ---- screens --------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    int width, height;
+    bool utf8;
+    uint64_t turns;
+    const char *keys;
+} screens[] = {
+    {"60x16", 60, 16, true, 9, ""},
+    {"80x24", 80, 24, true, 9, ""},
+    {"80x24-ascii", 80, 24, false, 9, "d"},
+    {"120x36", 120, 36, true, 30, "d"},
+    {"200x50", 200, 50, true, 250, "d"},
+    {"first-sample", 100, 30, true, 1, "d"},
+    {"silent", 100, 30, true, 9, "dd"},
+    {"nothing", 80, 24, true, 0, ""},
+    {"help-80x24", 80, 24, true, 9, "?"},
+    {"help-beside", 120, 20, true, 9, "?"},
+    {"help-closed", 80, 24, true, 9, "?q"},
+    {"sorted-by-pid", 100, 20, true, 9, "<<<<"},
+    {"sorted-by-level-turned", 100, 20, true, 9, "<i"},
+    {"paused", 80, 24, true, 9, "++--- "},
+    {"too-small", 59, 16, true, 9, ""},
+};
+
+static bool press(const char *keys)
+{
+    static const struct {
+        char letter;
+        enum top_key key;
+    } names[] = {
+        {'u', TOP_KEY_UP},        {'d', TOP_KEY_DOWN},
+        {'U', TOP_KEY_PAGE_UP},   {'D', TOP_KEY_PAGE_DOWN},
+        {'H', TOP_KEY_HOME},      {'E', TOP_KEY_END},
+        {'>', TOP_KEY_SORT_NEXT}, {'<', TOP_KEY_SORT_PREVIOUS},
+        {'i', TOP_KEY_SORT_TURN}, {' ', TOP_KEY_PAUSE},
+        {'+', TOP_KEY_SLOWER},    {'-', TOP_KEY_FASTER},
+        {'?', TOP_KEY_HELP},      {'q', TOP_KEY_QUIT},
+        {'.', TOP_KEY_NONE},
+    };
+
+    for (; *keys != '\0'; keys++)
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+            if (names[i].letter == *keys &&
+                !top_view_key(&state, &model, names[i].key))
+                return false;
+    return true;
+}
+
+START_TEST(screens_are_as_saved)
+{
+    if (screens[_i].utf8 && !has_utf8("screens_are_as_saved"))
+        return;
+    if (screens[_i].turns > 0) {
+        sample(screens[_i].turns);
+    } else {
+        fill_machine(1);
+        top_model_update(&model, &machine, pages, 0);
+    }
+    draw(screens[_i].width, screens[_i].height, screens[_i].utf8);
+    ck_assert(press(screens[_i].keys));
+    draw(screens[_i].width, screens[_i].height, screens[_i].utf8);
+    expect(screens[_i].name);
+}
+END_TEST
+
+START_TEST(styles_are_as_saved)
+{
+    if (!has_utf8("styles_are_as_saved"))
+        return;
+    sample(9);
+    draw(80, 24, true);
+    ck_assert(press("d"));
+    draw(80, 24, true);
+    render_styles(have);
+    compare("styles");
+}
+END_TEST
+
+START_TEST(one_frame_is_complete)
+{
+    if (!has_utf8("one_frame_is_complete"))
+        return;
+    sample(2);
+    state.plain = true;
+    draw(100, top_view_height(&model, &state), true);
+    expect("once");
+}
+END_TEST
+
+START_TEST(limit_and_swap_have_bars)
+{
+    if (!has_utf8("limit_and_swap_have_bars"))
+        return;
+    sample(9);
+    fill_machine(10);
+    machine.have |= GOV_MACHINE_HAVE_LIMIT | GOV_MACHINE_HAVE_SWAP;
+    top_model_update(&model, &machine, pages, 3);
+    draw(100, 24, true);
+    expect("limit");
+}
+END_TEST
+
+START_TEST(an_unknown_machine_is_not_zero)
+{
+    if (!has_utf8("an_unknown_machine_is_not_zero"))
+        return;
+    sample(1);
+    memset(&machine, 0, sizeof(machine));
+    top_model_update(&model, &machine, pages, 3);
+    draw(80, 24, true);
+    expect("unknown-machine");
+}
+END_TEST
+
+START_TEST(a_problem_is_said)
+{
+    if (!has_utf8("a_problem_is_said"))
+        return;
+    fill_machine(1);
+    top_model_update(&model, &machine, pages, 0);
+    snprintf(state.problem, sizeof(state.problem),
+             "/run/user/1000/governor can be written by others (mode 770), so "
+             "pages in it cannot be trusted; run chmod 700 "
+             "/run/user/1000/governor");
+    draw(80, 24, true);
+    expect("problem");
+}
+END_TEST
+
+static void many(size_t n)
+{
+    memset(pages, 0, sizeof(pages));
+    for (size_t i = 0; i < n; i++) {
+        pages[i].pid = (int32_t)(100 + i);
+        set(&pages[i], GOV_PAGE_FOOTPRINT, (1000 - i) * MIB);
+    }
+    fill_machine(1);
+    top_model_update(&model, &machine, pages, n);
+}
+
+START_TEST(the_selection_stays_in_view)
+{
+    static const struct {
+        const char *keys;
+        int32_t pid;
+    } steps[] = {{"", 0},    {"d", 101},     {"E", 139}, {"d", 139},
+                 {"u", 138}, {"U", 128},     {"H", 100}, {"u", 100},
+                 {"D", 110}, {"DDDDD", 139}, {".", 139}};
+    char text[SCREEN_BYTES], line[64];
+
+    many(40);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        ck_assert(press(steps[i].keys));
+        ck_assert_int_eq(state.selected, steps[i].pid);
+        draw(60, 16, false);
+        memset(text, 0, sizeof(text));
+        render(text);
+        if (steps[i].pid == 0)
+            continue;
+        snprintf(line, sizeof(line), "     %d -", (int)steps[i].pid);
+        ck_assert_msg(strstr(text, line) != NULL, "%d is not in\n%s",
+                      (int)steps[i].pid, text);
+    }
+}
+END_TEST
+
+START_TEST(the_first_row_follows_one_that_ended)
+{
+    many(10);
+    ck_assert(press("dd"));
+    ck_assert_int_eq(state.selected, 102);
+    many(2);
+    draw(80, 24, false);
+    ck_assert(press("d"));
+    ck_assert_int_eq(state.selected, 101);
+    many(0);
+    draw(80, 24, false);
+    ck_assert(press("dE"));
+}
+END_TEST
+
+START_TEST(more_processes_than_room_are_left_out)
+{
+    many(TOP_PROCESSES + 2);
+    ck_assert_uint_eq(model.count, TOP_PROCESSES);
+    ck_assert_int_eq(model.process[TOP_PROCESSES - 1].page.pid,
+                     100 + TOP_PROCESSES - 1);
+}
+END_TEST
+
+START_TEST(keys_end_and_change)
+{
+    many(1);
+    ck_assert(!press("q"));
+    ck_assert(press("?"));
+    ck_assert(state.help);
+    ck_assert(press("."));
+    ck_assert(state.help);
+    ck_assert(press("q")); /* closes the help */
+    ck_assert(!state.help);
+    ck_assert(press("???"));
+    ck_assert(state.help);
+    ck_assert(press("---------"));
+    ck_assert_uint_eq(state.delay_ms, 100);
+    ck_assert(press("+"));
+    ck_assert_uint_eq(state.delay_ms, 200);
+    ck_assert(press("++++++++++"));
+    ck_assert_uint_eq(state.delay_ms, 60000);
+    ck_assert(press("-"));
+    ck_assert_uint_eq(state.delay_ms, 10000);
+    state.delay_ms = 700; /* from --delay */
+    ck_assert(press("-"));
+    ck_assert_uint_eq(state.delay_ms, 500);
+}
+END_TEST
+
+/* ---- anything at any size -------------------------------------------------- */
+
+static uint64_t seed;
+
+static uint64_t next_random(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed;
+}
+
+static void randomise(struct gov_page *page, int32_t pid)
+{
+    page->pid = pid;
+    page->have = next_random();
+    for (int i = 0; i < GOV_PAGE_COUNTERS; i++)
+        page->counter[i] = next_random() >> (next_random() % 64);
+    for (int i = 0; i < GOV_PAGE_TEXTS; i++) {
+        char *text = (char *)gov_page_text_get(page, (gov_page_text)i);
+
+        for (size_t n = next_random() % 16; n > 0; n--)
+            *text++ = (char)next_random();
+        *text = '\0';
+    }
+    if (next_random() % 2 == 0)
+        for (size_t n = 0, units = next_random() % 511; n < units; n++)
+            page->text_UNITS[n] = "Hs-x"[next_random() % 4];
+}
+
+START_TEST(nothing_is_drawn_outside)
+{
+    if (!has_utf8("nothing_is_drawn_outside"))
+        return;
+    seed = UINT64_C(88172645463325252) + (uint64_t)_i;
+    for (int turn = 0; turn < 60; turn++) {
+        size_t count = next_random() % 6;
+        int width = 1 + (int)(next_random() % 210);
+        int height = 1 + (int)(next_random() % 60);
+
+        memset(pages, 0, sizeof(pages));
+        for (size_t i = 0; i < count; i++)
+            randomise(&pages[i], (int32_t)(i + 1));
+        machine.have = (uint32_t)next_random();
+        machine.now_us = next_random() >> 8;
+        machine.ram_bytes = next_random() >> (next_random() % 64);
+        machine.available_bytes = next_random() >> (next_random() % 64);
+        machine.limit_used_bytes = next_random();
+        machine.limit_bytes = next_random() >> (next_random() % 64);
+        machine.stall_some_us = next_random() >> (next_random() % 64);
+        top_model_update(&model, &machine, pages, count);
+        state.sort = (enum top_column)(next_random() % TOP_COLUMNS);
+        state.help = next_random() % 8 == 0;
+        state.plain = next_random() % 4 == 0;
+        ck_assert(press(next_random() % 2 == 0 ? "d" : "iu"));
+        draw(width, height, next_random() % 2 == 0);
+        for (int i = 0; i < width * height; i++) {
+            uint32_t c = grid.cell[i].character;
+
+            ck_assert(c == 0 || (c >= 0x20 && c != 0x7F && c <= 0x10FFFF));
+            ck_assert(grid.utf8 || (c >= 0x20 && c < 0x7F));
+            ck_assert_int_lt(grid.cell[i].style, TOP_STYLES);
+        }
+    }
+}
+END_TEST
+
+START_TEST(columns_fit_every_width)
+{
+    for (int width = TOP_LEAST_WIDTH; width <= 300; width++) {
+        int widths[TOP_COLUMNS], gap = top_columns_fit(width, widths), sum = 0;
+
+        for (int c = 0; c < TOP_COLUMNS; c++)
+            if (widths[c] > 0)
+                sum += widths[c] + gap;
+        ck_assert_int_le(1 + sum - gap, width - 1);
+        ck_assert_int_gt(widths[TOP_PID], 0);
+        ck_assert_int_gt(widths[TOP_APP], 0);
+        ck_assert_int_gt(widths[TOP_LEVEL], 0);
+        ck_assert_int_gt(widths[TOP_FOOTPRINT], 0);
+        ck_assert_int_gt(widths[TOP_HEADROOM], 0);
+    }
+}
+END_TEST
+
+START_TEST(every_order_is_an_order)
+{
+    enum top_column c = (enum top_column)_i;
+
+    seed = 99;
+    memset(pages, 0, sizeof(pages));
+    for (size_t i = 0; i < 20; i++)
+        randomise(&pages[i], (int32_t)(i + 1));
+    fill_machine(1);
+    top_model_update(&model, &machine, pages, 20);
+    for (size_t turn = 0; turn < 2; turn++)
+        for (size_t i = 0; i < 20; i++)
+            for (size_t j = 0; j < 20; j++) {
+                int order = top_column_compare(c, turn == 1, &model.process[i],
+                                               &model.process[j]);
+                int back = top_column_compare(c, turn == 1, &model.process[j],
+                                              &model.process[i]);
+
+                if (i != j)
+                    ck_assert((order < 0) != (back < 0));
+            }
+}
+END_TEST
+
+START_TEST(the_unknown_comes_last)
+{
+    enum top_column c = (enum top_column)_i;
+
+    sample(2); /* the third has told next to nothing */
+    if (c == TOP_PID || c == TOP_FOOTPRINT)
+        return;
+    for (int turn = 0; turn < 2; turn++) {
+        ck_assert_int_lt(top_column_compare(c, turn == 1, &model.process[1],
+                                            &model.process[2]),
+                         0);
+        ck_assert_int_gt(top_column_compare(c, turn == 1, &model.process[2],
+                                            &model.process[1]),
+                         0);
+    }
+}
+END_TEST
+
+/* ---- samples --------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    uint64_t updated[2], read[2];
+    uint64_t want;
+} rates[] = {
+    {"a second", {1000000, 2000000}, {100, 600}, 500},
+    {"a quarter", {1000000, 1250000}, {100, 600}, 2000},
+    {"nothing read", {1000000, 2000000}, {600, 600}, 0},
+    {"no update", {1000000, 1000000}, {100, 100}, TOP_UNKNOWN},
+    {"too short to tell", {1000000, 1010000}, {100, 600}, TOP_UNKNOWN},
+    {"ran backwards", {1000000, 2000000}, {600, 100}, TOP_UNKNOWN},
+    {"time ran backwards", {2000000, 1000000}, {100, 600}, TOP_UNKNOWN},
+    {"large", {1000000, 2000000}, {0, UINT64_MAX - 1}, 18446744073709000000U},
+    {"absent", {1000000, 2000000}, {TOP_UNKNOWN, 600}, TOP_UNKNOWN},
+};
+
+START_TEST(rates_are_changes_a_second)
+{
+    for (int i = 0; i < 2; i++) {
+        memset(pages, 0, sizeof(pages));
+        pages[0].pid = 1;
+        set(&pages[0], GOV_PAGE_UPDATED_US, rates[_i].updated[i]);
+        if (rates[_i].read[i] != TOP_UNKNOWN || i == 1)
+            set(&pages[0], GOV_PAGE_READ_BYTES, rates[_i].read[i]);
+        fill_machine((uint64_t)i);
+        top_model_update(&model, &machine, pages, 1);
+    }
+    ck_assert_msg(model.process[0].rates.read_bytes == rates[_i].want,
+                  "%s: got %" PRIu64, rates[_i].name,
+                  model.process[0].rates.read_bytes);
+}
+END_TEST
+
+START_TEST(a_reused_pid_starts_anew)
+{
+    sample(5);
+    ck_assert_uint_eq(model.process[1].footprint.count, 5);
+    pages[1].start_ticks++;
+    set(&pages[1], GOV_PAGE_UPDATED_US, 20000000);
+    top_model_update(&model, &machine, pages, 3);
+    ck_assert_uint_eq(model.process[1].footprint.count, 1);
+    ck_assert_uint_eq(model.process[1].rates.read_bytes, TOP_UNKNOWN);
+    ck_assert_uint_eq(model.process[0].footprint.count, 6);
+}
+END_TEST
+
+START_TEST(a_process_that_comes_between_keeps_the_others)
+{
+    sample(3);
+    pages[3] = pages[2];
+    pages[2] = pages[1];
+    memset(&pages[1], 0, sizeof(pages[1]));
+    pages[1].pid = 32;
+    top_model_update(&model, &machine, pages, 4);
+    ck_assert_uint_eq(model.process[0].footprint.count, 4);
+    ck_assert_uint_eq(model.process[1].footprint.count, 1);
+    ck_assert_uint_eq(model.process[2].footprint.count, 4);
+    ck_assert_uint_eq(model.process[3].footprint.count, 4);
+    top_model_update(&model, &machine, pages + 2, 1);
+    ck_assert_uint_eq(model.count, 1);
+    ck_assert_uint_eq(model.process[0].footprint.count, 5);
+}
+END_TEST
+
+START_TEST(stalls_are_shares_of_time)
+{
+    fill_machine(1);
+    top_model_update(&model, &machine, pages, 0);
+    ck_assert_uint_eq(model.stall_some, TOP_UNKNOWN);
+    machine.now_us += 500000;
+    machine.stall_some_us += 50000;
+    machine.stall_full_us += 900000; /* totals of many cores may be more */
+    top_model_update(&model, &machine, pages, 0);
+    ck_assert_uint_eq(model.stall_some, 100);
+    ck_assert_uint_eq(model.stall_full, 1000);
+    ck_assert_uint_eq(model.stall_io, 0);
+    machine.now_us += 500000;
+    machine.stall_some_us = 0;
+    machine.have &= ~(uint32_t)GOV_MACHINE_HAVE_IO_STALL;
+    top_model_update(&model, &machine, pages, 0);
+    ck_assert_uint_eq(model.stall_some, TOP_UNKNOWN);
+    ck_assert_uint_eq(model.stall_io, TOP_UNKNOWN);
+    top_model_update(&model, &machine, pages, 0); /* no time has passed */
+    ck_assert_uint_eq(model.stall_full, TOP_UNKNOWN);
+}
+END_TEST
+
+START_TEST(a_history_forgets_the_oldest)
+{
+    for (uint64_t i = 0; i < TOP_HISTORY + 10; i++) {
+        many(1);
+        set(&pages[0], GOV_PAGE_FOOTPRINT, i);
+        top_model_update(&model, &machine, pages, 1);
+    }
+    ck_assert_uint_eq(model.process[0].footprint.count, TOP_HISTORY);
+    ck_assert_uint_eq(top_series_at(&model.process[0].footprint, 0),
+                      TOP_HISTORY + 9);
+    ck_assert_uint_eq(top_series_at(&model.process[0].footprint, TOP_HISTORY),
+                      TOP_UNKNOWN);
+    ck_assert_uint_eq(top_series_peak(&model.process[0].footprint, 1),
+                      TOP_HISTORY + 9);
+}
+END_TEST
+
+/* ---- numbers --------------------------------------------------------------- */
+
+static const struct {
+    char *(*print)(char *, uint64_t);
+    uint64_t n;
+    const char *want;
+} numbers[] = {
+    {top_bytes, 0, "0B"},
+    {top_bytes, 999, "999B"},
+    {top_bytes, 1000, "0.98K"},
+    {top_bytes, 1024, "1.00K"},
+    {top_bytes, 10234, "9.99K"},
+    {top_bytes, 10236, "10.0K"},
+    {top_bytes, 102348, "99.9K"},
+    {top_bytes, 102350, "100K"},
+    {top_bytes, 1023487, "999K"},
+    {top_bytes, 1023488, "0.98M"},
+    {top_bytes, 1524713390, "1.42G"},
+    {top_bytes, UINT64_C(5) << 50, "5.00P"},
+    {top_bytes, UINT64_MAX - 1, ">999P"},
+    {top_bytes, TOP_UNKNOWN, "-"},
+    {top_count, 0, "0"},
+    {top_count, 9999, "9999"},
+    {top_count, 10000, "10.0k"},
+    {top_count, 12345678, "12.3M"},
+    {top_count, TOP_UNKNOWN, "-"},
+    {top_milli, 0, "0.00"},
+    {top_milli, 350, "0.35"},
+    {top_milli, 9994, "9.99"},
+    {top_milli, 9995, "10.0"},
+    {top_milli, 11234, "11.2"},
+    {top_milli, 120400, "120"},
+    {top_milli, 1234567, "1234"},
+    {top_milli, TOP_UNKNOWN, "-"},
+    {top_percent, 0, "0.0%"},
+    {top_percent, 32, "3.2%"},
+    {top_percent, 5000, "100.0%"},
+    {top_percent, TOP_UNKNOWN, "-"},
+    {top_duration, 400, "0.40ms"},
+    {top_duration, 312000, "312ms"},
+    {top_duration, 1420000, "1.42s"},
+    {top_duration, 999499999, "999s"},
+    {top_duration, 1200000000, "20min"},
+    {top_duration, UINT64_MAX - 1, "307Gmin"},
+    {top_duration, TOP_UNKNOWN, "-"},
+};
+
+START_TEST(numbers_are_short)
+{
+    char out[TOP_NUMBER];
+
+    ck_assert_str_eq(numbers[_i].print(out, numbers[_i].n), numbers[_i].want);
+}
+END_TEST
+
+START_TEST(shares_do_not_overflow)
+{
+    ck_assert_uint_eq(top_permille(1, 2), 500);
+    ck_assert_uint_eq(top_permille(3, 2), 1500);
+    ck_assert_uint_eq(top_permille(0, 0), TOP_UNKNOWN);
+    ck_assert_uint_eq(top_permille(TOP_UNKNOWN, 2), TOP_UNKNOWN);
+    ck_assert_uint_eq(top_permille(2, TOP_UNKNOWN), TOP_UNKNOWN);
+    ck_assert_uint_eq(top_permille(UINT64_MAX / 2, UINT64_MAX - 1), 499);
+}
+END_TEST
+
+/* ---- cells ----------------------------------------------------------------- */
+
+static const struct {
+    const char *name, *text, *want;
+    int end;
+    bool utf8;
+} cuts[] = {
+    {"fits", "abcd", "abcd", 4, true},
+    {"cut", "abcde", "abc\xE2\x80\xA6", 4, true},
+    {"cut in ASCII", "abcde", "abc~", 4, false},
+    {"no room", "abc", "", 0, true},
+    {"wide fits", "\xE6\xA8\xA1\xE5\x9E\x8B", "\xE6\xA8\xA1\xE5\x9E\x8B", 4,
+     true},
+    {"wide cut", "\xE6\xA8\xA1\xE5\x9E\x8B", "\xE2\x80\xA6", 3, true},
+    {"a mark without a cell", "e\xCC\x81x", "ex", 4, true},
+    {"a mark at the end", "e\xCC\x81", "e", 4, true},
+    {"no ASCII", "\xE6\xA8\xA1x", "?x", 4, false},
+    {"no UTF-8", "\xFF\xC0x", "??x", 4, true},
+    {"control", "a\033b", "a?b", 4, true},
+};
+
+START_TEST(texts_are_cut_at_cells)
+{
+    char text[SCREEN_BYTES] = "";
+    size_t length;
+
+    if (!has_utf8("texts_are_cut_at_cells"))
+        return;
+    ck_assert(top_grid_open(&grid, 10, 1, cuts[_i].utf8));
+    top_grid_put(&grid, 0, 0, cuts[_i].end, TOP_PLAIN, cuts[_i].text);
+    render(text);
+    length = strlen(cuts[_i].want);
+    ck_assert_msg(strncmp(text, cuts[_i].want, length) == 0 &&
+                      strcmp(text + length, "\n") == 0,
+                  "%s: got %s", cuts[_i].name, text);
+}
+END_TEST
+
+START_TEST(colours_are_escapes_that_end)
+{
+    char text[256] = "";
+    FILE *out = fmemopen(text, sizeof(text), "w");
+
+    ck_assert(top_grid_open(&grid, 10, 1, false));
+    top_grid_put(&grid, 0, 0, 10, TOP_PLAIN, "a");
+    top_grid_put(&grid, 0, 1, 10, TOP_BAD, "bc");
+    top_grid_write(&grid, out, true);
+    fclose(out);
+    ck_assert_str_eq(text, "a\033[0;1;31mbc\033[0m\n");
+}
+END_TEST
+
+/* ---- JSON ------------------------------------------------------------------ */
+
+START_TEST(json_has_every_name)
+{
+    static char text[SCREEN_BYTES];
+    FILE *out = fmemopen(text, sizeof(text), "w");
+    json_t *root, *object, *value;
+    json_error_t error;
+
+    sample(1);
+    pages[1].counter[GOV_PAGE_TOKENS] = UINT64_MAX;
+    ck_assert(top_json_write(&machine, pages, 3, out));
+    fclose(out);
+    root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+    ck_assert_msg(root != NULL, "%s", error.text);
+    ck_assert_str_eq(json_string_value(json_object_get(root, "version")),
+                     GOV_VERSION);
+    object = json_object_get(root, "machine");
+    ck_assert_int_eq(json_integer_value(json_object_get(object, "ram_bytes")),
+                     (json_int_t)(15974 * MIB));
+    ck_assert(json_is_null(json_object_get(object, "swap_bytes")));
+    ck_assert(json_is_null(json_object_get(object, "limit_bytes")));
+    object = json_object_get(root, "processes");
+    ck_assert_uint_eq(json_array_size(object), 3);
+    for (size_t i = 0; i < 3; i++) {
+        json_t *page = json_array_get(object, i);
+
+        ck_assert_int_eq(json_integer_value(json_object_get(page, "pid")),
+                         pages[i].pid);
+        for (int c = 0; c < GOV_PAGE_COUNTERS; c++) {
+            value = json_object_get(page,
+                                    gov_page_counter_name((gov_page_counter)c));
+            ck_assert_ptr_nonnull(value);
+            if ((pages[i].have >> c & 1) == 0)
+                ck_assert(json_is_null(value));
+            else
+                ck_assert_int_eq(json_integer_value(value),
+                                 pages[i].counter[c] > INT64_MAX
+                                     ? INT64_MAX
+                                     : (json_int_t)pages[i].counter[c]);
+        }
+        for (int t = 0; t < GOV_PAGE_TEXTS; t++) {
+            const char *want = gov_page_text_get(&pages[i], (gov_page_text)t);
+
+            value = json_object_get(page, gov_page_text_name((gov_page_text)t));
+            if (want[0] == '\0')
+                ck_assert(json_is_null(value));
+            else
+                ck_assert_str_eq(json_string_value(value), want);
+        }
+    }
+    json_decref(root);
+}
+END_TEST
+
+START_TEST(json_that_cannot_be_written_is_told)
+{
+    FILE *out = fopen("/dev/full", "w");
+
+    if (out == NULL) {
+        skip_test("json_that_cannot_be_written_is_told",
+                  "there is no /dev/full");
+        return;
+    }
+    fill_machine(1);
+    ck_assert(!top_json_write(&machine, pages, 0, out));
+    fclose(out);
+}
+END_TEST
+
+#define ROWS(table) (int)(sizeof(table) / sizeof((table)[0]))
+
+Suite *suite(void)
+{
+    Suite *s = suite_create("govtop");
+    TCase *screen = tcase_create("screen"), *parts = tcase_create("parts");
+
+    tcase_add_checked_fixture(screen, set_up, tear_down);
+    tcase_add_loop_test(screen, screens_are_as_saved, 0, ROWS(screens));
+    tcase_add_test(screen, styles_are_as_saved);
+    tcase_add_test(screen, one_frame_is_complete);
+    tcase_add_test(screen, limit_and_swap_have_bars);
+    tcase_add_test(screen, an_unknown_machine_is_not_zero);
+    tcase_add_test(screen, a_problem_is_said);
+    tcase_add_test(screen, the_selection_stays_in_view);
+    tcase_add_test(screen, the_first_row_follows_one_that_ended);
+    tcase_add_test(screen, more_processes_than_room_are_left_out);
+    tcase_add_test(screen, keys_end_and_change);
+    tcase_add_loop_test(screen, nothing_is_drawn_outside, 0, 8);
+    suite_add_tcase(s, screen);
+
+    tcase_add_checked_fixture(parts, set_up, tear_down);
+    tcase_add_test(parts, columns_fit_every_width);
+    tcase_add_loop_test(parts, every_order_is_an_order, 0, TOP_COLUMNS);
+    tcase_add_loop_test(parts, the_unknown_comes_last, 0, TOP_COLUMNS);
+    tcase_add_loop_test(parts, rates_are_changes_a_second, 0, ROWS(rates));
+    tcase_add_test(parts, a_reused_pid_starts_anew);
+    tcase_add_test(parts, a_process_that_comes_between_keeps_the_others);
+    tcase_add_test(parts, stalls_are_shares_of_time);
+    tcase_add_test(parts, a_history_forgets_the_oldest);
+    tcase_add_loop_test(parts, numbers_are_short, 0, ROWS(numbers));
+    tcase_add_test(parts, shares_do_not_overflow);
+    tcase_add_loop_test(parts, texts_are_cut_at_cells, 0, ROWS(cuts));
+    tcase_add_test(parts, colours_are_escapes_that_end);
+    tcase_add_test(parts, json_has_every_name);
+    tcase_add_test(parts, json_that_cannot_be_written_is_told);
+    suite_add_tcase(s, parts);
+    return s;
+}

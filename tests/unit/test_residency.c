@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: MIT */
+/* Residency decisions: worked out by hand in tables, and properties over models
+ * drawn at random from a fixed seed. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "governor/memory/residency.h"
+#include "tests/support/run.h"
+
+#define PAGE 4096
+#define MAX_UNITS 64
+#define MAX_PARTS 2048
+#define MIB ((uint64_t)1 << 20)
+
+static struct gov__unit units[MAX_UNITS];
+static struct gov__part parts[MAX_PARTS];
+static struct gov__part *order[MAX_PARTS];
+static struct gov__residency res;
+
+static void empty(uint32_t ahead)
+{
+    memset(units, 0, sizeof(units));
+    res = (struct gov__residency){.units = units,
+                                  .parts = parts,
+                                  .order = order,
+                                  .ahead = ahead,
+                                  .page = PAGE};
+}
+
+static void unit_at(enum gov__use use, uint64_t begin, uint64_t bytes)
+{
+    struct gov__unit *unit = &units[res.unit_count++];
+
+    unit->use = use;
+    unit->begin = begin;
+    unit->end = begin + bytes;
+}
+
+/* Behind the last one. */
+static void unit(enum gov__use use, uint64_t bytes)
+{
+    uint64_t begin =
+        res.unit_count > 0 ? units[res.unit_count - 1].end : 5 * PAGE;
+
+    unit_at(use, begin, bytes);
+}
+
+static void make(void)
+{
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < res.unit_count; i++)
+        count += gov__residency_parts_of(units[i].begin, units[i].end);
+    ck_assert_uint_le(count, MAX_PARTS);
+    gov__residency_init(&res);
+    ck_assert_uint_eq(res.part_count, count);
+}
+
+static uint32_t random_state;
+
+static uint32_t random_below(uint32_t n)
+{
+    random_state = random_state * 1664525 + 1013904223;
+    return (uint32_t)(((uint64_t)random_state * n) >> 32);
+}
+
+/* An embedding, layers and heads of odd sizes, at odd places, some out of file
+ * order, some smaller than a page. */
+static void random_model(uint32_t seed)
+{
+    uint64_t at = 1000;
+    uint32_t n, swaps;
+
+    random_state = seed * 2654435761u + 1;
+    empty(random_below(5));
+    n = 1 + random_below(MAX_UNITS - 1);
+    for (uint32_t i = 0; i < n; i++) {
+        enum gov__use use = i == 0 && random_below(2)       ? GOV__USE_ROWS
+                            : i + 1 == n && random_below(2) ? GOV__USE_HEAD
+                                                            : GOV__USE_LAYER;
+        uint64_t bytes = random_below(5) == 0
+                             ? random_below(3 * PAGE)
+                             : random_below(30) * MIB + random_below(100000);
+
+        unit_at(use, at, bytes);
+        at += bytes + random_below(3) * 32;
+    }
+    swaps = random_below(4);
+    while (swaps-- > 0) {
+        struct gov__unit *a = &units[random_below(n)];
+        struct gov__unit *b = &units[random_below(n)], t = *a;
+
+        a->begin = b->begin;
+        a->end = b->end;
+        b->begin = t.begin;
+        b->end = t.end;
+    }
+    make();
+}
+
+static uint64_t total_bytes(void)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < res.unit_count; i++)
+        sum += units[i].end - units[i].begin;
+    return sum;
+}
+
+/* ---- parts ---------------------------------------------------------------- */
+
+START_TEST(parts_tile_their_units)
+{
+    random_model((uint32_t)_i);
+    for (uint32_t u = 0; u < res.unit_count; u++) {
+        uint64_t at = units[u].begin;
+
+        for (uint32_t i = 0; i < units[u].parts; i++) {
+            const struct gov__part *part = &parts[units[u].first + i];
+
+            ck_assert_uint_eq(part->unit, u);
+            ck_assert_uint_eq(part->begin, at);
+            ck_assert_uint_ge(part->end, part->begin);
+            ck_assert_uint_le(part->end - part->begin, GOV__PART_BYTES + PAGE);
+            ck_assert(i + 1 == units[u].parts || part->end % PAGE == 0);
+            at = part->end;
+        }
+        ck_assert_uint_eq(at, units[u].end);
+    }
+    for (uint32_t i = 0; i < res.part_count; i++) {
+        ck_assert_uint_eq(order[i]->rank, i);
+        ck_assert(i == 0 || order[i - 1]->begin <= order[i]->begin);
+    }
+}
+END_TEST
+
+START_TEST(part_is_never_cut_below_a_page)
+{
+    empty(2);
+    res.page = 16 * MIB; /* none is, but nothing breaks */
+    unit(GOV__USE_LAYER, 40 * MIB);
+    make();
+    for (uint32_t i = 1; i < res.part_count; i++)
+        ck_assert(parts[i].begin % res.page == 0 ||
+                  parts[i].begin == units[0].begin);
+    ck_assert_uint_eq(parts[res.part_count - 1].end, units[0].end);
+}
+END_TEST
+
+/* ---- hot and cold --------------------------------------------------------- */
+
+/* One letter a unit: r(ows), l(ayer), h(ead), each of one part of 4 MiB or, in
+ * capitals, four parts. want: one character a part, H or c. */
+static const struct {
+    const char *name, *model;
+    uint64_t limit_mib;
+    const char *want;
+} choices[] = {
+    {"all fits", "rllh", 16, "HHHH"},
+    {"rows go first", "rllh", 15, "cHHH"},
+    {"rows alone go", "rllh", 12, "cHHH"},
+    {"one layer", "rllh", 11, "ccHH"},
+    {"the other size of it", "rllh", 8, "ccHH"},
+    {"both layers", "rllh", 7, "cccH"},
+    {"the head last", "rllh", 4, "cccH"},
+    {"nothing stays", "rllh", 3, "cccc"},
+    {"nothing at all", "rllh", 0, "cccc"},
+    {"every other layer", "llllllllh", 20, "cHcHcHcHH"},
+    {"a third of them", "llllllllh", 24, "cHHcHHcHH"},
+    {"two in three", "llllllllh", 12, "ccHccHccH"},
+    {"no head: a ring", "llll", 8, "cHcH"},
+    {"no head: one stays", "llll", 4, "cccH"},
+    {"parts of layers", "LLh", 20, "cHcHcHcHH"},
+    {"parts of a head", "lH", 8, "ccHcH"},
+    {"only rows", "r", 3, "c"},
+    {"only rows, and room", "r", 4, "H"},
+};
+
+START_TEST(decides)
+{
+    char got[MAX_PARTS + 1];
+    uint64_t hot = 0, said;
+
+    empty(2);
+    for (const char *c = choices[_i].model; *c != '\0'; c++)
+        unit(strchr("rR", *c)   ? GOV__USE_ROWS
+             : strchr("hH", *c) ? GOV__USE_HEAD
+                                : GOV__USE_LAYER,
+             strchr("RLH", *c) ? 16 * MIB : 4 * MIB);
+    make();
+    said = gov__residency_decide(&res, choices[_i].limit_mib * MIB);
+    for (uint32_t i = 0; i < res.part_count; i++) {
+        got[i] = parts[i].target_hot ? 'H' : 'c';
+        if (parts[i].target_hot)
+            hot += parts[i].end - parts[i].begin;
+    }
+    got[res.part_count] = '\0';
+    ck_assert_msg(strcmp(got, choices[_i].want) == 0, "%s: %s, want %s",
+                  choices[_i].name, got, choices[_i].want);
+    ck_assert_uint_eq(said, hot);
+}
+END_TEST
+
+/* Cold layer parts in a row, around the ring; what is no layer separates. */
+static uint32_t longest_run(void)
+{
+    uint32_t run = 0, longest = 0;
+
+    for (uint32_t i = 0; i < 2 * res.part_count; i++) {
+        const struct gov__part *part = &parts[i % res.part_count];
+
+        if (units[part->unit].use == GOV__USE_ROWS)
+            continue;
+        run = part->target_hot ? 0 : run + 1;
+        if (run > longest)
+            longest = run;
+    }
+    return longest;
+}
+
+START_TEST(stays_within_the_limit)
+{
+    uint64_t all;
+
+    random_model((uint32_t)_i);
+    all = total_bytes();
+    for (uint64_t step = 0; step <= 64; step++) {
+        uint64_t limit = all * step / 64, hot = 0, cold = 0;
+        uint64_t said = gov__residency_decide(&res, limit);
+
+        for (uint32_t i = 0; i < res.part_count; i++)
+            if (parts[i].target_hot)
+                hot += parts[i].end - parts[i].begin;
+            else if (units[parts[i].unit].use != GOV__USE_ROWS)
+                cold += parts[i].end - parts[i].begin;
+        ck_assert_uint_eq(hot, said);
+        ck_assert_uint_le(hot, limit);
+        ck_assert_uint_eq(cold, gov__residency_cold_bytes(&res));
+        ck_assert(step < 64 || hot == all);
+    }
+}
+END_TEST
+
+/* With parts of one size the limit is used to the last part, and no choice of
+ * the same number of cold parts has a shorter longest run. */
+START_TEST(spreads_evenly)
+{
+    uint32_t layers = 1 + (uint32_t)_i;
+
+    empty(2);
+    for (uint32_t i = 0; i < layers; i++)
+        unit(GOV__USE_LAYER, 4 * MIB);
+    unit(GOV__USE_HEAD, 4 * MIB);
+    make();
+    for (uint32_t hot = 0; hot <= layers; hot++) {
+        uint32_t cold = layers - hot;
+
+        ck_assert_uint_eq(gov__residency_decide(&res, (hot + 1) * 4 * MIB + 17),
+                          (hot + 1) * 4 * MIB);
+        /* hot + 1 parts that stay (the head is one) cut the ring. */
+        ck_assert_uint_eq(longest_run(), (cold + hot) / (hot + 1));
+    }
+}
+END_TEST
+
+/* ---- the window ----------------------------------------------------------- */
+
+static void in_force(uint64_t limit)
+{
+    gov__residency_decide(&res, limit);
+    gov__residency_apply(&res);
+}
+
+static uint64_t wanted_bytes(void)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < res.part_count; i++)
+        if (!parts[i].hot && units[parts[i].unit].wanted)
+            bytes += parts[i].end - parts[i].begin;
+    return bytes;
+}
+
+START_TEST(window_is_a_ring_and_bounded)
+{
+    uint64_t most = 0;
+
+    random_model((uint32_t)_i);
+    in_force(total_bytes() * random_below(64) / 64);
+    for (uint32_t position = 0; position < res.unit_count; position++) {
+        uint32_t ahead = 0;
+        bool gap = false;
+
+        gov__residency_aim(&res, position);
+        ck_assert(units[position].wanted == units[position].any_cold);
+        for (uint32_t d = 1; d < res.unit_count; d++) {
+            uint32_t i = (position + d) % res.unit_count;
+
+            if (!units[i].any_cold) {
+                ck_assert(!units[i].wanted);
+                continue;
+            }
+            ck_assert_msg(!units[i].wanted || !gap, "a gap at %u", i);
+            gap = !units[i].wanted;
+            ahead += units[i].wanted ? 1 : 0;
+        }
+        ck_assert_uint_le(ahead, res.ahead);
+        ck_assert(ahead == res.ahead || !gap);
+        if (wanted_bytes() > most)
+            most = wanted_bytes();
+    }
+    /* The figure holds for every position. At a hot unit one cold unit less is
+     * wanted, so it is met where a cold one is in use. */
+    ck_assert_uint_eq(gov__residency_window_bytes(&res), most);
+}
+END_TEST
+
+START_TEST(rows_are_never_wanted)
+{
+    empty(2);
+    unit(GOV__USE_ROWS, 8 * MIB);
+    unit(GOV__USE_LAYER, 4 * MIB);
+    make();
+    in_force(0);
+    gov__residency_aim(&res, 0);
+    ck_assert(!units[0].wanted);
+    ck_assert(units[1].wanted);
+    ck_assert_uint_eq(gov__residency_cold_bytes(&res), 4 * MIB);
+}
+END_TEST
+
+/* ---- what to do next ------------------------------------------------------ */
+
+/* Runs the decisions as the streamer does, without a kernel, for passes with
+ * limits that change at random: what is held never exceeds hot and window, what
+ * the engine uses is there in the end, and it all comes to rest. */
+START_TEST(steps_come_to_rest)
+{
+    random_model((uint32_t)_i);
+    for (uint32_t step = 0; step < 6 * res.unit_count; step++) {
+        uint32_t position = step % res.unit_count, part, from;
+        uint64_t bound, held = 0;
+
+        if (random_below(10) == 0)
+            in_force(total_bytes() * random_below(66) / 64);
+        gov__residency_aim(&res, position);
+        for (part = 0;
+             (part = gov__residency_next_drop(&res, part)) != GOV__NO_PART;) {
+            ck_assert(!parts[part].hot && !units[parts[part].unit].wanted);
+            parts[part].held = GOV__ABSENT;
+        }
+        from = units[position].first;
+        bound = 2 * res.part_count;
+        while ((part = gov__residency_next_missing(&res, from, GOV__PRESENT)) !=
+               GOV__NO_PART) {
+            ck_assert(parts[part].hot || units[parts[part].unit].wanted);
+            parts[part].held = GOV__PRESENT;
+            ck_assert_uint_gt(bound--, 0);
+        }
+        for (uint32_t i = 0; i < res.part_count; i++)
+            if (parts[i].held != GOV__ABSENT && !parts[i].hot)
+                held += parts[i].end - parts[i].begin;
+        ck_assert_uint_le(held, gov__residency_window_bytes(&res));
+        for (uint32_t i = 0; i < units[position].parts; i++)
+            ck_assert(parts[from + i].held == GOV__PRESENT ||
+                      units[position].use == GOV__USE_ROWS);
+    }
+}
+END_TEST
+
+START_TEST(nearest_missing_comes_first)
+{
+    empty(1);
+    for (int i = 0; i < 4; i++)
+        unit(GOV__USE_LAYER, 8 * MIB);
+    make();
+    gov__residency_decide(&res, UINT64_MAX);
+    gov__residency_apply(&res);
+    ck_assert_uint_eq(gov__residency_next_missing(&res, 4, GOV__COMING), 4);
+    parts[4].held = GOV__COMING;
+    ck_assert_uint_eq(gov__residency_next_missing(&res, 4, GOV__COMING), 5);
+    ck_assert_uint_eq(gov__residency_next_missing(&res, 4, GOV__PRESENT), 4);
+    for (int i = 0; i < 8; i++)
+        parts[i].held = GOV__PRESENT;
+    ck_assert_uint_eq(gov__residency_next_missing(&res, 4, GOV__PRESENT),
+                      GOV__NO_PART);
+    parts[3].held = GOV__ABSENT;
+    ck_assert_uint_eq(gov__residency_next_missing(&res, 4, GOV__PRESENT), 3);
+}
+END_TEST
+
+/* ---- edge pages ----------------------------------------------------------- */
+
+/* Units of the given bytes one behind the other from byte 100 of page 0; one
+ * letter a unit: s(tays), d(rop). The pages that dropping unit `drop` frees. */
+static const struct {
+    const char *name;
+    uint64_t bytes[5];
+    const char *fate;
+    uint32_t drop;
+    uint64_t begin, end; /* pages */
+} edges[] = {
+    {"alone", {3 * PAGE}, "d", 0, 0, 4},
+    {"hot before", {PAGE, 3 * PAGE}, "sd", 1, 2, 5},
+    {"cold before", {PAGE, 3 * PAGE}, "dd", 1, 1, 5},
+    {"hot behind", {3 * PAGE, PAGE}, "ds", 0, 0, 3},
+    {"cold behind", {3 * PAGE, PAGE}, "dd", 0, 0, 4},
+    {"hot on both sides", {PAGE, PAGE, PAGE}, "sds", 1, 0, 0},
+    {"a page of its own", {PAGE, 2 * PAGE, PAGE}, "sds", 1, 2, 3},
+    {"exact edges", {PAGE - 100, PAGE, PAGE}, "sds", 1, 1, 2},
+    {"small hot one at the edge", {PAGE, 10, 2 * PAGE}, "dsd", 0, 0, 1},
+    {"and on its other side", {PAGE, 10, 2 * PAGE}, "dsd", 2, 2, 4},
+    {"hot one behind a small cold one", {PAGE, 10, PAGE}, "dds", 0, 0, 1},
+    {"many small, one stays", {10, 10, 10, 10, 10}, "dddds", 0, 0, 0},
+    {"many small, none stays", {10, 10, 10, 10, 10}, "ddddd", 2, 0, 1},
+    {"no bytes", {10, 0, 10}, "sds", 1, 0, 0},
+    {"no bytes, all cold", {10, 0, 10}, "ddd", 1, 0, 0},
+    {"a neighbour without bytes", {PAGE, 0, PAGE}, "dsd", 0, 0, 2},
+};
+
+START_TEST(keeps_shared_pages)
+{
+    uint64_t at = 100, begin, end;
+
+    empty(1);
+    for (size_t i = 0; i < strlen(edges[_i].fate); i++) {
+        unit_at(GOV__USE_LAYER, at, edges[_i].bytes[i]);
+        at += edges[_i].bytes[i];
+    }
+    make();
+    for (uint32_t i = 0; i < res.part_count; i++)
+        parts[i].hot = edges[_i].fate[i] == 's';
+    gov__residency_drop_pages(&res, edges[_i].drop, &begin, &end);
+    ck_assert_msg(end - begin == (edges[_i].end - edges[_i].begin) * PAGE &&
+                      (begin == end || begin == edges[_i].begin * PAGE),
+                  "%s: pages %" PRIu64 " to %" PRIu64, edges[_i].name,
+                  begin / PAGE, end / PAGE);
+}
+END_TEST
+
+/* Against the definition: a page may go if every part that has a byte in it may.
+ * Whole runs of pages, since a part's pages adjoin. */
+START_TEST(drops_exactly_what_it_may)
+{
+    random_model((uint32_t)_i);
+    in_force(total_bytes() * random_below(64) / 64);
+    gov__residency_aim(&res, random_below(res.unit_count));
+    for (uint32_t i = 0; i < res.part_count; i++) {
+        uint64_t first, last, begin, end;
+
+        if (parts[i].hot || units[parts[i].unit].wanted)
+            continue;
+        gov__residency_pages(&res, i, &first, &last);
+        gov__residency_drop_pages(&res, i, &begin, &end);
+        /* Only the pages at the two edges can be shared. */
+        for (uint64_t page = first; page < last;
+             page +=
+             page + PAGE < last && page > first ? last - PAGE - page : PAGE) {
+            bool may = true;
+
+            for (uint32_t j = 0; j < res.part_count; j++)
+                if (parts[j].begin < page + PAGE && parts[j].end > page &&
+                    parts[j].begin < parts[j].end && j != i &&
+                    (parts[j].hot || units[parts[j].unit].wanted ||
+                     units[parts[j].unit].use == GOV__USE_ROWS))
+                    may = false;
+            ck_assert_msg((page >= begin && page < end) == may,
+                          "part %u, page %" PRIu64, i, page / PAGE);
+        }
+    }
+}
+END_TEST
+
+START_TEST(rows_keep_their_edge)
+{
+    uint64_t begin, end;
+
+    empty(1);
+    unit_at(GOV__USE_ROWS, 0, 100);
+    unit_at(GOV__USE_LAYER, 100, 2 * PAGE);
+    make();
+    in_force(0);
+    gov__residency_drop_pages(&res, 1, &begin, &end);
+    ck_assert_uint_eq(begin, PAGE);
+    ck_assert_uint_eq(end, 3 * PAGE);
+    gov__residency_drop_pages(&res, 0, &begin, &end);
+    ck_assert_uint_eq(begin, 0);
+    ck_assert_uint_eq(end, PAGE);
+}
+END_TEST
+
+#define COUNT(table) ((int)(sizeof(table) / sizeof((table)[0])))
+
+Suite *suite(void)
+{
+    Suite *s = suite_create("residency");
+    TCase *tc = tcase_create("parts");
+
+    tcase_add_loop_test(tc, parts_tile_their_units, 0, 100);
+    tcase_add_test(tc, part_is_never_cut_below_a_page);
+    suite_add_tcase(s, tc);
+
+    tc = tcase_create("hot and cold");
+    tcase_add_loop_test(tc, decides, 0, COUNT(choices));
+    tcase_add_loop_test(tc, stays_within_the_limit, 0, 100);
+    tcase_add_loop_test(tc, spreads_evenly, 0, 40);
+    suite_add_tcase(s, tc);
+
+    tc = tcase_create("window");
+    tcase_add_loop_test(tc, window_is_a_ring_and_bounded, 0, 100);
+    tcase_add_test(tc, rows_are_never_wanted);
+    suite_add_tcase(s, tc);
+
+    tc = tcase_create("next");
+    tcase_add_loop_test(tc, steps_come_to_rest, 0, 100);
+    tcase_add_test(tc, nearest_missing_comes_first);
+    suite_add_tcase(s, tc);
+
+    tc = tcase_create("edges");
+    tcase_add_loop_test(tc, keeps_shared_pages, 0, COUNT(edges));
+    tcase_add_loop_test(tc, drops_exactly_what_it_may, 0, 100);
+    tcase_add_test(tc, rows_keep_their_edge);
+    suite_add_tcase(s, tc);
+    return s;
+}

@@ -1,0 +1,1053 @@
+/* SPDX-License-Identifier: MIT */
+/* Governed weights on a real mapped file, with the test as the engine: it maps
+ * a model filled with a pattern, tells where it is, and reads. Whatever the
+ * streamer does meanwhile, the bytes are the file's. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "governor/memory/weights_priv.h"
+#include "tests/support/faults.h"
+#include "tests/support/gguf_writer.h"
+#include "tests/support/run.h"
+
+#define LAYERS 8
+#define KIB ((uint64_t)1 << 10)
+#define MIB ((uint64_t)1 << 20)
+
+static char path[512];
+static gov_model *model;
+static const struct gov_unit *units;
+static size_t unit_count;
+static uint64_t file_bytes, data; /* data: where the tensors begin */
+static uint64_t page;
+static unsigned char *base; /* of the engine's mapping: file offset 0 */
+static gov_weights *weights;
+static gov_error err;
+static atomic_bool done, corrupt; /* of the threads of a test */
+
+/* ---- the model and the engine ----------------------------------------------- */
+
+static uint64_t pattern(uint64_t offset)
+{
+    uint64_t x = (offset / 8 + 1) * UINT64_C(0x9e3779b97f4a7c15);
+
+    return x ^ (x >> 29);
+}
+
+static void write_pattern(void)
+{
+    static uint64_t block[8192];
+    int fd = open(path, O_WRONLY);
+
+    ck_assert_int_ge(fd, 0);
+    for (uint64_t at = data; at < file_bytes;) {
+        size_t bytes = sizeof(block);
+
+        if (bytes > file_bytes - at)
+            bytes = (size_t)(file_bytes - at);
+        for (size_t i = 0; i < sizeof(block) / 8; i++)
+            block[i] = pattern(at + i * 8);
+        ck_assert_int_eq(pwrite(fd, block, bytes, (off_t)at), (ssize_t)bytes);
+        at += bytes;
+    }
+    /* Dirty pages cannot be dropped. */
+    ck_assert_int_eq(fsync(fd), 0);
+    close(fd);
+}
+
+/* Layers of that many KiB and a bit, so that their edges share pages; an
+ * embedding of 512 KiB, and an output matrix of that if it is not tied. */
+static void make_model(uint64_t layer_kib, bool tied)
+{
+    struct gguf_writer w;
+
+    gguf_begin(&w);
+    gguf_key_text(&w, "general.architecture", "llama");
+    gguf_add(&w, "token_embd.weight", T_F32, 256, 512);
+    for (int i = 0; i < LAYERS; i++) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "blk.%d.attn_q.weight", i);
+        gguf_add(&w, name, T_F32, 256, layer_kib);
+        snprintf(name, sizeof(name), "blk.%d.attn_norm.weight", i);
+        gguf_add(&w, name, T_F32, 256, 1);
+    }
+    gguf_add(&w, "output_norm.weight", T_F32, 256, 0);
+    if (!tied)
+        gguf_add(&w, "output.weight", T_F32, 256, 512);
+    data = gguf_finish(&w);
+    file_bytes = w.file_bytes;
+    gguf_save(&w, path, w.file_bytes);
+    gguf_free(&w);
+    write_pattern();
+    ck_assert_msg(gov_model_open(&model, path, NULL, &err) == GOV_OK, "%s",
+                  err.message);
+    units = gov_model_units(model, &unit_count);
+    ck_assert_uint_eq(unit_count, LAYERS + 2);
+}
+
+static void *map_part(uint64_t offset, uint64_t bytes, int protection,
+                      int flags)
+{
+    int fd = open(path, O_RDONLY);
+    void *at;
+
+    ck_assert_int_ge(fd, 0);
+    at = mmap(NULL, (size_t)bytes, protection, flags, fd, (off_t)offset);
+    ck_assert_ptr_ne(at, MAP_FAILED);
+    close(fd);
+    return at;
+}
+
+static void map_model(void)
+{
+    base = map_part(0, file_bytes, PROT_READ, MAP_SHARED);
+}
+
+static void touch_all(void)
+{
+    for (uint64_t at = 0; at < file_bytes; at += page)
+        (void)*(volatile unsigned char *)(base + at);
+}
+
+static bool is_pattern(uint64_t offset, uint64_t bytes, uint64_t step)
+{
+    offset = (offset + 7) / 8 * 8;
+    for (uint64_t at = offset; at + 8 <= offset + bytes; at += step) {
+        uint64_t word;
+
+        memcpy(&word, base + at, sizeof(word));
+        if (word != pattern(at))
+            return false;
+    }
+    return true;
+}
+
+static void set_up(void)
+{
+    const struct gov_platform *native = gov__platform_native();
+
+    faults_reset();
+    atomic_store(&done, false);
+    atomic_store(&corrupt, false);
+    snprintf(path, sizeof(path), "%s/m.gguf", fresh_directory());
+    page = native->page_bytes(native->ctx);
+}
+
+static void tear_down(void)
+{
+    gov_weights_release(weights);
+    weights = NULL;
+    gov_model_close(model);
+    model = NULL;
+    if (base != NULL)
+        munmap(base, (size_t)file_bytes);
+    base = NULL;
+    ck_assert_int_eq((int)faults_live_blocks(), 0);
+    drop_directory();
+}
+
+/* 256 KiB a layer: units are of one part. */
+static void set_up_small(void)
+{
+    set_up();
+    make_model(256, false);
+    map_model();
+    touch_all();
+}
+
+static void set_up_tied(void)
+{
+    set_up();
+    make_model(256, true);
+    map_model();
+    touch_all();
+}
+
+/* 9 MiB a layer: three parts each. */
+static void set_up_large(void)
+{
+    set_up();
+    make_model(9 * KIB, false);
+    map_model();
+    touch_all();
+}
+
+static struct gov_weights_options options_for(uint64_t hot_bytes)
+{
+    struct gov_weights_options options = gov_weights_options_default();
+
+    options.hot_bytes = hot_bytes;
+    options.alloc = faults_alloc();
+    return options;
+}
+
+static void adopt(uint64_t hot_bytes)
+{
+    struct gov_weights_options options = options_for(hot_bytes);
+
+    ck_assert_msg(gov_weights_adopt(&weights, model, &options, &err) == GOV_OK,
+                  "%s", err.message);
+}
+
+static struct gov_weights_account account(bool exact)
+{
+    struct gov_weights_account out;
+
+    gov_weights_account(weights, exact, &out);
+    return out;
+}
+
+static const char *map_text(void)
+{
+    static char text[64];
+
+    ck_assert_uint_eq(gov_weights_map(weights, text, sizeof(text)), unit_count);
+    return text;
+}
+
+/* The streamer is another thread: what it will do is waited for. */
+static bool comes_true(bool (*condition)(const void *arg), const void *arg)
+{
+    const struct timespec ms = {0, 1000000};
+
+    for (int i = 0; i < 20000; i++) {
+        if (condition(arg))
+            return true;
+        nanosleep(&ms, NULL);
+    }
+    return false;
+}
+
+static bool map_is(const void *want)
+{
+    return strcmp(map_text(), want) == 0;
+}
+
+static void wait_for_map(const char *want)
+{
+    ck_assert_msg(comes_true(map_is, want), "%s, want %s", map_text(), want);
+}
+
+static bool is_resident_at_most(const void *bytes)
+{
+    return account(true).resident_bytes <= *(const uint64_t *)bytes;
+}
+
+/* Whether a file here leaves memory when it is dropped: on tmpfs it cannot. */
+static bool can_drop(const char *test)
+{
+    const struct gov_platform *native = gov__platform_native();
+    uint64_t left = 1;
+    int fd = open(path, O_RDONLY);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(native->discard(native->ctx, base, (size_t)file_bytes), 0);
+    (void)native->drop_cached(native->ctx, fd, 0, file_bytes);
+    ck_assert_int_eq(
+        native->resident(native->ctx, base, (size_t)file_bytes, &left), 0);
+    close(fd);
+    touch_all();
+    if (left != 0)
+        skip_test(test, "files below TMPDIR do not leave memory");
+    return left == 0;
+}
+
+/* Advice splits a mapping in the kernel's list; undone, it is whole. */
+static int pieces(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[1024];
+    int n = 0;
+
+    ck_assert_ptr_nonnull(maps);
+    while (fgets(line, sizeof(line), maps) != NULL)
+        n += strstr(line, path) != NULL;
+    fclose(maps);
+    return n;
+}
+
+static uint64_t bytes_of(gov_unit_kind kind)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < unit_count; i++)
+        if (units[i].kind == kind)
+            bytes += units[i].bytes;
+    return bytes;
+}
+
+/* ---- adoption --------------------------------------------------------------- */
+
+START_TEST(keeps_everything_by_default)
+{
+    struct gov_weights_account a;
+
+    ck_assert_int_eq(gov_weights_adopt(&weights, model, NULL, &err), GOV_OK);
+    wait_for_map("HHHHHHHHHH");
+    a = account(false);
+    ck_assert_uint_ge(a.mapped_bytes, file_bytes);
+    ck_assert_uint_lt(a.mapped_bytes, file_bytes + page);
+    ck_assert_uint_eq(a.hot_bytes, bytes_of(GOV_UNIT_EMBEDDING) +
+                                       bytes_of(GOV_UNIT_LAYER) +
+                                       bytes_of(GOV_UNIT_OUTPUT));
+    ck_assert_uint_eq(a.cold_bytes + a.window_bytes + a.streamed_bytes, 0);
+    ck_assert_uint_eq(a.dropped_bytes + a.late_units + a.failures, 0);
+    ck_assert(!a.resident_known && a.resident_bytes == 0);
+    for (uint32_t i = 0; i < unit_count; i++)
+        gov_weights_reached(weights, i);
+    gov_weights_reached(weights, 0);
+    ck_assert_uint_eq(account(false).passes, 1);
+    ck_assert_uint_eq(account(false).late_units, 0);
+}
+END_TEST
+
+/* What is cold has gone when adopt returns, but for the first units of a pass;
+ * what is rows has too. */
+START_TEST(drops_at_once)
+{
+    uint64_t bound;
+
+    if (!can_drop("drops_at_once"))
+        return;
+    adopt(0);
+    bound = account(false).window_bytes + 2 * page * unit_count;
+    ck_assert_msg(is_resident_at_most(&bound), "%llu stay of %llu",
+                  (unsigned long long)account(true).resident_bytes,
+                  (unsigned long long)bound);
+    ck_assert(account(true).resident_known);
+    ck_assert_uint_eq(account(false).hot_bytes, 0);
+    ck_assert_uint_gt(account(false).dropped_bytes, 0);
+    wait_for_map(".ss-------");
+    ck_assert(is_pattern(data, file_bytes - data, 8));
+}
+END_TEST
+
+START_TEST(spreads_what_is_cold)
+{
+    /* The head and half of the layers. */
+    adopt(bytes_of(GOV_UNIT_OUTPUT) + bytes_of(GOV_UNIT_LAYER) / 2);
+    wait_for_map(".sHsH-H-HH");
+    ck_assert_uint_eq(account(false).hot_bytes,
+                      bytes_of(GOV_UNIT_OUTPUT) + bytes_of(GOV_UNIT_LAYER) / 2);
+}
+END_TEST
+
+START_TEST(needs_a_tied_embedding_whole)
+{
+    struct gov_weights_account a;
+
+    adopt(bytes_of(GOV_UNIT_EMBEDDING) + bytes_of(GOV_UNIT_OUTPUT) +
+          bytes_of(GOV_UNIT_LAYER) / 2);
+    wait_for_map("HsHsH-H-HH");
+    (void)gov_weights_set_hot(weights, 0);
+    wait_for_map("sss-------");
+    a = account(false);
+    ck_assert_uint_eq(a.cold_bytes, bytes_of(GOV_UNIT_EMBEDDING) +
+                                        bytes_of(GOV_UNIT_LAYER) +
+                                        bytes_of(GOV_UNIT_OUTPUT));
+}
+END_TEST
+
+START_TEST(takes_options_of_other_versions)
+{
+    struct {
+        struct gov_weights_options known;
+        uint64_t newer;
+    } options = {options_for(UINT64_MAX), 0};
+
+    options.known.size = sizeof(options);
+    ck_assert_int_eq(gov_weights_adopt(&weights, model, &options.known, &err),
+                     GOV_OK);
+    gov_weights_release(weights);
+    options.newer = 1;
+    ck_assert_int_eq(gov_weights_adopt(&weights, model, &options.known, &err),
+                     GOV_E_INVALID);
+    ck_assert_str_eq(err.message,
+                     "the weights options are of a newer version; leave what "
+                     "this library does not know at 0");
+    ck_assert_ptr_null(weights);
+    options.known.size = 0;
+    ck_assert_int_eq(gov_weights_adopt(&weights, model, &options.known, &err),
+                     GOV_E_INVALID);
+    ck_assert_str_eq(err.message, "weights options of 0 bytes are none; start "
+                                  "from gov_weights_options_default()");
+    options.known.size = offsetof(struct gov_weights_options, ahead);
+    ck_assert_int_eq(gov_weights_adopt(&weights, model, &options.known, &err),
+                     GOV_OK);
+    ck_assert_int_eq(gov_weights_adopt(NULL, model, NULL, &err), GOV_E_INVALID);
+    ck_assert_str_eq(err.message, "gov_weights_adopt() needs a model and a "
+                                  "place for the weights");
+}
+END_TEST
+
+START_TEST(leaves_the_mapping_as_it_was)
+{
+    adopt(0);
+    ck_assert_int_gt(pieces(), 1);
+    gov_weights_release(weights);
+    weights = NULL;
+    ck_assert_int_eq(pieces(), 1);
+    ck_assert(is_pattern(data, file_bytes - data, 8));
+    gov_weights_release(NULL);
+}
+END_TEST
+
+/* ---- refusals ----------------------------------------------------------------- */
+
+static void map_twice(void)
+{
+    map_model();
+    (void)map_part(0, file_bytes, PROT_READ, MAP_SHARED);
+}
+
+static void map_with_a_hole(void)
+{
+    map_model();
+    munmap(base + 64 * page, (size_t)page);
+}
+
+static void map_the_front(void)
+{
+    (void)map_part(0, file_bytes / 2, PROT_READ, MAP_SHARED);
+}
+
+static void map_all_but_an_end(void)
+{
+    (void)map_part(0, file_bytes - 64 * page, PROT_READ, MAP_SHARED);
+}
+
+static void map_the_back(void)
+{
+    (void)map_part(16 * page, file_bytes - 16 * page, PROT_READ, MAP_SHARED);
+}
+
+static void map_private(void)
+{
+    (void)map_part(0, file_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+}
+
+static void map_locked(void)
+{
+    /* Not mlock(): sanitizers make that do nothing. */
+    (void)map_part(0, file_bytes, PROT_READ, MAP_SHARED | MAP_LOCKED);
+}
+
+static void map_nothing(void)
+{
+}
+
+static void map_and_replace(void)
+{
+    char other[600];
+
+    map_model();
+    snprintf(other, sizeof(other), "%s.new", path);
+    ck_assert_int_eq(rename(path, other), 0);
+    ck_assert_int_eq(close(open(path, O_WRONLY | O_CREAT, 0600)), 0);
+    ck_assert_int_eq(truncate(path, (off_t)file_bytes), 0);
+}
+
+static void map_and_grow(void)
+{
+    map_model();
+    ck_assert_int_eq(truncate(path, (off_t)file_bytes + 1), 0);
+}
+
+static void map_and_remove(void)
+{
+    map_model();
+    ck_assert_int_eq(unlink(path), 0);
+}
+
+static void map_and_put_a_fifo(void)
+{
+    map_model();
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+}
+
+static const struct {
+    void (*map)(void);
+    gov_status status;
+    const char *message; /* %s: the path */
+} refusals[] = {
+    {map_nothing, GOV_E_NOT_FOUND,
+     "this process does not map %s; let the engine load it with mmap first"},
+    {map_twice, GOV_E_UNSUPPORTED,
+     "%s is mapped in 2 pieces; load it once, with all weights on the "
+     "processor"},
+    {map_with_a_hole, GOV_E_UNSUPPORTED,
+     "%s is mapped in 2 pieces; load it once, with all weights on the "
+     "processor"},
+    {map_the_front, GOV_E_UNSUPPORTED,
+     "the mapping does not cover all weights of %s; load it with all weights "
+     "on the processor"},
+    {map_all_but_an_end, GOV_E_UNSUPPORTED,
+     "the mapping does not cover all weights of %s; load it with all weights "
+     "on the processor"},
+    {map_the_back, GOV_E_UNSUPPORTED,
+     "the mapping does not cover all weights of %s; load it with all weights "
+     "on the processor"},
+    {map_private, GOV_E_UNSUPPORTED,
+     "%s is mapped privately, and what the engine may have written there would "
+     "be lost; map it shared"},
+    {map_locked, GOV_E_UNSUPPORTED,
+     "the mapping of %s is locked in memory, so nothing of it can be dropped; "
+     "load the model without mlock"},
+    {map_and_replace, GOV_E_IO,
+     "%s was replaced since its header was read; load the model again"},
+    {map_and_grow, GOV_E_IO,
+     "%s was replaced since its header was read; load the model again"},
+    {map_and_put_a_fifo, GOV_E_IO,
+     "%s was replaced since its header was read; load the model again"},
+    {map_and_remove, GOV_E_NOT_FOUND,
+     "cannot open %s to stream it: No such file or directory"},
+};
+
+START_TEST(refuses)
+{
+    struct gov_weights_options options = options_for(0);
+    char want[800];
+    int descriptors;
+
+    make_model(256, false);
+    refusals[_i].map();
+    descriptors = faults_open_descriptors();
+    weights = (gov_weights *)&weights;
+    ck_assert_int_eq(gov_weights_adopt(&weights, model, &options, &err),
+                     refusals[_i].status);
+    ck_assert_ptr_null(weights);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(want, sizeof(want), refusals[_i].message, path);
+#pragma GCC diagnostic pop
+    ck_assert_str_eq(err.message, want);
+    ck_assert_int_eq(faults_open_descriptors(), descriptors);
+    ck_assert_int_eq((int)faults_live_blocks(), 0);
+}
+END_TEST
+
+/* ---- faults ------------------------------------------------------------------- */
+
+/* madvise() is not among them: a refusal of that is absorbed (below). Reading
+ * what is locked may fail too; discarding then says so, which is counted. */
+#define FATAL_CALLS "alloc,fstat,pthread_create"
+
+START_TEST(fails_cleanly)
+{
+    struct gov_weights_options options = options_for(0);
+    int descriptors = faults_open_descriptors();
+    uint64_t calls;
+
+    faults_reset();
+    faults_only(FATAL_CALLS);
+    adopt(0);
+    calls = faults_count();
+    gov_weights_release(weights);
+    ck_assert_uint_ge(calls, 6);
+    for (uint64_t n = 0; n < calls; n++) {
+        gov_error e = {0};
+
+        faults_reset();
+        faults_only(FATAL_CALLS);
+        faults_arm(n, _i != 0);
+        ck_assert_msg(gov_weights_adopt(&weights, model, &options, &e) !=
+                          GOV_OK,
+                      "%s, call %d is swallowed", faults_last(), (int)n);
+        ck_assert_ptr_null(weights);
+        ck_assert_msg(e.message[0] != '\0', "call %d is mute", (int)n);
+        ck_assert_msg(faults_live_blocks() == 0, "call %d leaks", (int)n);
+        ck_assert_int_eq(faults_open_descriptors(), descriptors);
+        ck_assert_int_eq(pieces(), 1);
+    }
+    faults_reset();
+    ck_assert(is_pattern(data, file_bytes - data, 8));
+}
+END_TEST
+
+START_TEST(fails_when_maps_cannot_be_read)
+{
+    static const char *const calls[] = {"open", "read"};
+    struct gov_weights_options options = options_for(0);
+    int descriptors = faults_open_descriptors();
+
+    faults_only(calls[_i]);
+    faults_arm(0, true);
+    ck_assert_int_eq(gov_weights_adopt(&weights, model, &options, &err),
+                     GOV_E_IO);
+    ck_assert_str_eq(faults_last(), calls[_i]);
+    ck_assert_int_eq(faults_open_descriptors(), descriptors);
+}
+END_TEST
+
+START_TEST(goes_on_after_a_signal)
+{
+    faults_set_errno(EINTR);
+    faults_only("open");
+    faults_arm(0, false);
+    adopt(0);
+    ck_assert_str_eq(faults_last(), "open");
+}
+END_TEST
+
+static bool has_failures(const void *unused)
+{
+    (void)unused;
+    return account(false).failures > 0;
+}
+
+/* The kernel refuses everything: slower, never wrong. */
+START_TEST(absorbs_a_kernel_that_refuses)
+{
+    faults_only("madvise");
+    faults_arm(0, true);
+    adopt(0);
+    for (uint32_t i = 0; i < 3 * unit_count; i++) {
+        gov_weights_reached(weights, i % (uint32_t)unit_count);
+        ck_assert(is_pattern(units[i % unit_count].file_offset,
+                             units[i % unit_count].bytes, 512));
+    }
+    ck_assert(comes_true(has_failures, NULL));
+    ck_assert_uint_eq(account(false).dropped_bytes, 0);
+    faults_disarm();
+}
+END_TEST
+
+/* Somebody cuts the file short: reading ahead meets it first, and must not be
+ * what gets the SIGBUS. */
+START_TEST(survives_a_shorter_file)
+{
+    adopt(0);
+    ck_assert_int_eq(truncate(path, (off_t)(file_bytes / 2)), 0);
+    for (uint32_t i = 0; i < unit_count; i++)
+        gov_weights_reached(weights, i);
+    ck_assert(comes_true(has_failures, NULL));
+}
+END_TEST
+
+/* ---- a pass ------------------------------------------------------------------- */
+
+/* The platform with a gate before every read, to stop the streamer in one. */
+static struct gate {
+    struct gov_platform table;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool closed;
+    int waiting, reads, prefetches;
+    uint64_t read_at[256]; /* file offsets */
+} gate;
+
+static int gated_populate(void *ctx, void *at, size_t bytes)
+{
+    const struct gov_platform *native = gov__platform_native();
+
+    (void)ctx;
+    pthread_mutex_lock(&gate.lock);
+    if (gate.reads < 256)
+        gate.read_at[gate.reads] = (uint64_t)((unsigned char *)at - base);
+    gate.reads++;
+    gate.waiting++;
+    pthread_cond_broadcast(&gate.changed);
+    while (gate.closed)
+        pthread_cond_wait(&gate.changed, &gate.lock);
+    gate.waiting--;
+    pthread_mutex_unlock(&gate.lock);
+    return native->populate(native->ctx, at, bytes);
+}
+
+static int counted_prefetch(void *ctx, void *at, size_t bytes)
+{
+    const struct gov_platform *native = gov__platform_native();
+
+    (void)ctx;
+    pthread_mutex_lock(&gate.lock);
+    gate.prefetches++;
+    pthread_mutex_unlock(&gate.lock);
+    return native->prefetch(native->ctx, at, bytes);
+}
+
+static void open_gate(bool open)
+{
+    pthread_mutex_lock(&gate.lock);
+    gate.closed = !open;
+    pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+/* Reads begun so far, and where the n-th of them was. */
+static int reads(void)
+{
+    int n;
+
+    pthread_mutex_lock(&gate.lock);
+    n = gate.reads;
+    pthread_mutex_unlock(&gate.lock);
+    return n;
+}
+
+static int prefetches(void)
+{
+    int n;
+
+    pthread_mutex_lock(&gate.lock);
+    n = gate.prefetches;
+    pthread_mutex_unlock(&gate.lock);
+    return n;
+}
+
+static uint64_t read_at(int n)
+{
+    uint64_t at;
+
+    pthread_mutex_lock(&gate.lock);
+    at = gate.read_at[n];
+    pthread_mutex_unlock(&gate.lock);
+    return at;
+}
+
+static void wait_for_read(void)
+{
+    pthread_mutex_lock(&gate.lock);
+    while (gate.waiting == 0)
+        pthread_cond_wait(&gate.changed, &gate.lock);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+static void adopt_gated(uint64_t hot_bytes, uint32_t ahead, bool closed)
+{
+    struct gov_weights_options options = options_for(hot_bytes);
+
+    options.ahead = ahead;
+    memset(&gate, 0, sizeof(gate));
+    pthread_mutex_init(&gate.lock, NULL);
+    pthread_cond_init(&gate.changed, NULL);
+    gate.table = *gov__platform_native();
+    gate.table.populate = gated_populate;
+    gate.table.prefetch = counted_prefetch;
+    gate.closed = closed;
+    ck_assert_msg(gov__weights_adopt_on(&weights, &gate.table, model, &options,
+                                        &err) == GOV_OK,
+                  "%s", err.message);
+}
+
+START_TEST(follows_the_engine)
+{
+    static const char *const maps[] = {
+        ".ss-------", ".sss------", ".-sss-----", ".--sss----", ".---sss---",
+        ".----sss--", ".-----sss-", ".------sss", ".s------ss", ".ss------s",
+    };
+    uint64_t layer = units[1].bytes;
+
+    adopt(0);
+    for (int pass = 0; pass < 3; pass++)
+        for (uint32_t i = 0; i < unit_count; i++) {
+            gov_weights_reached(weights, i);
+            wait_for_map(maps[i]);
+            ck_assert(is_pattern(units[i].file_offset, units[i].bytes, 8));
+        }
+    ck_assert_uint_eq(account(false).passes, 2);
+    ck_assert_uint_eq(account(false).late_units, 0);
+    /* Pages at the edges are read twice. */
+    ck_assert_uint_ge(account(false).streamed_bytes, 3 * LAYERS * layer);
+    ck_assert_uint_lt(account(false).streamed_bytes,
+                      3 * (LAYERS + 3) * (layer + 3 * page));
+    ck_assert_uint_eq(account(false).failures, 0);
+}
+END_TEST
+
+START_TEST(reads_in_order_of_use)
+{
+    int i;
+
+    adopt_gated(0, 3, false);
+    wait_for_map(".sss------");
+    gov_weights_reached(weights, 7);
+    wait_for_map(".s-----sss");
+    ck_assert_int_eq(reads(), 6);
+    for (i = 0; i < 6; i++) {
+        static const int order[] = {1, 2, 3, 7, 8, 9};
+
+        ck_assert_uint_eq(read_at(i),
+                          units[order[i]].file_offset / page * page);
+    }
+}
+END_TEST
+
+/* The engine overtakes a read: it is counted, it does not wait, and the streamer
+ * goes where the engine is. */
+START_TEST(counts_what_is_late)
+{
+    adopt_gated(0, 3, true);
+    wait_for_read();
+    gov_weights_reached(weights, 1);
+    gov_weights_reached(weights, 1);
+    gov_weights_reached(weights, 5);
+    ck_assert_uint_eq(account(false).late_units, 2);
+    gov_weights_reached(weights, UINT32_MAX); /* no such unit */
+    ck_assert_uint_eq(account(false).late_units, 2);
+    open_gate(true);
+    wait_for_map(".----ssss-");
+    ck_assert_int_eq(reads(), 5); /* one, and no more there */
+}
+END_TEST
+
+START_TEST(keeps_a_read_in_flight)
+{
+    adopt_gated(0, 4, true);
+    wait_for_read();
+    ck_assert_int_eq(prefetches(), 2);
+    open_gate(true);
+    wait_for_map(".ssss-----");
+    ck_assert_int_eq(reads(), 4);
+    ck_assert_int_eq(prefetches(), 4);
+}
+END_TEST
+
+/* ---- changing what is hot ------------------------------------------------------- */
+
+START_TEST(changes_what_is_hot)
+{
+    const uint64_t all = bytes_of(GOV_UNIT_EMBEDDING) +
+                         bytes_of(GOV_UNIT_LAYER) + bytes_of(GOV_UNIT_OUTPUT);
+    uint64_t bound;
+
+    if (!can_drop("changes_what_is_hot"))
+        return;
+    adopt(UINT64_MAX);
+    wait_for_map("HHHHHHHHHH");
+    ck_assert_uint_eq(gov_weights_set_hot(weights, 0), 0);
+    bound = account(false).window_bytes + 2 * page * unit_count;
+    ck_assert(comes_true(is_resident_at_most, &bound));
+    wait_for_map(".ss-------");
+    ck_assert_uint_eq(gov_weights_set_hot(weights, all), all);
+    wait_for_map("HHHHHHHHHH");
+    ck_assert_int_eq(pieces(), 1);
+    /* The header's page may have gone with the embedding's. */
+    ck_assert_uint_ge(account(true).resident_bytes + page, all);
+    ck_assert_uint_eq(gov_weights_set_hot(weights, all - 1),
+                      all - bytes_of(GOV_UNIT_EMBEDDING));
+    wait_for_map(".HHHHHHHHH");
+    ck_assert(is_pattern(data, file_bytes - data, 8));
+}
+END_TEST
+
+/* Rows that are looked up cost a page each, not a readahead window. */
+START_TEST(looks_rows_up_by_the_page)
+{
+    uint64_t before;
+
+    if (!can_drop("looks_rows_up_by_the_page"))
+        return;
+    adopt(bytes_of(GOV_UNIT_LAYER) + bytes_of(GOV_UNIT_OUTPUT));
+    wait_for_map(".HHHHHHHHH");
+    before = account(true).resident_bytes;
+    ck_assert(is_pattern(units[0].file_offset + units[0].bytes / 2, 8, 8));
+    ck_assert_uint_le(account(true).resident_bytes, before + 4 * page);
+}
+END_TEST
+
+START_TEST(shows_parts)
+{
+    uint64_t layer = units[1].bytes;
+
+    adopt(bytes_of(GOV_UNIT_OUTPUT) + LAYERS * layer / 2);
+    wait_for_map(".ss++++++H");
+    (void)gov_weights_set_hot(weights, 0);
+    wait_for_map(".ss-------");
+    gov_weights_reached(weights, 4);
+    wait_for_map(".---sss---");
+    (void)gov_weights_set_hot(weights, bytes_of(GOV_UNIT_OUTPUT));
+    wait_for_map(".---sss--H");
+    ck_assert_uint_eq(gov_weights_map(weights, NULL, 0), unit_count);
+}
+END_TEST
+
+START_TEST(cuts_the_map_to_fit)
+{
+    char text[4] = "xyz";
+
+    adopt(UINT64_MAX);
+    wait_for_map("HHHHHHHHHH");
+    ck_assert_uint_eq(gov_weights_map(weights, text, sizeof(text)), 10);
+    ck_assert_str_eq(text, "HHH");
+    ck_assert_uint_eq(gov_weights_map(weights, text, 1), 10);
+    ck_assert_str_eq(text, "");
+}
+END_TEST
+
+/* ---- all at once ---------------------------------------------------------------- */
+
+static uint32_t next_random(uint32_t *state)
+{
+    *state = *state * 1664525 + 1013904223;
+    return *state >> 8;
+}
+
+static void *drive(void *arg)
+{
+    uint32_t state = 1, unit = 0;
+
+    (void)arg;
+    while (!atomic_load(&done)) {
+        unit = next_random(&state) % 8 == 0
+                   ? next_random(&state) % (uint32_t)unit_count
+                   : (unit + 1) % (uint32_t)unit_count;
+        gov_weights_reached(weights, unit);
+        if (!is_pattern(units[unit].file_offset, units[unit].bytes, page))
+            atomic_store(&corrupt, true);
+    }
+    return NULL;
+}
+
+static void *change(void *arg)
+{
+    const struct timespec pause = {0, 300000};
+    uint32_t state = 2;
+
+    (void)arg;
+    while (!atomic_load(&done)) {
+        uint64_t limit = next_random(&state) % 5 == 0
+                             ? UINT64_MAX
+                             : file_bytes / 64 * (next_random(&state) % 66);
+
+        if (gov_weights_set_hot(weights, limit) > limit)
+            atomic_store(&corrupt, true);
+        nanosleep(&pause, NULL);
+    }
+    return NULL;
+}
+
+static void *look(void *arg)
+{
+    char text[64];
+    uint32_t state = 3;
+
+    (void)arg;
+    while (!atomic_load(&done)) {
+        struct gov_weights_account a;
+        uint64_t at = data + next_random(&state) % (file_bytes - data - 64);
+
+        gov_weights_account(weights, next_random(&state) % 16 == 0, &a);
+        gov_weights_map(weights, text, sizeof(text));
+        if (strlen(text) != unit_count || !is_pattern(at, 64, 8))
+            atomic_store(&corrupt, true);
+    }
+    return NULL;
+}
+
+static bool has_passed_often(const void *unused)
+{
+    (void)unused;
+    return account(false).passes >= 30;
+}
+
+/* One engine, somebody who changes what is hot, somebody who looks: the bytes
+ * are the file's all the time, and in the end. */
+START_TEST(holds_under_stress)
+{
+    pthread_t threads[3];
+
+    adopt(file_bytes / 2);
+    pthread_create(&threads[0], NULL, drive, NULL);
+    pthread_create(&threads[1], NULL, change, NULL);
+    pthread_create(&threads[2], NULL, look, NULL);
+    ck_assert(comes_true(has_passed_often, NULL));
+    atomic_store(&done, true);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert(!corrupt);
+    ck_assert_uint_eq(account(false).failures, 0);
+    ck_assert(is_pattern(data, file_bytes - data, 8));
+}
+END_TEST
+
+static void *read_on(void *arg)
+{
+    uint32_t state = 4;
+
+    (void)arg;
+    while (!atomic_load(&done)) {
+        uint64_t at = data + next_random(&state) % (file_bytes - data - 64);
+
+        if (!is_pattern(at, 64, 8))
+            atomic_store(&corrupt, true);
+    }
+    return NULL;
+}
+
+/* Adopted and released again and again while the engine reads; the streamer is
+ * always in the middle of something. */
+START_TEST(stops_under_load)
+{
+    int descriptors = faults_open_descriptors();
+    pthread_t reader;
+
+    pthread_create(&reader, NULL, read_on, NULL);
+    for (uint32_t i = 0; i < 60; i++) {
+        adopt(i % 3 * (file_bytes / 3));
+        gov_weights_reached(weights, i % (uint32_t)unit_count);
+        (void)gov_weights_set_hot(weights, i % 2 * (file_bytes / 2));
+        gov_weights_release(weights);
+        weights = NULL;
+    }
+    atomic_store(&done, true);
+    pthread_join(reader, NULL);
+    ck_assert(!corrupt);
+    ck_assert_int_eq(faults_open_descriptors(), descriptors);
+}
+END_TEST
+
+#define COUNT(table) ((int)(sizeof(table) / sizeof((table)[0])))
+
+static TCase *add_case(Suite *s, const char *name, void (*before)(void))
+{
+    TCase *tc = tcase_create(name);
+
+    tcase_add_checked_fixture(tc, before, tear_down);
+    tcase_set_timeout(tc, 60);
+    suite_add_tcase(s, tc);
+    return tc;
+}
+
+Suite *suite(void)
+{
+    Suite *s = suite_create("weights");
+    TCase *tc = add_case(s, "small", set_up_small);
+
+    tcase_add_test(tc, keeps_everything_by_default);
+    tcase_add_test(tc, drops_at_once);
+    tcase_add_test(tc, spreads_what_is_cold);
+    tcase_add_test(tc, takes_options_of_other_versions);
+    tcase_add_test(tc, leaves_the_mapping_as_it_was);
+    tcase_add_loop_test(tc, fails_cleanly, 0, 2);
+    tcase_add_loop_test(tc, fails_when_maps_cannot_be_read, 0, 2);
+    tcase_add_test(tc, goes_on_after_a_signal);
+    tcase_add_test(tc, absorbs_a_kernel_that_refuses);
+    tcase_add_test(tc, survives_a_shorter_file);
+    tcase_add_test(tc, follows_the_engine);
+    tcase_add_test(tc, reads_in_order_of_use);
+    tcase_add_test(tc, counts_what_is_late);
+    tcase_add_test(tc, keeps_a_read_in_flight);
+    tcase_add_test(tc, changes_what_is_hot);
+    tcase_add_test(tc, looks_rows_up_by_the_page);
+    tcase_add_test(tc, cuts_the_map_to_fit);
+    tcase_add_test(add_case(s, "tied", set_up_tied),
+                   needs_a_tied_embedding_whole);
+    tcase_add_loop_test(add_case(s, "refusals", set_up), refuses, 0,
+                        COUNT(refusals));
+    tc = add_case(s, "large", set_up_large);
+    tcase_add_test(tc, shows_parts);
+    tcase_add_test(tc, holds_under_stress);
+    tcase_add_test(tc, stops_under_load);
+    return s;
+}

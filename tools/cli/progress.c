@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/cli/progress.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BAR_WIDTH 28
+#define QUIET_US 250000
+#define REDRAW_US 80000
+
+uint64_t cli_now_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+void cli_bar_draw(struct cli_bar *bar, uint32_t permille, const char *what)
+{
+    char cells[BAR_WIDTH + 1];
+    uint64_t now;
+    uint32_t full;
+
+    if (!isatty(STDERR_FILENO))
+        return;
+    now = cli_now_us();
+    if (!bar->started) {
+        bar->started = true;
+        bar->start_us = now;
+    }
+    if (now - bar->start_us < QUIET_US || now - bar->drawn_us < REDRAW_US)
+        return;
+    bar->drawn_us = now;
+    bar->shown = true;
+    if (permille > 1000)
+        permille = 1000;
+    full = permille * BAR_WIDTH / 1000;
+    memset(cells, '-', BAR_WIDTH);
+    memset(cells, '#', full);
+    cells[BAR_WIDTH] = '\0';
+    fprintf(stderr, "\r\033[K[%s] %3" PRIu32 "%%  %.40s", cells, permille / 10,
+            what);
+    fflush(stderr);
+}
+
+void cli_bar_clear(struct cli_bar *bar)
+{
+    if (bar->shown)
+        fprintf(stderr, "\r\033[K");
+    memset(bar, 0, sizeof(*bar));
+}
+
+bool cli_colour(int fd)
+{
+    const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
+
+    return isatty(fd) && (no_colour == NULL || *no_colour == '\0') &&
+           term != NULL && strcmp(term, "dumb") != 0;
+}
+
+char *cli_size(char *out, uint64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+
+    /* 999.5 would print as 1000: go to the next unit just before. */
+    while (value >= 999.5 && unit < 5) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(out, CLI_SIZE_BYTES, "%.*f %s",
+             unit == 0 || value >= 99.95 ? 0
+             : value >= 9.995            ? 1
+                                         : 2,
+             value, units[unit]);
+    return out;
+}
+
+/* ---- stopping -------------------------------------------------------------- */
+
+static volatile sig_atomic_t caught;
+static volatile uint64_t caught_us;
+
+/* A terminal or timeout(1) may deliver one Ctrl-C twice, to the process and to
+ * its group; a person who means it again takes longer. */
+#define SECOND_US 700000
+
+static void on_signal(int number)
+{
+    uint64_t now = cli_now_us(); /* clock_gettime() may be called here */
+
+    if (caught == 0) {
+        caught = number;
+        caught_us = now;
+    } else if (now - caught_us > SECOND_US) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+}
+
+void cli_catch_signals(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action;
+
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = on_signal;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        sigaction(numbers[i], &action, NULL);
+}
+
+int cli_signal(void)
+{
+    return caught;
+}
+
+void cli_end_by_signal(int number)
+{
+    signal(number, SIG_DFL);
+    raise(number);
+}
