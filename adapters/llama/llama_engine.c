@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+/* The llama.cpp adapter: loads a model under a plan and hands the rest to
+ * llama_generate.c. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "adapters/llama/llama_session.h"
+
+#define BATCH_TOKENS 512
+#define NO_UNIT UINT32_MAX
+
+/* Sessions and lists: gov_heap_alloc() is for large blocks. */
+void *gov__llama_new(size_t bytes)
+{
+    const struct gov_alloc *alloc = gov_alloc_default();
+    void *block = alloc->alloc(alloc->ctx, bytes);
+
+    if (block != NULL)
+        memset(block, 0, bytes);
+    return block;
+}
+
+void gov__llama_delete(void *block)
+{
+    const struct gov_alloc *alloc = gov_alloc_default();
+
+    alloc->release(alloc->ctx, block);
+}
+
+/* ---- loading ------------------------------------------------------------------- */
+
+struct progress {
+    gov_progress_fn fn;
+    void *ctx;
+    bool stopped;
+};
+
+static bool report(float share, void *data)
+{
+    struct progress *progress = data;
+
+    if (progress->fn == NULL)
+        return true;
+    if (!progress->fn(progress->ctx, (uint32_t)(share * 1000),
+                      "loading the model"))
+        progress->stopped = true;
+    return !progress->stopped;
+}
+
+/* All on the processor: with an accelerator in reach llama.cpp may keep weights
+ * in memory pinned for it, which is not mapped. The list is only read, whatever
+ * its type says. */
+static struct llama_model_params model_params(const struct gov_plan *plan,
+                                              struct progress *progress)
+{
+    static ggml_backend_dev_t no_devices[] = {NULL};
+    struct llama_model_params params = llama_model_default_params();
+
+    params.devices = no_devices;
+    params.n_gpu_layers = 0;
+    if (plan->strategy == GOV_STRATEGY_HEAP) {
+        params.load_mode = LLAMA_LOAD_MODE_NONE;
+        params.use_extra_bufts = plan->repack;
+    } else {
+        /* Repacking copies weights into anonymous memory, which is what a
+         * mapping is there to avoid. */
+        params.load_mode = LLAMA_LOAD_MODE_MMAP;
+        params.use_extra_bufts = false;
+    }
+    params.progress_callback = report;
+    params.progress_callback_user_data = progress;
+    return params;
+}
+
+static struct llama_context_params context_params(gov_session *session,
+                                                  uint32_t threads)
+{
+    struct llama_context_params params = llama_context_default_params();
+    bool q8 = session->plan.kv_type == GOV_KV_Q8_0;
+
+    params.n_ctx = session->plan.context;
+    params.n_batch = params.n_ubatch = BATCH_TOKENS;
+    params.n_seq_max = 1;
+    params.n_threads = params.n_threads_batch = (int32_t)threads;
+    params.type_k = params.type_v = q8 ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
+    params.cb_eval = gov__llama_node;
+    params.cb_eval_user_data = session;
+    params.abort_callback = gov__llama_stop;
+    params.abort_callback_data = session;
+    params.no_perf = true;
+    return params;
+}
+
+/* Units are in order of use, and what a layer begins with is its first. */
+static gov_status map_layers(gov_session *session, gov_error *err)
+{
+    size_t count;
+    const struct gov_unit *units = gov_model_units(session->file, &count);
+
+    session->layers = (uint32_t)llama_model_n_layer(session->model);
+    session->output_unit = NO_UNIT;
+    session->unit_of_layer =
+        gov__llama_new((session->layers + 1) * sizeof(uint32_t));
+    if (session->unit_of_layer == NULL)
+        return gov_fail(err, GOV_E_NOMEM, 0,
+                        "no memory for a list of %u layers", session->layers);
+    for (uint32_t i = 0; i <= session->layers; i++)
+        session->unit_of_layer[i] = NO_UNIT;
+    for (size_t i = count; i-- > 0;) {
+        if (units[i].kind == GOV_UNIT_OUTPUT)
+            session->output_unit = (uint32_t)i;
+        if (units[i].kind == GOV_UNIT_LAYER && units[i].layer < session->layers)
+            session->unit_of_layer[units[i].layer] = (uint32_t)i;
+    }
+    return GOV_OK;
+}
+
+/* Takes charge of the engine's mapping. That it cannot be governed is no
+ * failure: the model runs as it would without us, and says why. Streaming needs
+ * the engine to say where it is; an architecture that names few of its layers
+ * or none would find the next ones dropped. */
+static void adopt(gov_session *session)
+{
+    struct gov_weights_options options = gov_weights_options_default();
+    const struct gov_plan *plan = &session->plan;
+    bool stream = plan->strategy == GOV_STRATEGY_HYBRID &&
+                  session->layers_shown >= (session->layers + 1) / 2;
+    gov_error err;
+
+    session->strategy = GOV_STRATEGY_MMAP;
+    options.hot_bytes = stream ? plan->hot_bytes : UINT64_MAX;
+    options.ahead = plan->ahead;
+    if (gov_weights_adopt(&session->weights, session->file, &options, &err) !=
+        GOV_OK) {
+        snprintf(session->text, sizeof(session->text), "mmap, not governed: %s",
+                 err.message);
+        return;
+    }
+    if (stream) {
+        session->streaming = true;
+        session->strategy = GOV_STRATEGY_HYBRID;
+        snprintf(session->text, sizeof(session->text),
+                 "hybrid: %" PRIu64 " MB of weights stay in memory, %" PRIu64
+                 " MB are streamed each pass, %u units ahead",
+                 plan->hot_bytes / 1000000, plan->cold_bytes / 1000000,
+                 plan->ahead);
+    } else if (plan->strategy == GOV_STRATEGY_HYBRID) {
+        snprintf(session->text, sizeof(session->text),
+                 "mmap, not streamed: llama.cpp reports %u of the %u layers of "
+                 "this architecture, so the system decides what stays",
+                 session->layers_shown, session->layers);
+    } else {
+        snprintf(session->text, sizeof(session->text),
+                 "mmap: %" PRIu64 " MB of weights are mapped and all may stay",
+                 plan->weights_bytes / 1000000);
+    }
+}
+
+static void hold_weights(gov_session *session)
+{
+    if (session->plan.strategy != GOV_STRATEGY_HEAP) {
+        adopt(session);
+        return;
+    }
+    session->strategy = GOV_STRATEGY_HEAP;
+    snprintf(session->text, sizeof(session->text),
+             "heap: %" PRIu64 " MB of weights are in anonymous memory%s",
+             session->plan.weights_bytes / 1000000,
+             session->plan.repack ? ", repacked by the engine" : "");
+}
+
+/* llama.cpp ends the process over numbers that it does not expect. */
+static gov_status check_load(const struct gov_load *load, gov_error *err)
+{
+    if (load->size != sizeof(*load) || load->model == NULL ||
+        load->plan == NULL ||
+        (load->plan->strategy != GOV_STRATEGY_MMAP &&
+         load->plan->strategy != GOV_STRATEGY_HYBRID &&
+         load->plan->strategy != GOV_STRATEGY_HEAP))
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "load: needs a model and a plan that loads it, of this "
+                        "version");
+    if (load->plan->context == 0 || load->plan->context > INT32_MAX - 256)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "load: a context of %" PRIu32
+                        " tokens is none that llama.cpp can make",
+                        load->plan->context);
+    if (load->threads > GGML_MAX_N_THREADS)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "load: %" PRIu32 " threads are more than the %d that "
+                        "llama.cpp can use",
+                        load->threads, GGML_MAX_N_THREADS);
+    return GOV_OK;
+}
+
+static uint32_t thread_count(uint32_t wanted)
+{
+    struct gov_device device;
+
+    if (wanted != 0)
+        return wanted;
+    if (gov_device_probe(&device, NULL) != GOV_OK ||
+        (device.have & GOV_DEVICE_HAVE_CORES) == 0 || device.cores == 0)
+        return 1;
+    return device.cores < GGML_MAX_N_THREADS ? device.cores
+                                             : GGML_MAX_N_THREADS;
+}
+
+static gov_status refuse(const char *doing, gov_error *err)
+{
+    char why[192];
+
+    gov__llama_log_error(why, sizeof(why));
+    return gov_fail(err, GOV_E_ENGINE, 0, "llama.cpp cannot %s: %s", doing,
+                    why[0] != '\0' ? why : "it does not say why");
+}
+
+static gov_status load_model(gov_session *session, const struct gov_load *load,
+                             gov_error *err)
+{
+    struct progress progress = {load->progress, load->progress_ctx, false};
+    const char *path = gov_model_path(session->file);
+    char doing[128];
+
+    session->model = llama_model_load_from_file(
+        path, model_params(&session->plan, &progress));
+    if (session->model == NULL && progress.stopped)
+        return gov_fail(err, GOV_E_CANCELLED, 0, "loading was stopped");
+    if (session->model == NULL) {
+        snprintf(doing, sizeof(doing), "load %s", path);
+        return refuse(doing, err);
+    }
+    session->vocab = llama_model_get_vocab(session->model);
+    session->revocable = !llama_model_is_recurrent(session->model) &&
+                         !llama_model_is_hybrid(session->model);
+    if (llama_model_has_encoder(session->model) ||
+        !llama_model_has_decoder(session->model) ||
+        llama_vocab_n_tokens(session->vocab) <= 0)
+        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
+                        "%s does not just continue a text; name a model with a "
+                        "vocabulary and a decoder alone",
+                        path);
+    return GOV_OK;
+}
+
+static gov_status make_context(gov_session *session,
+                               const struct gov_load *load, gov_error *err)
+{
+    const struct gov_alloc *alloc = gov_alloc_default();
+    char doing[64];
+
+    session->context = llama_init_from_model(
+        session->model, context_params(session, thread_count(load->threads)));
+    if (session->context == NULL) {
+        snprintf(doing, sizeof(doing), "make a context of %u tokens",
+                 session->plan.context);
+        return refuse(doing, err);
+    }
+    if (llama_get_memory(session->context) == NULL)
+        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
+                        "%s keeps no conversation and so generates no text; "
+                        "name another model",
+                        gov_model_path(session->file));
+    session->tokens = gov__llama_new((llama_n_ctx(session->context) + 1) *
+                                     sizeof(*session->tokens));
+    /* Not touched, so it costs nothing, until a prompt is put back. */
+    session->kept_logits =
+        alloc->alloc(alloc->ctx, (size_t)llama_vocab_n_tokens(session->vocab) *
+                                     sizeof(*session->kept_logits));
+    if (session->tokens == NULL || session->kept_logits == NULL)
+        return gov_fail(err, GOV_E_NOMEM, 0,
+                        "no memory for a list of %u tokens",
+                        llama_n_ctx(session->context));
+    return GOV_OK;
+}
+
+/* ---- relief -------------------------------------------------------------------- */
+
+static uint64_t offer_unused(void *ctx, gov_level level)
+{
+    const gov_session *session = ctx;
+
+    (void)level;
+    return atomic_load(&session->kv.unused_bytes);
+}
+
+static void release_unused(void *ctx, gov_level level)
+{
+    gov_session *session = ctx;
+
+    (void)level;
+    gov__kv_release(&session->kv);
+}
+
+static gov_status register_relief(gov_session *session, gov_error *err)
+{
+    struct gov_cache_options options = gov_cache_options_default();
+    struct gov_relief relief = gov_relief_default();
+    gov_status status;
+
+    options.name = "prompts";
+    options.limit_bytes = GOV__LLAMA_PROMPT_BYTES;
+    status = gov_cache_new(&session->prompts, &options, err);
+    if (status != GOV_OK || session->runtime == NULL)
+        return status;
+    status = gov_relief_add_cache(session->runtime, "cache.prompts",
+                                  session->prompts, &session->cache_id, err);
+    if (status != GOV_OK)
+        return status;
+    relief.name = "kv.unused";
+    relief.rebuild_cost = 2; /* a page fault when the conversation grows */
+    relief.between_passes = true;
+    relief.ctx = session;
+    relief.offer = offer_unused;
+    relief.run = release_unused;
+    return gov_relief_add(session->runtime, &relief, &session->relief_id, err);
+}
+
+/* ---- the interface --------------------------------------------------------------- */
+
+/* What was loaded is no longer there to be looked at. */
+static void publish_end(gov_session *session)
+{
+    static const gov_page_counter gone[] = {
+        GOV_PAGE_WEIGHTS_MAPPED, GOV_PAGE_WEIGHTS_RESIDENT,
+        GOV_PAGE_WEIGHTS_HOT,    GOV_PAGE_WEIGHTS_COLD,
+        GOV_PAGE_KV_RESERVED,    GOV_PAGE_KV_USED,
+        GOV_PAGE_CONTEXT,        GOV_PAGE_CONTEXT_USED};
+
+    for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++)
+        gov_publish(session->runtime, gone[i], 0);
+    gov_publish_text(session->runtime, GOV_PAGE_TEXT_MODEL, "");
+    gov_publish_text(session->runtime, GOV_PAGE_TEXT_STRATEGY, "");
+    gov_publish_text(session->runtime, GOV_PAGE_TEXT_UNITS, "");
+}
+
+static void close_session(gov_session *session)
+{
+    gov_relief_remove(session->runtime, session->relief_id);
+    gov_relief_remove(session->runtime, session->cache_id);
+    gov_weights_release(session->weights);
+    if (session->context != NULL)
+        llama_free(session->context);
+    if (session->model != NULL)
+        llama_model_free(session->model);
+    gov_cache_free(session->prompts);
+    gov__llama_delete(session->unit_of_layer);
+    gov__llama_delete(session->kept_logits);
+    gov__llama_delete(session->tokens);
+    gov__llama_delete(session);
+    gov__llama_log_release();
+}
+
+static void llama_unload(gov_session *session)
+{
+    if (session == NULL)
+        return;
+    publish_end(session);
+    close_session(session);
+}
+
+static void publish_names(gov_session *session)
+{
+    char engine[48];
+
+    snprintf(engine, sizeof(engine), "llama.cpp %s", llama_version());
+    gov_publish_text(session->runtime, GOV_PAGE_TEXT_ENGINE, engine);
+    gov_publish_text(session->runtime, GOV_PAGE_TEXT_MODEL,
+                     *gov_model_name(session->file) != '\0'
+                         ? gov_model_name(session->file)
+                         : gov_model_path(session->file));
+    gov_publish_text(session->runtime, GOV_PAGE_TEXT_STRATEGY,
+                     gov_strategy_name(session->strategy));
+}
+
+static gov_status llama_load(gov_session **out, const struct gov_load *load,
+                             gov_error *err)
+{
+    gov_session *session;
+    gov_status status;
+
+    *out = NULL;
+    status = check_load(load, err);
+    if (status != GOV_OK)
+        return status;
+    session = gov__llama_new(sizeof(*session));
+    if (session == NULL)
+        return gov_fail(err, GOV_E_NOMEM, 0, "no memory for a session");
+    gov__llama_log_acquire();
+    session->file = load->model;
+    session->plan = *load->plan;
+    session->runtime = load->runtime;
+    session->kv.page_bytes = gov_page_bytes();
+    status = load_model(session, load, err);
+    if (status == GOV_OK)
+        status = make_context(session, load, err);
+    if (status == GOV_OK)
+        status = map_layers(session, err);
+    if (status == GOV_OK) {
+        gov__llama_explore(session);
+        status = register_relief(session, err);
+    }
+    if (status != GOV_OK) {
+        close_session(session);
+        return status;
+    }
+    hold_weights(session);
+    publish_names(session);
+    gov__llama_publish(session, true);
+    *out = session;
+    return GOV_OK;
+}
+
+static const char *llama_describe(const gov_session *session)
+{
+    return session->text;
+}
+
+static void llama_kv_usage(gov_session *session, struct gov_kv_usage *out)
+{
+    out->reserved_bytes = atomic_load(&session->kv.reserved_bytes);
+    out->used_bytes = atomic_load(&session->kv.used_bytes);
+    out->held_bytes = atomic_load(&session->kv.held_bytes);
+    out->context_tokens = llama_n_ctx(session->context);
+    out->used_tokens = atomic_load(&session->past);
+}
+
+static const float *llama_logits(gov_session *session, size_t *count)
+{
+    *count = session->logits != NULL
+                 ? (size_t)llama_vocab_n_tokens(session->vocab)
+                 : 0;
+    return session->logits;
+}
+
+static const struct gov_engine engine = {
+    .size = sizeof(struct gov_engine),
+    .abi = GOV_ENGINE_ABI,
+    .name = "llama.cpp",
+    .version = llama_version,
+    .load = llama_load,
+    .unload = llama_unload,
+    .describe = llama_describe,
+    .generate = gov__llama_generate,
+    .kv_usage = llama_kv_usage,
+    .reset = gov__llama_reset,
+    .logits = llama_logits,
+};
+
+GOV_API const struct gov_engine *gov_engine_entry(void);
+
+const struct gov_engine *gov_engine_entry(void)
+{
+    return &engine;
+}
