@@ -1,0 +1,173 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The governor's whole job around a real engine, in about two minutes: profile,
+# plan, load, generate, pressure, relief, the same conversation going on, govtop,
+# and the comparison with stock llama.cpp in a small memory cgroup.
+#
+# Every figure is measured here and now. What it makes is a model of random
+# weights in the cache directory, kept between runs; everything else is removed,
+# also when it is interrupted.
+set -eu
+
+B=${B:-build/plain}
+export LC_ALL=C
+cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/governor/demo
+prompt='Once upon a time the little robot'
+
+bold='' dim='' green='' off=''
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ]; then
+    bold=$(printf '\033[1m') dim=$(printf '\033[2m')
+    green=$(printf '\033[32m') off=$(printf '\033[0m')
+fi
+
+work=
+child=
+clean() {
+    trap - EXIT INT TERM HUP
+    if [ -n "$child" ]; then
+        kill "$child" 2>/dev/null || :
+        wait "$child" 2>/dev/null || :
+    fi
+    [ -z "$work" ] || rm -rf "$work"
+}
+trap clean EXIT
+trap 'clean; trap - INT; kill -INT $$' INT
+trap 'clean; exit 143' TERM HUP
+
+title() {
+    printf '\n%s== %s%s\n\n' "$bold" "$1" "$off"
+}
+
+shown() {
+    printf '%s$ %s%s\n' "$dim" "$1" "$off"
+}
+
+# The number of a field of a JSON line that gov or stock printed.
+field() {
+    sed -n 's/.*"event": *"done".*"'"$1"'": *\([0-9.]*\).*/\1/p' "$2" | head -n 1
+}
+
+# Drops the model from the page cache, so that every run starts cold and its
+# pages are charged to the group that reads them.
+drop_cache() {
+    sync "$model" 2>/dev/null || :
+    dd if="$model" iflag=nocache count=0 2>/dev/null || :
+}
+
+if ! mkdir -p "$cache" 2>/dev/null || [ ! -w "$cache" ]; then
+    cache=$B/demo
+    mkdir -p "$cache"
+fi
+work=$(mktemp -d "${TMPDIR:-/tmp}/governor-demo.XXXXXX")
+
+# ---- a model ------------------------------------------------------------------
+
+free_kib=$(df -Pk "$cache" | awk 'NR == 2 { print $4 }')
+size=1GB
+if [ "$free_kib" -lt 2500000 ]; then
+    size=300MB
+    printf 'Only %s MB are free in %s: the model is made smaller (%s).\n' \
+        $((free_kib / 1000)) "$cache" "$size"
+fi
+model=$cache/demo-$size.gguf
+if [ ! -f "$model" ]; then
+    title "A model of $size, random weights, real architecture"
+    "$B/tests/mkmodel" --target-size "$size" --type Q4_0 --ctx 8192 \
+        --name "demo $size" --progress "$model"
+fi
+
+# ---- profile and plan -----------------------------------------------------------
+
+title 'What this machine is'
+shown "gov profile --models $(dirname "$model")"
+"$B/bin/gov" profile --no-save --models "$cache"
+
+title 'How the model will be loaded, and why'
+shown "gov plan $(basename "$model") --ctx 8192"
+"$B/bin/gov" plan "$model" --ctx 8192
+
+# ---- pressure ---------------------------------------------------------------------
+
+title 'Generate; simulated WARN after 1 s, CRITICAL after 2 s, NORMAL after 3 s'
+shown "gov run $(basename "$model") --prompt '...' --prompt '...' --simulate warn@1s,critical@2s,normal@3s"
+"$B/bin/gov" run "$model" --ctx 8192 --tokens 90 --ignore-end \
+    --prompt "$prompt" --prompt ' and the robot answered' \
+    --simulate warn@1s,critical@2s,normal@3s \
+    > "$work/run.out" 2> "$work/run.err" &
+child=$!
+
+# One frame of govtop while it runs, once the level has been raised.
+: > "$work/top"
+while kill -0 "$child" 2>/dev/null; do
+    if [ ! -s "$work/top" ] && grep -q 'critical' "$work/run.err"; then
+        "$B/bin/govtop" --once > "$work/top" || :
+    fi
+    sleep 0.1
+done
+rc=0
+wait "$child" || rc=$?
+child=
+fold -s -w 100 "$work/run.out"
+echo
+sed "s/^\(\[.*gave back.*\)\$/$green\1$off/" "$work/run.err"
+if [ "$rc" -ne 0 ]; then
+    echo "demo: gov run failed with status $rc" >&2
+    exit 1
+fi
+printf '\n%sThe bytes given back are the difference of the kernel'\''s own counters. The second paragraph is the\nsame conversation, continued after the pressure was over.%s\n' "$dim" "$off"
+
+title 'govtop, while it ran'
+shown 'govtop --once'
+cat "$work/top"
+
+# ---- less memory than model ------------------------------------------------------
+
+title 'A memory cgroup of 70 % of the model: stock llama.cpp against the governor'
+bytes=$(wc -c < "$model")
+limit=$((bytes * 7 / 10))
+threads=$(getconf _NPROCESSORS_ONLN)
+[ "$threads" -le 2 ] || threads=2
+rc=0
+"$B/tests/memlimit" "$limit" true 2> "$work/probe" || rc=$?
+if [ "$rc" -ne 0 ]; then
+    printf 'Left out: %s\n' "$(head -n 1 "$work/probe" | sed 's/^memlimit: //')"
+    exit 0
+fi
+printf '%s MB of weights, %s MB of memory, %s threads, 16 tokens each, file cache dropped before each.\n\n' \
+    $((bytes / 1000000)) $((limit / 1000000)) "$threads"
+
+# Prints a row; "killed" when the kernel ended it.
+row() {
+    label=$1 out=$2 rc=$3
+    if [ "$rc" -eq 137 ]; then
+        printf '  %-44s %s\n' "$label" 'killed: out of memory'
+    elif [ "$rc" -ne 0 ]; then
+        printf '  %-44s failed (%s)\n' "$label" "$rc"
+    else
+        printf '  %-44s %6.2f tokens/s, first token after %s ms\n' "$label" \
+            "$(field tokens_per_second "$out")" "$(field first_token_ms "$out")"
+    fi
+}
+
+limited() {
+    out=$1
+    shift
+    drop_cache
+    rc=0
+    "$B/tests/memlimit" "$limit" "$@" > "$out" 2> "$out.err" || rc=$?
+}
+
+limited "$work/stock" "$B/tests/stock" "$model" --tokens 16 --threads "$threads" --prompt "$prompt"
+row 'stock llama.cpp, as it comes (repacked)' "$work/stock" "$rc"
+limited "$work/mapped" "$B/tests/stock" "$model" --tokens 16 --threads "$threads" --no-repack --prompt "$prompt"
+row 'stock llama.cpp, mapped: its best that lives' "$work/mapped" "$rc"
+limited "$work/gov" "$B/bin/gov" run "$model" --json --tokens 16 --threads "$threads" --ctx 512 --ignore-end --prompt "$prompt"
+row 'governor' "$work/gov" "$rc"
+echo
+grep -o '"weights":"[^"]*"' "$work/gov" | sed 's/"weights":"/The governor chose /; s/"$/./'
+stock_rate=$(field tokens_per_second "$work/mapped")
+gov_rate=$(field tokens_per_second "$work/gov")
+if [ -n "$stock_rate" ] && [ -n "$gov_rate" ]; then
+    awk -v a="$gov_rate" -v b="$stock_rate" 'BEGIN { if (b > 0) printf "%.2f times the tokens of stock in the same memory.\n", a / b }'
+fi

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* gov run: loads a model under its plan, generates, and reacts to memory
+ * pressure, real or simulated. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "tools/gov/output.h"
+#include "tools/gov/schedule.h"
+
+#define MAX_PROMPTS 32
+
+struct run {
+    struct gov_wishes wishes;
+    const char *engine_name, *simulate;
+    struct cli_list prompts;
+    uint64_t tokens, threads, repeat;
+    bool json, ignore_end;
+
+    struct gov_schedule schedule;
+    struct gov_planning planning;
+    const struct gov_engine *engine;
+    gov_runtime *runtime;
+    gov_session *session;
+    struct gov_output output;
+    struct cli_bar bar;
+    bool speaking; /* the first token came: the schedule runs */
+    uint64_t total_tokens, total_us, first_token_us;
+};
+
+/* ---- callbacks ----------------------------------------------------------------- */
+
+static void on_event(void *ctx, const struct gov_event *event)
+{
+    struct run *run = ctx;
+
+    gov_output_event(&run->output, event);
+}
+
+static bool on_progress(void *ctx, uint32_t permille, const char *what)
+{
+    struct run *run = ctx;
+
+    cli_bar_draw(&run->bar, permille, what);
+    return cli_signal() == 0;
+}
+
+static bool on_piece(void *ctx, const char *text, size_t bytes)
+{
+    struct run *run = ctx;
+    gov_error err;
+
+    if (!run->speaking) {
+        run->speaking = true;
+        if (gov_schedule_start(&run->schedule, run->runtime, false, &err) !=
+            GOV_OK)
+            gov_output_notice(&run->output, "%s", err.message);
+    }
+    return gov_output_text(&run->output, text, bytes);
+}
+
+static bool on_stop(void *ctx)
+{
+    (void)ctx;
+    return cli_signal() != 0;
+}
+
+/* ---- steps ----------------------------------------------------------------------- */
+
+static gov_status open_runtime(struct run *run, gov_error *err)
+{
+    struct gov_options options = gov_options_default();
+    gov_status status;
+
+    options.app = "gov run";
+    options.budget_bytes = run->planning.plan.budget_bytes;
+    status = gov_open(&run->runtime, &options, err);
+    if (status == GOV_OK)
+        gov_on_event(run->runtime, on_event, run);
+    return status;
+}
+
+static gov_status load(struct run *run, gov_error *err)
+{
+    struct gov_load load = {
+        .size = sizeof(load),
+        .model = run->planning.model,
+        .plan = &run->planning.plan,
+        .runtime = run->runtime,
+        .threads = (uint32_t)run->threads,
+        .progress = on_progress,
+        .progress_ctx = run,
+    };
+    char line[GOV_MESSAGE_BYTES];
+    uint64_t start = cli_now_us(), took;
+    gov_status status = run->engine->load(&run->session, &load, err);
+
+    cli_bar_clear(&run->bar);
+    if (status != GOV_OK)
+        return status;
+    took = cli_now_us() - start;
+    if (run->json) {
+        gov_output_object(
+            &run->output,
+            json_pack("{s:s, s:s, s:s, s:s, s:I, s:s}", "event", "loaded",
+                      "engine", run->engine->name, "version",
+                      run->engine->version(), "weights",
+                      run->engine->describe(run->session), "load_ms",
+                      (json_int_t)(took / 1000), "watching",
+                      gov_describe(run->runtime, line, sizeof(line))));
+        return GOV_OK;
+    }
+    gov_output_notice(
+        &run->output, "%s (%s) loaded in %" PRIu64 ".%02" PRIu64 " s; %s",
+        run->engine->describe(run->session), run->engine->name, took / 1000000,
+        took / 10000 % 100, gov_describe(run->runtime, line, sizeof(line)));
+    return GOV_OK;
+}
+
+static gov_status generate(struct run *run, const char *prompt, gov_error *err)
+{
+    struct gov_generate request = {
+        .size = sizeof(request),
+        .prompt = prompt,
+        .tokens = (uint32_t)run->tokens,
+        .ignore_end = run->ignore_end,
+        .piece = on_piece,
+        .stop = on_stop,
+        .ctx = run,
+    };
+    struct gov_generated out;
+    gov_status status;
+
+    if (!run->json)
+        gov_output_text(&run->output, prompt, strlen(prompt));
+    status = run->engine->generate(run->session, &request, &out, err);
+    gov_output_newline(&run->output);
+    run->total_tokens += out.tokens;
+    run->total_us += out.decode_us;
+    if (run->first_token_us == 0)
+        run->first_token_us = out.first_token_us;
+    if (run->json)
+        gov_output_object(
+            &run->output,
+            json_pack("{s:s, s:I, s:I, s:I, s:b, s:b}", "event", "turn",
+                      "prompt_tokens", (json_int_t)out.prompt_tokens, "tokens",
+                      (json_int_t)out.tokens, "first_token_us",
+                      (json_int_t)out.first_token_us, "ended", out.ended,
+                      "context_full", out.context_full));
+    if (out.context_full)
+        gov_output_notice(&run->output,
+                          "the context of %" PRIu32 " tokens is full; ask for "
+                          "more with --ctx",
+                          run->planning.plan.context);
+    return status;
+}
+
+/* Tokens after the first of each turn, over the time they took. */
+static double token_rate(const struct run *run, uint64_t turns)
+{
+    if (run->total_us == 0 || run->total_tokens <= turns)
+        return 0.0;
+    return (double)(run->total_tokens - turns) * 1e6 / (double)run->total_us;
+}
+
+static void print_done(struct run *run, uint64_t turns)
+{
+    struct gov_footprint footprint;
+    char size[CLI_SIZE_BYTES];
+    double rate = token_rate(run, turns);
+
+    if (gov_footprint_now(&footprint, NULL) != GOV_OK)
+        memset(&footprint, 0, sizeof(footprint));
+    if (run->json)
+        gov_output_object(
+            &run->output,
+            json_pack("{s:s, s:I, s:f, s:I, s:s, s:I, s:I}", "event", "done",
+                      "tokens", (json_int_t)run->total_tokens,
+                      "tokens_per_second", rate, "first_token_ms",
+                      (json_int_t)(run->first_token_us / 1000), "strategy",
+                      gov_strategy_name(run->planning.plan.strategy),
+                      "footprint_bytes", (json_int_t)footprint.footprint_bytes,
+                      "read_bytes", (json_int_t)footprint.read_bytes));
+    else
+        gov_output_notice(&run->output,
+                          "%" PRIu64 " tokens, %.2f tokens/s, first token "
+                          "after %" PRIu64 " ms, footprint %s",
+                          run->total_tokens, rate, run->first_token_us / 1000,
+                          cli_size(size, footprint.footprint_bytes));
+}
+
+static gov_status converse(struct run *run, uint64_t *turns, gov_error *err)
+{
+    gov_status status =
+        gov_schedule_start(&run->schedule, run->runtime, true, err);
+
+    for (uint64_t n = 0; n < run->repeat && status == GOV_OK; n++) {
+        if (n > 0 && run->engine->reset != NULL)
+            run->engine->reset(run->session);
+        for (size_t i = 0; i < run->prompts.count && status == GOV_OK; i++) {
+            status = generate(run, run->prompts.item[i], err);
+            (*turns)++;
+        }
+    }
+    return status;
+}
+
+static void print_plan(struct run *run)
+{
+    const struct gov_plan *plan = &run->planning.plan;
+    json_t *object;
+
+    if (run->json) {
+        object = gov_plan_to_json(&run->planning);
+        if (object != NULL)
+            json_object_set_new(object, "event", json_string("plan"));
+        gov_output_object(&run->output, object);
+    } else {
+        gov_output_notice(&run->output, "plan: %s, %s",
+                          gov_strategy_name(plan->strategy), plan->reason);
+    }
+    if (plan->warning[0] != '\0')
+        gov_output_notice(&run->output, "warning: %s", plan->warning);
+}
+
+/* Everything after the command line; the planning is open. */
+static int run_planned(struct run *run)
+{
+    gov_error err;
+    uint64_t turns = 0;
+    gov_status status = gov_engine_open(&run->engine, run->engine_name, &err);
+
+    if (status == GOV_OK) {
+        print_plan(run);
+        status = open_runtime(run, &err);
+    }
+    if (status == GOV_OK)
+        status = load(run, &err);
+    if (status == GOV_OK)
+        status = converse(run, &turns, &err);
+    if (status == GOV_OK)
+        print_done(run, turns);
+    /* No events once the session is being taken down. */
+    gov_on_event(run->runtime, NULL, NULL);
+    if (run->engine != NULL)
+        run->engine->unload(run->session);
+    gov_close(run->runtime);
+    if (cli_signal() != 0)
+        return GOV_EXIT_FAILURE; /* the caller ends by the signal */
+    if (ferror(stdout) != 0)
+        return gov_finish("run");
+    return status == GOV_OK ? gov_finish("run") : gov_fails("run", &err);
+}
+
+static int run_command(struct run *run)
+{
+    gov_error err;
+    int exit_code;
+
+    if (run->simulate != NULL &&
+        gov_schedule_read(&run->schedule, run->simulate, &err) != GOV_OK) {
+        gov_fails("run", &err);
+        return CLI_EXIT_USAGE;
+    }
+    if (run->prompts.count == 0) {
+        fprintf(stderr, "gov run: nothing to say; give --prompt TEXT. See gov "
+                        "run --help\n");
+        return CLI_EXIT_USAGE;
+    }
+    cli_catch_signals();
+    gov_output_init(&run->output, run->json);
+    if (gov_planning_open("run", &run->planning, &run->wishes, NULL, NULL,
+                          &exit_code))
+        exit_code = run_planned(run);
+    gov_planning_close(&run->planning);
+    gov_output_fini(&run->output);
+    if (cli_signal() != 0)
+        cli_end_by_signal(cli_signal());
+    return exit_code;
+}
+
+static const char *const positional_names[] = {"MODEL"};
+
+int gov_cmd_run(int argc, char **argv)
+{
+    const char *model[1], *prompts[MAX_PROMPTS];
+    struct cli_list positionals = {model, 1, 0};
+    struct run run = {
+        .engine_name = "llama",
+        .prompts = {prompts, MAX_PROMPTS, 0},
+        .tokens = 64,
+        .repeat = 1,
+    };
+    const struct cli_option options[] = {
+        {"--prompt", 'p', CLI_LIST, 0, 0, &run.prompts, "TEXT",
+         "what to say; again for further turns of the same conversation"},
+        {"--tokens", 'n', CLI_COUNT, 1, 1000000, &run.tokens, "N",
+         "generate at most N tokens a turn (64)"},
+        GOV_WISH_OPTIONS(run.wishes),
+        {"--threads", 't', CLI_COUNT, 1, 1024, &run.threads, "N",
+         "compute on N threads; all processors without it"},
+        {"--simulate", 's', CLI_TEXT, 0, 0, &run.simulate, "STEPS",
+         "simulate pressure from the first token on: "
+         "warn@2s,critical@4s,normal@6s"},
+        {"--ignore-end", 0, CLI_FLAG, 0, 0, &run.ignore_end, NULL,
+         "go on after the model's end token"},
+        {"--repeat", 0, CLI_COUNT, 1, 1000, &run.repeat, "N",
+         "have the conversation N times, each from the start (1)"},
+        {"--engine", 0, CLI_TEXT, 0, 0, &run.engine_name, "NAME",
+         "engine adapter to use (llama)"},
+        {"--json", 0, CLI_FLAG, 0, 0, &run.json, NULL,
+         "print everything as JSON, one object a line"},
+    };
+    const struct cli_command command = {
+        .name = "gov run",
+        .synopsis = "MODEL --prompt TEXT [OPTION]...",
+        .sentence = "Loads MODEL under its plan, generates, and gives memory "
+                    "back when the machine needs it. Tokens go to stdout, "
+                    "events to stderr.",
+        .what = positional_names,
+        .required = 1,
+        .positionals = &positionals,
+        .options = options,
+        .option_count = sizeof(options) / sizeof(options[0]),
+    };
+    int exit_code;
+
+    if (cli_settled(&command, argc, argv, &exit_code))
+        return exit_code;
+    run.wishes.model_path = model[0];
+    return run_command(&run);
+}

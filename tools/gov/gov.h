@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* The command's subcommands and what they share. One file a subcommand; public
+ * headers of the library only. */
+#ifndef GOV_TOOLS_GOV_H
+#define GOV_TOOLS_GOV_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "governor/governor.h"
+#include "tools/cli/options.h"
+#include "tools/cli/progress.h"
+
+#define GOV_EXIT_FAILURE 1
+
+/* Each runs one subcommand and returns the exit status. argv[0] is its name. */
+int gov_cmd_profile(int argc, char **argv);
+int gov_cmd_plan(int argc, char **argv);
+int gov_cmd_model(int argc, char **argv);
+int gov_cmd_run(int argc, char **argv);
+int gov_cmd_policy(int argc, char **argv);
+
+/* Prints "gov NAME: sentence" to stderr; returns the exit status of a failure. */
+int gov_fails(const char *name, const gov_error *err);
+
+/* Writes an object as one line (or indented) and releases it. Returns the exit
+ * status: output that cannot be written is a failure. */
+int gov_print_json(const char *name, json_t *object, bool indented);
+
+/* Flushes stdout; the exit status says whether all of it was written. */
+int gov_finish(const char *name);
+
+/* Everything that a plan needs, opened for a command. */
+struct gov_planning {
+    struct gov_device device;
+    char device_note[GOV_MESSAGE_BYTES];
+    gov_model *model;
+    gov_rules *rules;
+    char rules_source[GOV_MESSAGE_BYTES];
+    struct gov_facts facts;
+    struct gov_plan plan;
+};
+
+/* The wishes that plan and run have in common. */
+struct gov_wishes {
+    const char *model_path;
+    const char *rules_path; /* NULL: the user's, the system's or the shipped */
+    uint64_t context, budget_bytes, queries; /* 0: not given */
+    const char *strategy, *kv_type;          /* NULL: not given */
+};
+
+/* Rows of the option table for wishes: strategy, ctx, ... */
+#define GOV_WISH_OPTIONS(wishes)                                               \
+    {                                                                          \
+        "--ctx",                                                               \
+        'c',                                                                   \
+        CLI_COUNT,                                                             \
+        1,                                                                     \
+        16777216,                                                              \
+        &(wishes).context,                                                     \
+        "N",                                                                   \
+        "tokens of context to plan for; the rules choose without it"},        \
+        {"--strategy",                                                         \
+         0,                                                                    \
+         CLI_TEXT,                                                             \
+         0,                                                                    \
+         0,                                                                    \
+         &(wishes).strategy,                                                   \
+         "NAME",                                                               \
+         "ask for mmap, hybrid or heap; refused if it does not fit"},          \
+        {"--kv-type", 0,                                                       \
+         CLI_TEXT,    0,                                                       \
+         0,           &(wishes).kv_type,                                       \
+         "TYPE",      "ask for f16 or q8_0 elements in the KV cache"},         \
+        {"--queries", 0,                                                       \
+         CLI_COUNT,   0,                                                       \
+         1000000,     &(wishes).queries,                                       \
+         "N",         "requests a minute that are expected"},                  \
+        {"--budget",                                                           \
+         0,                                                                    \
+         CLI_BYTES,                                                            \
+         1,                                                                    \
+         0,                                                                    \
+         &(wishes).budget_bytes,                                               \
+         "SIZE",                                                               \
+         "memory the model may use; the device profile says without it"},      \
+    {                                                                          \
+        "--rules", 'r', CLI_TEXT, 0, 0, &(wishes).rules_path, "FILE",          \
+            "decide by the rules in FILE"                                     \
+    }
+#define GOV_WISH_COUNT 6
+
+/* Opens device, model and rules and decides. Returns true when there is a plan;
+ * else it has printed why and *exit_code is set (a refusal is a failure).
+ * gov_planning_close() in either case. */
+bool gov_planning_open(const char *name, struct gov_planning *planning,
+                       const struct gov_wishes *wishes, gov_trace_fn trace,
+                       void *trace_ctx, int *exit_code);
+void gov_planning_close(struct gov_planning *planning);
+
+/* The plan as JSON, borrowed by nobody. */
+json_t *gov_plan_to_json(const struct gov_planning *planning);
+
+#endif

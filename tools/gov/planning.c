@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* What plan and run have in common: gather facts, decide. */
+#include <string.h>
+
+#include "tools/gov/gov.h"
+
+static bool one_of(const char *word, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(word, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* A wish that no rule could match is a usage error, not a condition. */
+static bool wishes_valid(const char *name, const struct gov_wishes *wishes)
+{
+    static const char *const strategies[] = {"mmap", "hybrid", "heap"};
+    static const char *const types[] = {"f16", "q8_0"};
+
+    if (wishes->strategy != NULL && !one_of(wishes->strategy, strategies, 3)) {
+        fprintf(stderr,
+                "gov %s: --strategy %.40s is none; it takes mmap, hybrid or "
+                "heap. See gov %s --help\n",
+                name, wishes->strategy, name);
+        return false;
+    }
+    if (wishes->kv_type != NULL && !one_of(wishes->kv_type, types, 2)) {
+        fprintf(stderr,
+                "gov %s: --kv-type %.40s is none; it takes f16 or q8_0. See "
+                "gov %s --help\n",
+                name, wishes->kv_type, name);
+        return false;
+    }
+    return true;
+}
+
+static void state_wishes(struct gov_facts *facts,
+                         const struct gov_wishes *wishes)
+{
+    if (wishes->context != 0)
+        gov_facts_set(facts, GOV_FACT_REQUEST_CONTEXT, wishes->context);
+    if (wishes->queries != 0)
+        gov_facts_set(facts, GOV_FACT_REQUEST_QUERIES, wishes->queries);
+    if (wishes->strategy != NULL)
+        gov_facts_set_text(facts, GOV_FACT_REQUEST_STRATEGY, wishes->strategy);
+    if (wishes->kv_type != NULL)
+        gov_facts_set_text(facts, GOV_FACT_REQUEST_KV_TYPE, wishes->kv_type);
+    if (wishes->budget_bytes != 0)
+        gov_facts_set(facts, GOV_FACT_BUDGET_RAM, wishes->budget_bytes);
+}
+
+static gov_status gather(struct gov_planning *planning,
+                         const struct gov_wishes *wishes,
+                         char pointed[GOV_MESSAGE_BYTES], gov_error *err)
+{
+    gov_status status =
+        gov_model_open(&planning->model, wishes->model_path, NULL, err);
+
+    if (status == GOV_OK)
+        status = gov_rules_open(&planning->rules, wishes->rules_path,
+                                planning->rules_source, pointed, NULL, err);
+    if (status == GOV_OK)
+        status = gov_device_current(&planning->device, planning->device_note,
+                                    sizeof(planning->device_note), err);
+    if (status != GOV_OK)
+        return status;
+    gov_device_facts(&planning->device, &planning->facts);
+    gov_model_facts(planning->model, GOV_KV_F16, &planning->facts);
+    state_wishes(&planning->facts, wishes);
+    return GOV_OK;
+}
+
+bool gov_planning_open(const char *name, struct gov_planning *planning,
+                       const struct gov_wishes *wishes, gov_trace_fn trace,
+                       void *trace_ctx, int *exit_code)
+{
+    char pointed[GOV_MESSAGE_BYTES] = "";
+    gov_error err;
+
+    memset(planning, 0, sizeof(*planning));
+    if (!wishes_valid(name, wishes)) {
+        *exit_code = CLI_EXIT_USAGE;
+        return false;
+    }
+    if (gather(planning, wishes, pointed, &err) == GOV_OK &&
+        gov_plan_decide(&planning->plan, planning->rules, &planning->facts,
+                        trace, trace_ctx, &err) == GOV_OK)
+        return true;
+    *exit_code = gov_fails(name, &err);
+    if (pointed[0] != '\0')
+        fprintf(stderr, "%s\n", pointed);
+    return false;
+}
+
+void gov_planning_close(struct gov_planning *planning)
+{
+    gov_rules_free(planning->rules);
+    gov_model_close(planning->model);
+}
+
+json_t *gov_plan_to_json(const struct gov_planning *planning)
+{
+    const struct gov_plan *plan = &planning->plan;
+
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I,"
+        " s:I, s:I, s:s}",
+        "model", gov_model_path(planning->model), "strategy",
+        gov_strategy_name(plan->strategy), "rule", plan->rule, "reason",
+        plan->reason, "warning", plan->warning, "context_tokens",
+        (json_int_t)plan->context, "kv_type", gov_kv_type_name(plan->kv_type),
+        "repack", plan->repack, "warn", plan->warn, "ahead_units",
+        (json_int_t)plan->ahead, "budget_bytes", (json_int_t)plan->budget_bytes,
+        "weights_bytes", (json_int_t)plan->weights_bytes, "hot_bytes",
+        (json_int_t)plan->hot_bytes, "cold_bytes", (json_int_t)plan->cold_bytes,
+        "kv_bytes", (json_int_t)plan->kv_bytes, "footprint_bytes",
+        (json_int_t)plan->footprint_bytes, "rules", planning->rules_source);
+}
