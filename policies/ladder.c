@@ -33,6 +33,7 @@ static bool better(const struct gov_rung *a, const struct gov_rung *b)
     return a->offered_bytes > b->offered_bytes;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what decides is all in sight */
 int gov_ladder_next(const struct gov_rung *rungs, size_t count, gov_level level,
                     uint64_t now_ms, uint64_t given_bytes,
                     uint64_t target_bytes, char *reason, size_t reason_bytes)

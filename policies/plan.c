@@ -17,6 +17,8 @@
 #define CONTEXT_DEFAULT 4096 /* tokens, when neither app nor rules say */
 #define AHEAD_DEFAULT 2
 #define WINDOW_UNITS 3 /* least: one in use, one arriving, one leaving */
+/* Bytes of the reads that governor/memory/streamer.c keeps in flight. */
+#define READS_SLACK ((uint64_t)8 << 20)
 #define TEXT_FACT_MAX 1024
 
 const char *gov_strategy_name(gov_strategy strategy)
@@ -417,6 +419,24 @@ static void put_warning(struct decision *d, const struct sizes *z, bool warn)
 
 /* ---- deciding ---- */
 
+/* Weights that may stay when the rest is streamed. The governed range streams
+ * the same share of every layer, so the window holds that share of its units
+ * and not all of them: hot + window * (weights - hot) / weights <= room, solved
+ * for hot. Counted in pages of 4 KiB, so that the product stays within 64 bits
+ * for weights of up to 16 TiB. */
+static uint64_t streamed_hot(const struct decision *d, const struct sizes *z)
+{
+    uint64_t room = d->budget - z->buffers;
+    uint64_t hot = room - z->window; /* it fits, or hybrid was not chosen */
+    uint64_t pages = (d->weights - z->window) >> 12;
+
+    if (d->weights <= z->window || d->weights >> 44 != 0 || pages == 0)
+        return hot;
+    /* Two reads are in flight beside the window: see READS_SLACK. */
+    hot = hot > READS_SLACK ? hot - READS_SLACK : 0;
+    return (hot >> 12) * (d->weights >> 12) / pages << 12;
+}
+
 static void accept(struct decision *d, const struct gov__rule *rule,
                    const struct settings *s, const struct sizes *z,
                    gov_strategy strategy)
@@ -435,12 +455,14 @@ static void accept(struct decision *d, const struct gov__rule *rule,
         plan->footprint_bytes = need(d, z, strategy);
         plan->repack = setting(s, GOV__SET_REPACK, !d->encrypted) != 0;
     } else if (strategy == GOV_STRATEGY_HYBRID) {
-        uint64_t room = d->budget - need(d, z, strategy);
+        uint64_t room = streamed_hot(d, z);
         uint64_t share =
             d->weights / 1000000 * most + d->weights % 1000000 * most / 1000000;
 
         plan->ahead = z->ahead;
         plan->hot_bytes = room < share ? room : share;
+        if (plan->hot_bytes > d->weights)
+            plan->hot_bytes = d->weights;
     }
     plan->cold_bytes = d->weights - plan->hot_bytes;
     gov__put(plan->rule, sizeof(plan->rule), 0, "%s", rule->name);

@@ -36,10 +36,13 @@ static gov_status open_at(const struct gov_engine **out, const char *path,
     gov_engine_entry_fn entry;
     void *symbol;
 
-    if (handle == NULL)
+    if (handle == NULL) {
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): a text of the thread's own */
+        const char *why = dlerror();
+
         return gov_fail(err, GOV_E_UNSUPPORTED, 0,
-                        "engine adapter %s cannot be loaded: %s", path,
-                        dlerror());
+                        "engine adapter %s cannot be loaded: %s", path, why);
+    }
     symbol = dlsym(handle, GOV_ENGINE_ENTRY);
     if (symbol == NULL) {
         dlclose(handle); /* nothing of it was called */
@@ -82,6 +85,7 @@ gov_status gov_engine_open(const struct gov_engine **out, const char *name,
                            gov_error *err)
 {
     char beside[PATH_BYTES], path[PATH_BYTES + 64];
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): only reads */
     const char *directory[2] = {getenv("GOVERNOR_ENGINE_DIR"), NULL};
 
     *out = NULL;

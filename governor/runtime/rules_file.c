@@ -41,51 +41,55 @@ static int read_all(int fd, char *text, size_t room, size_t *used)
     return n < 0 ? errno : 0;
 }
 
-static gov_status parse(gov_rules **out, const char *text, size_t bytes,
-                        const char *name, char *pointed,
-                        const struct gov_alloc *alloc, gov_error *err)
-{
-    gov_error local;
-    gov_status status;
+/* What the caller of gov_rules_open() gave; err is never NULL here. */
+struct request {
+    gov_rules **out;
+    char *pointed;
+    const struct gov_alloc *alloc;
+    gov_error *err;
+};
 
-    if (err == NULL)
-        err = &local;
-    status = gov_rules_parse(out, text, bytes, name, alloc, err);
-    if (status == GOV_E_FORMAT && pointed != NULL)
-        gov_rules_point(text, bytes, err, pointed, GOV_MESSAGE_BYTES);
+static gov_status parse(const struct request *to, const char *text,
+                        size_t bytes, const char *name)
+{
+    gov_status status =
+        gov_rules_parse(to->out, text, bytes, name, to->alloc, to->err);
+
+    if (status == GOV_E_FORMAT && to->pointed != NULL)
+        gov_rules_point(text, bytes, to->err, to->pointed, GOV_MESSAGE_BYTES);
     return status;
 }
 
 /* A file of so many bytes; half of one that is being written would be rules that
  * nobody wrote, so it has to stay as it is while it is read. */
-static gov_status read_file(gov_rules **out, int fd, const char *path,
-                            size_t bytes, char *pointed,
-                            const struct gov_alloc *alloc, gov_error *err)
+static gov_status read_file(const struct request *to, int fd, const char *path,
+                            size_t bytes)
 {
+    const struct gov_alloc *alloc = to->alloc;
     char *text = alloc->alloc(alloc->ctx, bytes + 1);
     gov_status status;
     size_t used;
     int rc;
 
     if (text == NULL)
-        return gov_fail(err, GOV_E_NOMEM, 0,
+        return gov_fail(to->err, GOV_E_NOMEM, 0,
                         "no memory to read rule file %s; free some first",
                         path);
     rc = read_all(fd, text, bytes + 1, &used);
     if (rc != 0)
-        status = gov_fail(err, GOV_E_IO, rc, "cannot read rule file %s", path);
+        status =
+            gov_fail(to->err, GOV_E_IO, rc, "cannot read rule file %s", path);
     else if (used != bytes)
         status =
-            gov_fail(err, GOV_E_IO, 0,
+            gov_fail(to->err, GOV_E_IO, 0,
                      "rule file %s changed while it was read; try again", path);
     else
-        status = parse(out, text, bytes, path, pointed, alloc, err);
+        status = parse(to, text, bytes, path);
     alloc->release(alloc->ctx, text);
     return status;
 }
 
-static gov_status open_file(gov_rules **out, const char *path, char *pointed,
-                            const struct gov_alloc *alloc, gov_error *err)
+static gov_status open_file(const struct request *to, const char *path)
 {
     struct stat st;
     gov_status status;
@@ -93,23 +97,22 @@ static gov_status open_file(gov_rules **out, const char *path, char *pointed,
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
     if (fd < 0)
-        return gov_fail(err, io_status(errno), errno,
+        return gov_fail(to->err, io_status(errno), errno,
                         "cannot open rule file %s", path);
     if (fstat(fd, &st) != 0)
-        status =
-            gov_fail(err, GOV_E_IO, errno, "cannot read rule file %s", path);
+        status = gov_fail(to->err, GOV_E_IO, errno, "cannot read rule file %s",
+                          path);
     else if (!S_ISREG(st.st_mode))
-        status = gov_fail(err, GOV_E_FORMAT, 0,
+        status = gov_fail(to->err, GOV_E_FORMAT, 0,
                           "rule file %s is no regular file; name a .yaml file",
                           path);
     else if ((uint64_t)st.st_size > MAX_RULES_BYTES)
-        status = gov_fail(err, GOV_E_FORMAT, 0,
+        status = gov_fail(to->err, GOV_E_FORMAT, 0,
                           "rule file %s has %lld bytes, more than the %zu that "
                           "are read; make it smaller",
                           path, (long long)st.st_size, MAX_RULES_BYTES);
     else
-        status =
-            read_file(out, fd, path, (size_t)st.st_size, pointed, alloc, err);
+        status = read_file(to, fd, path, (size_t)st.st_size);
     close(fd);
     return status;
 }
@@ -117,12 +120,13 @@ static gov_status open_file(gov_rules **out, const char *path, char *pointed,
 /* The user's rule file into out; false when there is no place for one. */
 static bool user_path(char *out, size_t bytes)
 {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): only reads */
     const char *base = getenv("XDG_CONFIG_HOME"), *middle = "";
     int n;
 
     /* The XDG base directory specification: relative paths are ignored. */
     if (base == NULL || *base != '/') {
-        base = getenv("HOME");
+        base = getenv("HOME"); /* NOLINT(concurrency-mt-unsafe): reads */
         middle = "/.config";
     }
     if (base == NULL || *base != '/')
@@ -133,8 +137,12 @@ static bool user_path(char *out, size_t bytes)
 
 static void set_source(char *source, const char *text)
 {
-    if (source != NULL)
-        snprintf(source, GOV_MESSAGE_BYTES, "%s", text);
+    size_t bytes = strnlen(text, GOV_MESSAGE_BYTES - 1);
+
+    if (source == NULL)
+        return;
+    memcpy(source, text, bytes);
+    source[bytes] = '\0';
 }
 
 gov_status gov_rules_open(gov_rules **out, const char *path,
@@ -144,15 +152,17 @@ gov_status gov_rules_open(gov_rules **out, const char *path,
 {
     char user[1024];
     const char *candidate[2] = {NULL, SYSTEM_RULES};
+    gov_error local;
+    const struct request to = {out, pointed,
+                               alloc != NULL ? alloc : gov_alloc_default(),
+                               err != NULL ? err : &local};
 
     *out = NULL;
-    if (alloc == NULL)
-        alloc = gov_alloc_default();
     if (pointed != NULL)
         pointed[0] = '\0';
     set_source(source, path == NULL ? "" : path);
     if (path != NULL)
-        return open_file(out, path, pointed, alloc, err);
+        return open_file(&to, path);
     if (user_path(user, sizeof(user)))
         candidate[0] = user;
     for (size_t i = 0; i < 2; i++) {
@@ -160,13 +170,13 @@ gov_status gov_rules_open(gov_rules **out, const char *path,
 
         if (candidate[i] == NULL)
             continue;
-        status = open_file(out, candidate[i], pointed, alloc, err);
+        status = open_file(&to, candidate[i]);
         if (status == GOV_E_NOT_FOUND)
             continue;
         set_source(source, candidate[i]);
         return status;
     }
     set_source(source, "shipped rules");
-    return parse(out, gov__default_rules, gov__default_rules_bytes,
-                 "shipped rules", pointed, alloc, err);
+    return parse(&to, gov__default_rules, gov__default_rules_bytes,
+                 "shipped rules");
 }

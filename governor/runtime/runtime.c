@@ -112,13 +112,12 @@ static void publish_if(struct gov_runtime *runtime, bool known,
  * within a UTF-8 character. */
 static size_t whole_characters(const char *text, size_t room)
 {
-    size_t n = strnlen(text, room);
+    size_t n, last = 0; /* where the last character starts */
 
-    if (n < room)
-        return n;
-    for (n = room - 1; n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80;)
-        n--;
-    return n;
+    for (n = 0; n < room && text[n] != '\0'; n++)
+        if (((unsigned char)text[n] & 0xC0) != 0x80)
+            last = n;
+    return n < room ? n : last;
 }
 
 void gov_publish_text(gov_runtime *runtime, gov_page_text text,
@@ -228,9 +227,7 @@ static gov_level judge(struct gov_runtime *runtime, struct gov__sample *sample,
         gov_level_wanted(&runtime->rules, now, &sample->evidence);
     if (now > before)
         gov__relief_wake_locked(runtime);
-    if (now >= GOV_LEVEL_WARN)
-        runtime->regrow_due = false;
-    else if (before >= GOV_LEVEL_WARN)
+    if (before >= GOV_LEVEL_WARN && now < GOV_LEVEL_WARN)
         runtime->regrow_due = true;
     memcpy(reason, runtime->machine.reason, sizeof(runtime->machine.reason));
     pthread_mutex_unlock(&runtime->lock);

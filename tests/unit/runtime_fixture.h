@@ -5,10 +5,12 @@
 #ifndef GOV_TESTS_RUNTIME_FIXTURE_H
 #define GOV_TESTS_RUNTIME_FIXTURE_H
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "governor/runtime/runtime_priv.h"
 #include "tests/support/faults.h"
@@ -145,6 +147,21 @@ static inline void tear_down(void)
     gov_close(rt);
     rt = NULL;
     ck_assert_int_eq(faults_live_blocks(), 0);
+}
+
+/* The pipe that wakes the thread, where there is none; and the bytes in it. */
+static inline void watch_wakes(void)
+{
+    ck_assert_int_eq(pipe(rt->wake), 0);
+    ck_assert_int_eq(fcntl(rt->wake[0], F_SETFL, O_NONBLOCK), 0);
+}
+
+static inline int wakes(void)
+{
+    char bytes[64];
+    ssize_t n = read(rt->wake[0], bytes, sizeof(bytes));
+
+    return n < 0 ? 0 : (int)n;
 }
 
 /* ---- threads that wait for each other ----------------------------------------- */

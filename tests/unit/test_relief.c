@@ -405,6 +405,22 @@ START_TEST(goes_on_while_headroom_is_short)
 }
 END_TEST
 
+/* What was given back before is in the headroom of the next sample already. */
+START_TEST(what_was_given_counts_once)
+{
+    struct action action = {
+        .name = "a", .offers = 2000 * MIB, .gives = 300 * MIB};
+
+    add(&action);
+    leave_permille(100);
+    turn(250);
+    ck_assert_int_eq(action.runs, 1);
+    leave_permille(100);
+    turn(5000);
+    ck_assert_int_eq(action.runs, 2);
+}
+END_TEST
+
 /* Nobody knows how many bytes end a stall. */
 START_TEST(a_stall_wants_all_that_the_level_allows)
 {
@@ -579,21 +595,6 @@ START_TEST(a_pass_that_begins_at_the_last_moment)
 }
 END_TEST
 
-/* Bytes in the pipe that wakes the thread. */
-static int wakes(void)
-{
-    char bytes[64];
-    ssize_t n = read(rt->wake[0], bytes, sizeof(bytes));
-
-    return n < 0 ? 0 : (int)n;
-}
-
-static void watch_wakes(void)
-{
-    ck_assert_int_eq(pipe(rt->wake), 0);
-    fcntl(rt->wake[0], F_SETFL, O_NONBLOCK);
-}
-
 START_TEST(a_pass_that_ends_at_the_last_moment)
 {
     struct action action = {
@@ -744,6 +745,7 @@ START_TEST(an_action_that_blocks_blocks_nobody_else)
         .name = "a", .offers = 9 * MIB, .inside = wait_inside};
     struct action other = {.name = "other"};
     char text[256];
+    uint64_t calls;
     pthread_t stepper;
 
     gate.stage = 0;
@@ -755,7 +757,9 @@ START_TEST(an_action_that_blocks_blocks_nobody_else)
     gov_publish_text(rt, GOV_PAGE_TEXT_MODEL, "m");
     ck_assert_int_eq(gov_level_now(rt), WARN);
     gov_describe(rt, text, sizeof(text));
+    calls = sim.calls;
     gov_step(rt); /* somebody is in it: nothing to do */
+    ck_assert_uint_eq(sim.calls, calls);
     simulate(CRITICAL);
     add(&other);
     gov_relief_remove(rt, other.id);
@@ -782,6 +786,8 @@ START_TEST(removing_waits_for_a_call_that_runs)
     struct action action = {
         .name = "a", .offers = 9 * MIB, .inside = wait_inside};
     pthread_t stepper, remover[2];
+    gov_cache *cache;
+    uint64_t bytes;
 
     gov_on_event(rt, NULL, NULL);
     gate.stage = 0;
@@ -793,6 +799,12 @@ START_TEST(removing_waits_for_a_call_that_runs)
     remover[1] = start(remove_it, &action); /* the same one twice */
     while (!locked(&rt->slots[0].removed))
         sched_yield();
+    /* As if it were a cache's: publishing would ask it. */
+    ck_assert_int_eq(gov_cache_new(&cache, NULL, &err), GOV_OK);
+    pthread_mutex_lock(&rt->lock);
+    rt->slots[0].cache = cache;
+    pthread_mutex_unlock(&rt->lock);
+    ck_assert(!gov__relief_cache_bytes(rt, &bytes));
     give_others_time();
     gate_open(&gate, 2);
     pthread_join(stepper, NULL);
@@ -803,6 +815,7 @@ START_TEST(removing_waits_for_a_call_that_runs)
     turn(60000);
     ck_assert_int_eq(action.runs, 1);
     ck_assert_uint_eq(rt->slots[0].id, 0);
+    gov_cache_free(cache);
 }
 END_TEST
 
@@ -1165,6 +1178,7 @@ Suite *suite(void)
     ADD(run, a_turn_is_bounded);
     ADD(run, stops_when_headroom_is_back);
     ADD(run, goes_on_while_headroom_is_short);
+    ADD(run, what_was_given_counts_once);
     ADD(run, a_stall_wants_all_that_the_level_allows);
     ADD(run, callbacks_are_called_with_no_lock_held);
     ADD(pass, between_passes_at_once_when_there_is_no_pass);

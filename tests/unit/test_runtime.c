@@ -100,6 +100,20 @@ START_TEST(options_of_other_versions)
 }
 END_TEST
 
+START_TEST(structs_are_read_by_their_size)
+{
+    static const uint64_t zeros[1024] = {0};
+    unsigned char out[16];
+
+    memset(out, 0xAA, sizeof(out));
+    ck_assert(gov__read_struct(out, 16, zeros, 8));
+    ck_assert_mem_eq(out, zeros, 16); /* what the caller lacks is 0 */
+    ck_assert(gov__read_struct(out, 16, zeros, 4096));
+    ck_assert(!gov__read_struct(out, 16, zeros, 4097));
+    ck_assert(!gov__read_struct(out, 16, zeros, 7));
+}
+END_TEST
+
 START_TEST(no_place_for_the_runtime)
 {
     struct gov_options options = quiet();
@@ -430,7 +444,7 @@ static struct gov_options threaded(void)
 static void tell_gate(void *ctx, const struct gov_event *event)
 {
     (void)ctx;
-    gate_open(&gate, event->level);
+    gate_open(&gate, (int)event->level);
 }
 
 START_TEST(the_thread_steps_by_itself)
@@ -472,7 +486,7 @@ static void look_at_mask(void *ctx, const struct gov_event *event)
     pthread_sigmask(SIG_SETMASK, NULL, &now);
     masked_usr1 = sigismember(&now, SIGUSR1);
     masked_bus = sigismember(&now, SIGBUS);
-    gate_open(&gate, event->level);
+    gate_open(&gate, (int)event->level);
 }
 
 START_TEST(the_thread_lets_its_own_faults_through)
@@ -882,6 +896,7 @@ Suite *suite(void)
     }
     ADD(open, sample_times);
     ADD(open, options_of_other_versions);
+    ADD(open, structs_are_read_by_their_size);
     ADD(open, no_place_for_the_runtime);
     ADD(open, a_budget_of_0_is_the_devices);
     ADD(open, no_budget_to_be_found);

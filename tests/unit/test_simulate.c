@@ -133,11 +133,22 @@ END_TEST
 
 START_TEST(delays_beyond_reason_never_come)
 {
+    turn(250);
     at(UINT64_MAX, CRITICAL);
     at(UINT64_MAX - 1, CRITICAL);
     ck_assert_int_eq(after(250), NORMAL);
     ck_assert_int_eq(after((uint64_t)1 << 40), NORMAL);
     ck_assert_uint_eq(rt->step_count, 2);
+}
+END_TEST
+
+START_TEST(a_step_wakes_the_thread)
+{
+    watch_wakes();
+    at(1000, WARN);
+    ck_assert_int_eq(wakes(), 1);
+    end_at(0);
+    ck_assert_int_eq(wakes(), 1);
 }
 END_TEST
 
@@ -168,6 +179,7 @@ Suite *suite(void)
     tcase_add_test(tc, at_most_16_wait);
     tcase_add_test(tc, what_is_no_step_is_refused);
     tcase_add_test(tc, delays_beyond_reason_never_come);
+    tcase_add_test(tc, a_step_wakes_the_thread);
     tcase_add_test(tc, the_thread_waits_for_the_next_step);
     suite_add_tcase(s, tc);
     return s;

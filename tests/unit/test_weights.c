@@ -801,11 +801,11 @@ START_TEST(counts_what_is_late)
 }
 END_TEST
 
-START_TEST(keeps_a_read_in_flight)
+START_TEST(keeps_reads_in_flight)
 {
     adopt_gated(0, 4, true);
     wait_for_read();
-    ck_assert_int_eq(prefetches(), 2);
+    ck_assert_int_eq(prefetches(), 3);
     open_gate(true);
     wait_for_map(".ssss-----");
     ck_assert_int_eq(reads(), 4);
@@ -1037,7 +1037,7 @@ Suite *suite(void)
     tcase_add_test(tc, follows_the_engine);
     tcase_add_test(tc, reads_in_order_of_use);
     tcase_add_test(tc, counts_what_is_late);
-    tcase_add_test(tc, keeps_a_read_in_flight);
+    tcase_add_test(tc, keeps_reads_in_flight);
     tcase_add_test(tc, changes_what_is_hot);
     tcase_add_test(tc, looks_rows_up_by_the_page);
     tcase_add_test(tc, cuts_the_map_to_fit);
