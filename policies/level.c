@@ -35,6 +35,7 @@ const char *gov_level_name(gov_level level)
  *   stall, critical  full for 100 ms of 2 s, GLib's GMemoryMonitor
  *   headroom         earlyoom acts at 10 % and kills at 5 %; WARN comes sooner
  *                    because relief takes time and kills nothing
+ *   system stall     ignored above 50 % available, GLib's GMemoryMonitor
  *   calm             5 s before a step down, XNU's kern_memorystatus_notify.c
  */
 void gov_level_rules_default(struct gov_level_rules *rules)
@@ -49,6 +50,7 @@ void gov_level_rules_default(struct gov_level_rules *rules)
         .warn_headroom_exit_permille = 160,
         .critical_headroom_permille = 50,
         .critical_headroom_exit_permille = 80,
+        .system_stall_headroom_permille = 500,
         .calm_ms = 5000,
     };
 }
@@ -131,6 +133,24 @@ static void say_stall(char *out, size_t bytes, const char *who,
              span_ms / 100 % 10);
 }
 
+/* Dividing first keeps the products below 2^64 whatever the sizes. */
+static uint64_t budget_permille(uint64_t budget_bytes)
+{
+    return budget_bytes / 1000 + (budget_bytes % 1000 != 0);
+}
+
+/* Somebody else's group that thrashes within its own limit stalls the system's
+ * totals while memory is plenty here: that is no reason to give anything back. */
+static bool is_others_stall(const struct gov_level_rules *r,
+                            const struct gov_evidence *now)
+{
+    const uint32_t both = GOV_HAVE_SYSTEM_STALL | GOV_HAVE_HEADROOM;
+
+    return (now->have & both) == both && now->budget_bytes != 0 &&
+           now->headroom_bytes / budget_permille(now->budget_bytes) >
+               r->system_stall_headroom_permille;
+}
+
 static void judge_stall(const struct gov_level_machine *m,
                         const struct gov_level_rules *r,
                         const struct gov_evidence *now, struct finding *f)
@@ -145,6 +165,8 @@ static void judge_stall(const struct gov_level_machine *m,
     if (start == NULL)
         return;
     f->judged = true;
+    if (is_others_stall(r, now))
+        return;
     span_ms = now->now_ms - start->now_ms;
     some = permille_of(now->memory_some_us - start->memory_some_us, span_ms);
     full = permille_of(now->memory_full_us - start->memory_full_us, span_ms);
@@ -158,12 +180,6 @@ static void judge_stall(const struct gov_level_machine *m,
         say_stall(text, sizeof(text), "something", some, span_ms);
         raise_to(f, GOV_LEVEL_WARN, text);
     }
-}
-
-/* Dividing first keeps the products below 2^64 whatever the sizes. */
-static uint64_t budget_permille(uint64_t budget_bytes)
-{
-    return budget_bytes / 1000 + (budget_bytes % 1000 != 0);
 }
 
 static void judge_headroom(const struct gov_level_machine *m,

@@ -29,14 +29,16 @@ enum gov_evidence_have {
     GOV_HAVE_STALL = 1 << 0,     /* memory_some_us, memory_full_us */
     GOV_HAVE_HEADROOM = 1 << 1,  /* headroom_bytes, budget_bytes */
     GOV_HAVE_SIMULATED = 1 << 2, /* simulated_level */
+    /* With GOV_HAVE_STALL: the totals are the whole system's, others' stalls
+     * included. */
+    GOV_HAVE_SYSTEM_STALL = 1 << 3,
 };
 
 /* One sample. The totals only grow; the machine takes differences. */
 struct gov_evidence {
-    uint64_t now_ms; /* monotonic */
-    uint32_t have;   /* gov_evidence_have bits */
-    uint64_t
-        memory_some_us; /* PSI memory some total, own cgroup if it has one */
+    uint64_t now_ms;         /* monotonic */
+    uint32_t have;           /* gov_evidence_have bits */
+    uint64_t memory_some_us; /* PSI totals */
     uint64_t memory_full_us;
     uint64_t headroom_bytes; /* budget less what cannot be dropped */
     uint64_t budget_bytes;
@@ -51,6 +53,8 @@ struct gov_level_rules {
     uint32_t warn_headroom_permille,
         warn_headroom_exit_permille; /* of budget */
     uint32_t critical_headroom_permille, critical_headroom_exit_permille;
+    /* A system's stall counts while no more than this share is left. */
+    uint32_t system_stall_headroom_permille;
     uint32_t calm_ms; /* evidence must stay calm this long before a step down */
 };
 

@@ -30,6 +30,8 @@ static void sample_stall(const struct gov_platform *platform,
         return;
     out->stall_source = stall.source;
     out->evidence.have |= GOV_HAVE_STALL;
+    if (strcmp(stall.source, "system") == 0)
+        out->evidence.have |= GOV_HAVE_SYSTEM_STALL;
     out->evidence.memory_some_us = stall.memory_some_us;
     out->evidence.memory_full_us = stall.memory_full_us;
 }

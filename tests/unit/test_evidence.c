@@ -68,12 +68,15 @@ START_TEST(the_tightest_bound_counts)
     sample(bounds[_i].budget * MIB);
     ck_assert_uint_eq(out.evidence.now_ms, 77);
     if (bounds[_i].source == NULL) {
-        ck_assert_uint_eq(out.evidence.have, GOV_HAVE_STALL);
+        ck_assert_uint_eq(out.evidence.have,
+                          GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL);
         ck_assert_ptr_null(out.headroom_source);
         ck_assert_uint_eq(out.evidence.headroom_bytes, 0);
         return;
     }
-    ck_assert_uint_eq(out.evidence.have, GOV_HAVE_STALL | GOV_HAVE_HEADROOM);
+    ck_assert_uint_eq(out.evidence.have, GOV_HAVE_STALL |
+                                             GOV_HAVE_SYSTEM_STALL |
+                                             GOV_HAVE_HEADROOM);
     ck_assert_str_eq(out.headroom_source, bounds[_i].source);
     ck_assert_uint_eq(out.evidence.headroom_bytes, bounds[_i].want * MIB);
     ck_assert_uint_eq(out.evidence.budget_bytes, bounds[_i].budget * MIB);
@@ -86,7 +89,9 @@ START_TEST(stall_totals_are_passed_on)
     sim.stall.memory_full_us = 7;
     sim.stall.source = "own cgroup";
     sample(GIB);
-    ck_assert_uint_eq(out.evidence.have & GOV_HAVE_STALL, GOV_HAVE_STALL);
+    ck_assert_uint_eq(out.evidence.have &
+                          (GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL),
+                      GOV_HAVE_STALL);
     ck_assert_uint_eq(out.evidence.memory_some_us, 11);
     ck_assert_uint_eq(out.evidence.memory_full_us, 7);
     ck_assert_str_eq(out.stall_source, "own cgroup");
@@ -126,7 +131,7 @@ START_TEST(what_cannot_be_read_is_absent)
         source = "container limit"; /* 3 */
     else if (sim.machine_rc == 0)
         source = "system memory"; /* 4, and no more than the budget */
-    have |= sim.stall_rc == 0 ? GOV_HAVE_STALL : 0;
+    have |= sim.stall_rc == 0 ? GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL : 0;
     have |= source != NULL ? GOV_HAVE_HEADROOM : 0;
     ck_assert_uint_eq(out.evidence.have, have);
     ck_assert_int_eq(out.have_process, sim.process_rc == 0);
@@ -144,7 +149,8 @@ START_TEST(a_charge_without_a_limit_bounds_nothing)
     sim.process_rc = sim.machine_rc = EIO;
     sim.limit.used_bytes = GIB;
     sample(3 * GIB);
-    ck_assert_uint_eq(out.evidence.have, GOV_HAVE_STALL);
+    ck_assert_uint_eq(out.evidence.have,
+                      GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL);
 }
 END_TEST
 

@@ -325,6 +325,35 @@ END_TEST
 
 /* ---- missing, backwards -------------------------------------------------------- */
 
+/* Stalls of 20 % of the time, the whole system's or the own group's, with so
+ * many permille of the budget left. */
+static const struct {
+    const char *name;
+    bool system, have_headroom;
+    uint64_t headroom_permille;
+    gov_level want;
+} others[] = {
+    {"the own group's always count", false, true, 1000, WARN},
+    {"the system's, memory is plenty", true, true, 1000, NORMAL},
+    {"the system's, just plenty", true, true, 501, NORMAL},
+    {"the system's, half is left", true, true, 500, WARN},
+    {"the system's, headroom unknown", true, false, 1000, WARN},
+};
+
+START_TEST(a_stall_of_others_counts_when_memory_is_short)
+{
+    uint32_t bit = others[_i].system ? GOV_HAVE_SYSTEM_STALL : 0;
+
+    now.budget_bytes = 1000 * MIB;
+    now.headroom_bytes = others[_i].headroom_permille * MIB;
+    now.have = bit | (others[_i].have_headroom ? GOV_HAVE_HEADROOM : 0);
+    for (int i = 0; i < 10; i++)
+        stall(250, 200, 0);
+    ck_assert_msg(machine.level == others[_i].want, "%s: %s", others[_i].name,
+                  gov_level_name(machine.level));
+}
+END_TEST
+
 START_TEST(missing_evidence_is_not_calm)
 {
     ck_level(headroom(0, 40), CRITICAL);
@@ -689,6 +718,8 @@ Suite *suite(void)
     tcase_add_loop_test(time, any_pace_of_samples_sees_a_stall, 0, 12);
     tcase_add_test(time, a_fast_pace_still_smooths_over_the_window);
     tcase_add_test(time, a_narrow_window_still_sees);
+    tcase_add_loop_test(odd, a_stall_of_others_counts_when_memory_is_short, 0,
+                        (int)(sizeof(others) / sizeof(others[0])));
     tcase_add_test(odd, missing_evidence_is_not_calm);
     tcase_add_test(odd, members_without_their_bit_are_not_read);
     tcase_add_test(odd, totals_that_went_missing_start_a_new_window);
