@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The governed range: a model file that an engine has mapped, unit by unit hot
- * (kept in memory) or cold (read ahead of the forward pass, dropped behind it).
- * The engine's pointers never change and its bytes are never anything but the
- * file's. */
+/* The governed range: a model file that an engine has mapped, parts of its units
+ * hot (kept in memory), the others cold (read ahead of the forward pass, dropped
+ * behind it). The engine's pointers never change, and what they point at is
+ * never anything but the file's bytes. */
 #ifndef GOV_WEIGHTS_H
 #define GOV_WEIGHTS_H
 
@@ -29,15 +29,17 @@ static inline struct gov_weights_options gov_weights_options_default(void)
 }
 
 /* Finds this process's mapping of the model's file and takes charge of it.
- * Chooses hot units so that cold ones are spread evenly, drops cold units that
- * are in memory, and starts one thread, which reads hot units that are not in
- * memory, streams the cold ones, and sleeps while there is neither. An embedding
- * that is only looked up in is left to demand paging unless everything is hot.
- * The model must stay open and the mapping in place until gov_weights_release().
+ * Cuts units into parts of some MiB and chooses the hot ones so that cold ones
+ * are spread evenly, drops those that are in memory, and starts one thread, which
+ * reads what is hot and missing, streams what is cold, and sleeps while there is
+ * neither. An embedding that is only looked up in is left to demand paging unless
+ * everything is hot. The model must stay open and the mapping in place until
+ * gov_weights_release(); nothing is allocated after this.
  *
- * GOV_E_NOT_FOUND    this process does not map the file
- * GOV_E_UNSUPPORTED  the mapping cannot be governed (locked, split, not whole);
- *                    the message says why
+ * GOV_E_INVALID      no model, no place, or options of a newer version
+ * GOV_E_NOT_FOUND    this process does not map the file, or the file is gone
+ * GOV_E_UNSUPPORTED  the mapping cannot be governed (locked, private, split, not
+ *                    whole); the message says why
  * GOV_E_IO           the file was replaced since the header was read */
 GOV_API GOV_NODISCARD gov_status
 gov_weights_adopt(gov_weights **out, const gov_model *model,
@@ -52,22 +54,28 @@ GOV_API void gov_weights_release(gov_weights *weights);
  * For the thread that drives the engine. */
 GOV_API void gov_weights_reached(gov_weights *weights, uint32_t unit);
 
-/* Changes how much may stay, from any thread. Units become hot or cold as the
- * pass goes by: none is taken away from under the engine for longer than one
- * read. Returns the bytes that will stay. */
+/* Changes how much may stay, from any thread. The streamer drops what became
+ * cold and is not needed next at once, and reads what became hot when nothing
+ * more urgent is to be read; what the engine uses meanwhile is read again at
+ * worst. Returns the bytes that will stay. */
 GOV_API uint64_t gov_weights_set_hot(gov_weights *weights, uint64_t hot_bytes);
 
 struct gov_weights_account {
     uint64_t mapped_bytes;
     uint64_t hot_bytes, cold_bytes; /* of units, as now decided */
-    uint64_t resident_bytes;        /* by the kernel's word; 0 if unknown */
+    /* By the kernel's word. Unknown, and 0, when it was not asked, and where it
+     * does not tell: on files that the user neither owns nor may write. */
+    uint64_t resident_bytes;
     bool resident_known;
     uint64_t streamed_bytes; /* read ahead since adoption */
     uint64_t dropped_bytes;  /* dropped behind since adoption */
     uint64_t late_units;     /* reached before their read had ended */
     uint64_t passes;
-    uint64_t window_bytes; /* most that cold units take while they are used */
-    uint64_t failures;     /* reads, drops and advice that the kernel refused */
+    /* The most that cold parts take while they are used: hot_bytes and this are
+     * what the streamer has in memory. What the engine reads itself, being ahead
+     * of it or looking rows up, comes on top until it is dropped. */
+    uint64_t window_bytes;
+    uint64_t failures; /* reads, drops and advice that the kernel refused */
 };
 
 /* Counters from any thread; `exact` also asks the kernel what is resident
@@ -75,8 +83,10 @@ struct gov_weights_account {
 GOV_API void gov_weights_account(gov_weights *weights, bool exact,
                                  struct gov_weights_account *out);
 
-/* One character per unit for a residency map: 'H' hot, 'h' hot and still to be
- * read, 's' streamed in, '-' absent, '.' left to demand paging. Writes at most bytes - 1 characters and a NUL; returns the units. */
+/* One character per unit for a residency map: 'H' hot, 'h' what is hot of it is
+ * still to be read, 's' streamed in, '+' only what is hot of it is there, '-'
+ * absent, '.' left to demand paging. Writes at most bytes - 1 characters and a
+ * NUL; returns the units. */
 GOV_API size_t gov_weights_map(gov_weights *weights, char *out, size_t bytes);
 
 #ifdef __cplusplus

@@ -18,7 +18,7 @@
 #define AHEAD_DEFAULT 2
 #define WINDOW_UNITS 3 /* least: one in use, one arriving, one leaving */
 /* Bytes of the reads that governor/memory/streamer.c keeps in flight. */
-#define READS_SLACK ((uint64_t)8 << 20)
+#define READS_SLACK ((uint64_t)12 << 20)
 #define TEXT_FACT_MAX 1024
 
 const char *gov_strategy_name(gov_strategy strategy)
@@ -432,7 +432,7 @@ static uint64_t streamed_hot(const struct decision *d, const struct sizes *z)
 
     if (d->weights <= z->window || d->weights >> 44 != 0 || pages == 0)
         return hot;
-    /* Two reads are in flight beside the window: see READS_SLACK. */
+    /* Three reads are in flight beside the window: see READS_SLACK. */
     hot = hot > READS_SLACK ? hot - READS_SLACK : 0;
     return (hot >> 12) * (d->weights >> 12) / pages << 12;
 }

@@ -135,26 +135,26 @@ void gov__kv_restored(struct gov__llama_kv *kv, uint32_t tokens)
 /* ---- ranges ------------------------------------------------------------------ */
 
 /* What happens to each range: counted, or given back. Returns bytes. */
-typedef uint64_t (*range_fn)(const struct gov__llama_kv *kv, uintptr_t start,
-                             uintptr_t end);
+typedef uint64_t (*range_fn)(const struct gov__llama_kv *kv, char *start,
+                             size_t bytes);
 
-static uint64_t count_range(const struct gov__llama_kv *kv, uintptr_t start,
-                            uintptr_t end)
+static uint64_t count_range(const struct gov__llama_kv *kv, char *start,
+                            size_t bytes)
 {
     uintptr_t mask = kv->page_bytes - 1;
+    uintptr_t from = ((uintptr_t)start + mask) & ~mask;
+    uintptr_t to = ((uintptr_t)start + bytes) & ~mask;
 
-    start = (start + mask) & ~mask;
-    end &= ~mask;
-    return start < end ? end - start : 0;
+    return from < to ? to - from : 0;
 }
 
 /* The cells hold nothing: no token refers to them, and attention masks them, so
  * that they read as zeros afterwards changes no logit. */
-static uint64_t discard_range(const struct gov__llama_kv *kv, uintptr_t start,
-                              uintptr_t end)
+static uint64_t discard_range(const struct gov__llama_kv *kv, char *start,
+                              size_t bytes)
 {
     (void)kv;
-    return gov_discard((void *)start, end - start);
+    return gov_discard(start, bytes);
 }
 
 /* Adds up fn over every stretch of a tensor that holds cells [from, to) and no
@@ -163,23 +163,20 @@ static uint64_t each_range(const struct gov__llama_kv *kv,
                            const struct ggml_tensor *tensor, bool transposed,
                            const uint32_t cells[2], range_fn fn)
 {
-    uintptr_t base = (uintptr_t)tensor->data;
+    const size_t element = tensor->nb[0], count = cells[1] - cells[0];
+    char *base = tensor->data;
     uint64_t total = 0;
 
-    if (!transposed) { /* one row a cell */
-        size_t row = tensor->nb[1];
-
-        return fn(kv, base + cells[0] * row, base + cells[1] * row);
-    }
+    if (!transposed) /* one row a cell */
+        return fn(kv, base + cells[0] * tensor->nb[1], count * tensor->nb[1]);
     /* One row an element of the embedding, cells side by side in it. Rows may
      * be shorter than pages; an empty cache is one stretch. */
     if (cells[0] == 0)
-        return fn(kv, base, base + ggml_nbytes(tensor));
+        return fn(kv, base, ggml_nbytes(tensor));
     for (int64_t i = 0; i < tensor->ne[0]; i++) {
-        uintptr_t row = base + (size_t)(i * tensor->ne[1]) * tensor->nb[0];
+        char *row = base + (size_t)(i * tensor->ne[1]) * element;
 
-        total += fn(kv, row + cells[0] * tensor->nb[0],
-                    row + cells[1] * tensor->nb[0]);
+        total += fn(kv, row + cells[0] * element, count * element);
     }
     return total;
 }

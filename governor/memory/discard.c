@@ -19,7 +19,8 @@ uint64_t gov_discard(void *base, size_t bytes)
 
     if (base == NULL || start >= end)
         return 0;
-    if (platform->discard(platform->ctx, (void *)(uintptr_t)start,
+    if (platform->discard(platform->ctx,
+                          (char *)base + (start - (uintptr_t)base),
                           (size_t)(end - start)) != 0)
         return 0;
     return end - start;

@@ -23,6 +23,7 @@
 struct gov_weights {
     struct gov_alloc alloc;
     struct gov__mapping mapping;
+    bool tells_resident; /* the kernel does, for this file and user */
     struct gov__streamer streamer;
 };
 
@@ -58,15 +59,17 @@ static gov_status read_options(struct gov_weights_options *out,
 
 /* Opens the file again and makes sure that it is the one whose header was
  * read: an engine that started later may have mapped another of that name. */
-static gov_status open_same(const gov_model *model, const char *label, int *fd,
-                            gov_error *err)
+static gov_status open_same(gov_weights *weights, const gov_model *model,
+                            const char *label, gov_error *err)
 {
+    const char *path = gov_model_path(model);
+    int *fd = &weights->streamer.fd;
     uint64_t device, inode, bytes;
     struct stat st;
 
     gov_model_identity(model, &device, &inode, &bytes);
     do /* O_NONBLOCK: should a FIFO be there now, do not wait for a writer */
-        *fd = open(gov_model_path(model), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     while (*fd < 0 && errno == EINTR);
     if (*fd < 0)
         return gov_fail(err, errno == ENOENT ? GOV_E_NOT_FOUND : GOV_E_IO,
@@ -79,6 +82,9 @@ static gov_status open_same(const gov_model *model, const char *label, int *fd,
                         "%s was replaced since its header was read; load the "
                         "model again",
                         label);
+    /* Linux answers "all of it" to anybody else (mm/mincore.c). */
+    weights->tells_resident = st.st_uid == geteuid() ||
+                              faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0;
     return GOV_OK;
 }
 
@@ -258,7 +264,7 @@ gov_status gov__weights_adopt_on(gov_weights **out,
     weights->streamer.platform = platform;
     weights->streamer.res.page = platform->page_bytes(platform->ctx);
     weights->streamer.res.ahead = o.ahead;
-    status = open_same(model, label, &weights->streamer.fd, err);
+    status = open_same(weights, model, label, err);
     if (status == GOV_OK)
         status = find_mapping(weights, model, label, err);
     if (status != GOV_OK)
@@ -325,9 +331,10 @@ void gov_weights_account(gov_weights *weights, bool exact,
     out->cold_bytes = s->cold_bytes;
     out->window_bytes = s->window_bytes;
     pthread_mutex_unlock(&s->lock);
-    if (exact && s->platform->resident(s->platform->ctx, weights->mapping.base,
-                                       weights->mapping.bytes,
-                                       &out->resident_bytes) == 0)
+    if (exact && weights->tells_resident &&
+        s->platform->resident(s->platform->ctx, weights->mapping.base,
+                              weights->mapping.bytes,
+                              &out->resident_bytes) == 0)
         out->resident_known = true;
     else
         out->resident_bytes = 0;

@@ -599,6 +599,8 @@ static void add_piece(struct gov__mapping *out, const struct map_line *map)
     }
     out->pieces++;
     if (out->pieces == 1) {
+        /* The kernel tells addresses as text: there is no pointer to start
+         * from. NOLINTNEXTLINE(performance-no-int-to-ptr) */
         out->base = (void *)(uintptr_t)map->start;
         out->bytes = map->end - map->start;
         out->file_offset = map->offset;

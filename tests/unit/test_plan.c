@@ -176,9 +176,9 @@ END_TEST
 #define ALWAYS(strategy) HEAD RULE("r", "true", "strategy: " strategy)
 
 /* Of 4 GiB of weights, what may stay with `room` beside the buffers: the window
- * holds the cold share of its units, and 8 MiB of reads are under way. */
+ * holds the cold share of its units, and 12 MiB of reads are under way. */
 #define STAYS(room, window)                                                    \
-    ((((room) - (window)-8 * MIB) >> 12) * ((4 * GIB) >> 12) /                 \
+    ((((room) - (window)-12 * MIB) >> 12) * ((4 * GIB) >> 12) /                \
          ((4 * GIB - (window)) >> 12)                                          \
      << 12)
 

@@ -872,6 +872,33 @@ START_TEST(shows_parts)
 }
 END_TEST
 
+/* To a user who neither owns the file nor may write it the kernel says that all
+ * of it is in memory. */
+START_TEST(knows_what_it_cannot_know)
+{
+    char folder[512];
+
+    if (geteuid() != 0) {
+        skip_test("knows_what_it_cannot_know", "needs root to be another user");
+        return;
+    }
+    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path),
+             path);
+    ck_assert_int_eq(chmod(folder, 0755), 0);
+    ck_assert_int_eq(chmod(path, 0644), 0);
+    ck_assert_int_eq(seteuid(65534), 0);
+    adopt(0);
+    /* The streamer follows, though all signals are blocked there. */
+    ck_assert_int_eq(seteuid(0), 0);
+    ck_assert(!account(true).resident_known);
+    ck_assert_uint_eq(account(true).resident_bytes, 0);
+    ck_assert_uint_gt(account(false).dropped_bytes, 0);
+    gov_weights_release(weights);
+    adopt(0);
+    ck_assert(account(true).resident_known);
+}
+END_TEST
+
 START_TEST(cuts_the_map_to_fit)
 {
     char text[4] = "xyz";
@@ -1041,6 +1068,7 @@ Suite *suite(void)
     tcase_add_test(tc, changes_what_is_hot);
     tcase_add_test(tc, looks_rows_up_by_the_page);
     tcase_add_test(tc, cuts_the_map_to_fit);
+    tcase_add_test(tc, knows_what_it_cannot_know);
     tcase_add_test(add_case(s, "tied", set_up_tied),
                    needs_a_tied_embedding_whole);
     tcase_add_loop_test(add_case(s, "refusals", set_up), refuses, 0,

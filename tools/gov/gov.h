@@ -51,15 +51,10 @@ struct gov_wishes {
 
 /* Rows of the option table for wishes: strategy, ctx, ... */
 #define GOV_WISH_OPTIONS(wishes)                                               \
-    {                                                                          \
-        "--ctx",                                                               \
-        'c',                                                                   \
-        CLI_COUNT,                                                             \
-        1,                                                                     \
-        16777216,                                                              \
-        &(wishes).context,                                                     \
-        "N",                                                                   \
-        "tokens of context to plan for; the rules choose without it"},        \
+    {"--ctx",   'c',                                                           \
+     CLI_COUNT, 1,                                                             \
+     16777216,  &(wishes).context,                                             \
+     "N",       "tokens of context to plan for; the rules choose without it"}, \
         {"--strategy",                                                         \
          0,                                                                    \
          CLI_TEXT,                                                             \
@@ -86,7 +81,7 @@ struct gov_wishes {
          "memory the model may use; the device profile says without it"},      \
     {                                                                          \
         "--rules", 'r', CLI_TEXT, 0, 0, &(wishes).rules_path, "FILE",          \
-            "decide by the rules in FILE"                                     \
+            "decide by the rules in FILE"                                      \
     }
 #define GOV_WISH_COUNT 6
 
