@@ -23,7 +23,8 @@ struct gov_load {
     const gov_model *model;      /* open until the session is unloaded */
     const struct gov_plan *plan; /* copied */
     gov_runtime *runtime;        /* open until unloaded; NULL: not governed */
-    uint32_t threads;         /* 0 means the processors this process may use */
+    uint32_t threads; /* 0: the processors this process may use, less one while
+                       * weights are streamed */
     gov_progress_fn progress; /* may be NULL; returning false cancels */
     void *progress_ctx;
 };

@@ -173,6 +173,9 @@ GOV_API uint64_t gov_heap_bytes(const char *tag);
 /* Asks every allocator in reach (jemalloc's arenas, the C library's) to return
  * free memory to the system. What it gave shows in the footprint only. */
 GOV_API void gov_heap_purge(void);
+/* Bytes that the allocators in reach hold and nobody uses, by their own word: an
+ * upper bound of what gov_heap_purge() gives. 0 where they do not tell. */
+GOV_API uint64_t gov_heap_idle_bytes(void);
 
 #ifdef __cplusplus
 }

@@ -156,7 +156,8 @@ static inline struct gov_relief gov_relief_default(void)
     return relief;
 }
 
-/* Registers an action. *id names it for gov_relief_remove(). At most 32.
+/* Registers an action. *id names it for gov_relief_remove(). At most 32,
+ * the library's own heap.purge included.
  *
  * From WARN on actions run, cheapest first, one at a time and at most eight a
  * turn, until what they gave back, as measured, makes up for the headroom that

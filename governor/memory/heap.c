@@ -197,6 +197,31 @@ void gov__heap_purge(struct gov__heap *heap)
     (void)heap->platform->trim(heap->platform->ctx);
 }
 
+/* One figure of jemalloc's statistics; 0 where they were not built in. */
+static uint64_t statistic(const struct gov__jemalloc *je, const char *name)
+{
+    size_t value = 0, bytes = sizeof(value);
+
+    return je->mallctl(name, &value, &bytes, NULL, 0) == 0 ? value : 0;
+}
+
+uint64_t gov__heap_idle(struct gov__heap *heap)
+{
+    uint64_t idle = 0, used, epoch = 1;
+
+    if (gov__heap_backend(heap) != GOV_HEAP_JEMALLOC) {
+        if (heap->platform->idle(heap->platform->ctx, &idle) != 0)
+            idle = 0;
+        return idle;
+    }
+    /* Statistics are those of the last epoch: begin a new one. */
+    (void)heap->jemalloc.mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch));
+    idle = statistic(&heap->jemalloc, "stats.resident");
+    used = statistic(&heap->jemalloc, "stats.active") +
+           statistic(&heap->jemalloc, "stats.metadata");
+    return idle > used ? idle - used : 0;
+}
+
 gov_heap_backend gov_heap_backend_now(void)
 {
     return gov__heap_backend(&process_heap);
@@ -221,4 +246,9 @@ uint64_t gov_heap_bytes(const char *tag)
 void gov_heap_purge(void)
 {
     gov__heap_purge(&process_heap);
+}
+
+uint64_t gov_heap_idle_bytes(void)
+{
+    return gov__heap_idle(&process_heap);
 }

@@ -80,5 +80,6 @@ void *gov__heap_alloc(struct gov__heap *heap, size_t bytes, const char *name);
 void gov__heap_free(struct gov__heap *heap, void *block);
 uint64_t gov__heap_bytes(struct gov__heap *heap, const char *name);
 void gov__heap_purge(struct gov__heap *heap);
+uint64_t gov__heap_idle(struct gov__heap *heap);
 
 #endif

@@ -116,6 +116,8 @@ struct gov_platform {
     int (*find_mapping)(void *ctx, int fd, struct gov__mapping *out);
     /* Asks the C library's allocator to return free memory to the system. */
     int (*trim)(void *ctx);
+    /* Bytes that the C library's allocator holds and nobody uses. */
+    int (*idle)(void *ctx, uint64_t *out_bytes);
     /* The address of a symbol that the process already has, or NULL. */
     void *(*symbol)(void *ctx, const char *name);
     /* The path of the loaded object (library or program) that holds an address,

@@ -181,6 +181,13 @@ static int generic_trim(void *ctx)
     return ENOTSUP;
 }
 
+static int generic_idle(void *ctx, uint64_t *out_bytes)
+{
+    (void)ctx;
+    *out_bytes = 0;
+    return ENOTSUP;
+}
+
 static void *generic_symbol(void *ctx, const char *name)
 {
     (void)ctx;
@@ -245,6 +252,7 @@ const struct gov_platform *gov__platform_native(void)
         .resident = generic_resident,
         .find_mapping = generic_find_mapping,
         .trim = generic_trim,
+        .idle = generic_idle,
         .symbol = generic_symbol,
         .object_path = generic_object_path,
         .cpu = generic_cpu,

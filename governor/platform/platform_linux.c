@@ -651,6 +651,18 @@ static int linux_trim(void *ctx)
 #endif
 }
 
+static int linux_idle(void *ctx, uint64_t *out_bytes)
+{
+    (void)ctx;
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+    *out_bytes = mallinfo2().fordblks;
+    return 0;
+#else
+    *out_bytes = 0;
+    return ENOTSUP;
+#endif
+}
+
 static void *linux_symbol(void *ctx, const char *name)
 {
     (void)ctx;
@@ -740,7 +752,7 @@ static int linux_system(void *ctx, char *text, size_t bytes)
         .prefetch = linux_prefetch, .populate = linux_populate,                \
         .drop_cached = linux_drop_cached, .advise = linux_advise,              \
         .resident = linux_resident, .find_mapping = linux_find_mapping,        \
-        .trim = linux_trim, .symbol = linux_symbol,                            \
+        .trim = linux_trim, .idle = linux_idle, .symbol = linux_symbol,        \
         .object_path = linux_object_path, .cpu = linux_cpu,                    \
         .system = linux_system,                                                \
     }

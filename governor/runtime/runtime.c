@@ -512,10 +512,47 @@ fail:
     return status;
 }
 
+static uint64_t offer_idle(void *ctx, gov_level level)
+{
+    (void)ctx;
+    (void)level;
+    return gov_heap_idle_bytes();
+}
+
+static void purge_heap(void *ctx, gov_level level)
+{
+    (void)ctx;
+    (void)level;
+    gov_heap_purge();
+}
+
+/* The one action that every process has. */
+static gov_status add_heap_purge(gov_runtime *runtime, gov_error *err)
+{
+    struct gov_relief relief = gov_relief_default();
+    uint32_t id;
+
+    relief.name = "heap.purge";
+    relief.rebuild_cost = 1; /* page faults of later allocations */
+    relief.offer = offer_idle;
+    relief.run = purge_heap;
+    return gov_relief_add(runtime, &relief, &id, err);
+}
+
 gov_status gov_open(gov_runtime **out, const struct gov_options *options,
                     gov_error *err)
 {
-    return gov__open_on(out, options, gov__platform_native(), NULL, err);
+    gov_status status =
+        gov__open_on(out, options, gov__platform_native(), NULL, err);
+
+    if (status == GOV_OK) {
+        status = add_heap_purge(*out, err);
+        if (status != GOV_OK) {
+            gov_close(*out);
+            *out = NULL;
+        }
+    }
+    return status;
 }
 
 void gov_close(gov_runtime *runtime)

@@ -49,7 +49,6 @@ for file in $sources; do
     governor/platform/*linux*) extra=-D_GNU_SOURCE ;;
     adapters/llama/*) extra=$ENGINE_CFLAGS ;;
     esac
-
     clang-tidy --quiet "$file" -- -std=c11 $flags $extra 2>/dev/null || bad=1
 done
 

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "governor/memory/memory_priv.h"
 #include "tests/support/run.h"
@@ -340,6 +341,36 @@ START_TEST(threads_share_it)
 }
 END_TEST
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+/* What the C library keeps after free() is on offer, and a purge gives it. */
+START_TEST(idle_memory_of_the_host_is_seen_and_given)
+{
+    enum { blocks = 64 * 1024, block = 1000 };
+    struct gov_footprint full, purged;
+    uint64_t idle;
+    char **kept = malloc(blocks * sizeof(*kept));
+
+    ck_assert_ptr_nonnull(kept);
+    for (int i = 0; i < blocks; i++) {
+        kept[i] = malloc(block);
+        ck_assert_ptr_nonnull(kept[i]);
+        memset(kept[i], 1, block);
+    }
+    for (int i = 0; i < blocks - 1; i++) /* the last one holds the top */
+        free(kept[i]);
+    idle = gov_heap_idle_bytes();
+    ck_assert_uint_ge(idle, (uint64_t)blocks * block / 10 * 9);
+    ck_assert_int_eq(gov_footprint_now(&full, NULL), GOV_OK);
+    gov_heap_purge();
+    ck_assert_int_eq(gov_footprint_now(&purged, NULL), GOV_OK);
+    ck_assert_uint_ge(full.footprint_bytes - purged.footprint_bytes,
+                      idle / 10 * 9);
+    free(kept[blocks - 1]);
+    free(kept);
+}
+END_TEST
+#endif
+
 Suite *suite(void)
 {
     Suite *s = suite_create("heap");
@@ -362,6 +393,12 @@ Suite *suite(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, freeing_shows_in_the_footprint);
     tcase_add_test(tc, threads_share_it);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    tcase_add_test(tc, idle_memory_of_the_host_is_seen_and_given);
+#else
+    skip_test("idle_memory_of_the_host",
+              "the sanitizer's allocator tells nothing");
+#endif
     suite_add_tcase(s, tc);
     return s;
 }

@@ -297,7 +297,8 @@ int gov_cmd_run(int argc, char **argv)
          "generate at most N tokens a turn (64)"},
         GOV_WISH_OPTIONS(run.wishes),
         {"--threads", 't', CLI_COUNT, 1, 1024, &run.threads, "N",
-         "compute on N threads; all processors without it"},
+         "compute on N threads; on all processors without it, on one "
+         "less while weights are streamed"},
         {"--simulate", 's', CLI_TEXT, 0, 0, &run.simulate, "STEPS",
          "simulate pressure from the first token on: "
          "warn@2s,critical@4s,normal@6s"},
