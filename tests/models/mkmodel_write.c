@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,8 @@ struct writer {
 };
 
 /* Set by the signal handler, read by all threads. */
-static volatile sig_atomic_t stop_signal;
+/* Set by the handler, read by the threads that write; lock-free. */
+static _Atomic int stop_signal;
 
 static void on_signal(int signal)
 {

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,8 +86,9 @@ char *cli_size(char *out, uint64_t bytes)
 
 /* ---- stopping -------------------------------------------------------------- */
 
-static volatile sig_atomic_t caught;
-static volatile uint64_t caught_us;
+/* Lock-free, so a handler may write them; read by the engine's threads, too. */
+static _Atomic int caught;
+static _Atomic uint64_t caught_us;
 
 /* A terminal or timeout(1) may deliver one Ctrl-C twice, to the process and to
  * its group; a person who means it again takes longer. */
