@@ -59,6 +59,7 @@ void cli_bar_clear(struct cli_bar *bar)
 
 bool cli_colour(int fd)
 {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): a tool, which sets no variable */
     const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
 
     return isatty(fd) && (no_colour == NULL || *no_colour == '\0') &&

@@ -52,6 +52,7 @@ static size_t whole_characters(struct gov_output *output, const char *in,
             n++;
         if (need != 0 && n < need && at + n == bytes) {
             output->held_bytes = bytes - at;
+            /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): it is no text */
             memcpy(output->held, in + at, bytes - at);
             break;
         }
