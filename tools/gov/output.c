@@ -42,6 +42,7 @@ static size_t sequence_bytes(unsigned char first)
 static size_t whole_characters(struct gov_output *output, const char *in,
                                size_t bytes, char *out)
 {
+    static const char replacement[3] = {'\xEF', '\xBF', '\xBD'};
     size_t used = 0, at = 0;
 
     while (at < bytes) {
@@ -52,7 +53,6 @@ static size_t whole_characters(struct gov_output *output, const char *in,
             n++;
         if (need != 0 && n < need && at + n == bytes) {
             output->held_bytes = bytes - at;
-            /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): it is no text */
             memcpy(output->held, in + at, bytes - at);
             break;
         }
@@ -60,8 +60,8 @@ static size_t whole_characters(struct gov_output *output, const char *in,
             memcpy(out + used, in + at, n);
             used += n;
         } else {
-            memcpy(out + used, "\xEF\xBF\xBD", 3);
-            used += 3;
+            memcpy(out + used, replacement, sizeof(replacement));
+            used += sizeof(replacement);
         }
         at += n;
     }
