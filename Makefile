@@ -195,7 +195,7 @@ $(GOVTOP): $(GOVTOP_OBJ) $(CLI_OBJ) $(LIB)
 $(ADAPTER): $(LLAMA_OBJ) $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(if $(V),,@printf '  LINK    %s\n' $@)
-	$(Q)$(LINK) -shared -o $@ $(LLAMA_OBJ) -Wl,-rpath,'$$ORIGIN/..' -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib -lgovernor $(ENGINE_LIBS) $(LIBS)
+	$(Q)$(LINK) -shared -o $@ $(LLAMA_OBJ) -Wl,-rpath,'$$ORIGIN/..:$$ORIGIN' -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib -lgovernor $(ENGINE_LIBS) $(LIBS)
 
 $(MKMODEL): $(MODEL_OBJ)
 	$(Q)mkdir -p $(@D)
@@ -315,6 +315,16 @@ fuzz-programs: $(FUZZ_BIN)
 
 ## ---- install ---------------------------------------------------------------------
 
+# Paths are words for make and sh alike.
+empty :=
+space := $(empty) $(empty)
+ifneq ($(findstring $(space),$(DESTDIR)$(prefix)$(bindir)$(libdir)$(includedir)$(datadir)),)
+$(error DESTDIR and prefix cannot hold a space; install elsewhere and move it)
+endif
+# An engine that was built into the cache of whoever installs goes along; one of
+# the system's stays where it is.
+ENGINE_SHIPPED := $(if $(findstring /governor/engine/,$(ENGINE_LIBDIR)),$(notdir $(wildcard $(ENGINE_LIBDIR)/lib*.so*)))
+
 install: all ## install to prefix (/usr/local), below DESTDIR
 	$(Q)install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir)/pkgconfig $(DESTDIR)$(enginedir) \
 	  $(DESTDIR)$(includedir)/governor-0/governor $(DESTDIR)$(includedir)/governor-0/policies \
@@ -324,6 +334,7 @@ install: all ## install to prefix (/usr/local), below DESTDIR
 	$(Q)ln -sf $(SONAME) $(DESTDIR)$(libdir)/libgovernor.so
 	$(Q)install -m 644 $(LIBA) $(DESTDIR)$(libdir)
 	$(if $(HAVE_ENGINE),$(Q)install -m 755 $(ADAPTER) $(DESTDIR)$(enginedir))
+	$(if $(ENGINE_SHIPPED),$(Q)cd $(ENGINE_LIBDIR) && cp -P $(ENGINE_SHIPPED) $(abspath $(DESTDIR)$(enginedir)))
 	$(Q)install -m 644 $(filter governor/%,$(PUBLIC_H)) $(DESTDIR)$(includedir)/governor-0/governor
 	$(Q)install -m 644 $(filter policies/%,$(PUBLIC_H)) $(DESTDIR)$(includedir)/governor-0/policies
 	$(Q)install -m 644 configs/*.yaml $(DESTDIR)$(datadir)/governor
@@ -338,12 +349,12 @@ uninstall: ## remove what install put there
 	$(Q)rm -f $(DESTDIR)$(bindir)/gov $(DESTDIR)$(bindir)/govtop $(DESTDIR)$(libdir)/$(SONAME) \
 	  $(DESTDIR)$(libdir)/libgovernor.so $(DESTDIR)$(libdir)/libgovernor.a \
 	  $(DESTDIR)$(libdir)/pkgconfig/governor.pc $(DESTDIR)$(enginedir)/libgovernor-llama.so \
-	  $(patsubst docs/man/%,$(DESTDIR)$(mandir)/man1/%,$(wildcard docs/man/*.1))
+	  $(addprefix $(DESTDIR)$(enginedir)/,$(ENGINE_SHIPPED)) $(patsubst docs/man/%,$(DESTDIR)$(mandir)/man1/%,$(wildcard docs/man/*.1))
 	$(Q)rm -rf $(DESTDIR)$(includedir)/governor-0 $(DESTDIR)$(datadir)/governor
 	$(Q)rmdir $(DESTDIR)$(enginedir) 2>/dev/null || true
 
 docs: $(GOV) ## regenerate the reference pages that come from tables
-	$(Q)$(GOV) facts --markdown > docs/facts.md
+	$(Q)$(GOV) policy facts --markdown > $(B)/facts.md && mv $(B)/facts.md docs/facts.md
 
 compile_commands.json: FORCE ## for editors
 	$(Q){ echo '['; for f in $(LIB_SRC) $(CLI_SRC) $(GOV_SRC) $(GOVTOP_SRC) $(LLAMA_SRC) $(UNIT_SRC); do \

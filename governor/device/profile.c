@@ -270,6 +270,18 @@ static int sync_directory_of(const char *path)
 }
 
 /* Returns 0 or an errno value; on failure nothing is left beside path. */
+/* rename() would put a file in the place of a device, /dev/null for one. */
+static int check_target(const char *path)
+{
+    struct stat st;
+
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : errno;
+    if (S_ISDIR(st.st_mode))
+        return EISDIR;
+    return S_ISREG(st.st_mode) || S_ISLNK(st.st_mode) ? 0 : ENOTSUP;
+}
+
 static int replace(const char *path, const char *text, size_t bytes)
 {
     char name[PATH_ROOM];
@@ -317,7 +329,14 @@ gov_status gov_device_save(const struct gov_device *device, const char *path,
             return status;
         path = standard;
     }
-    error = replace(path, text, length);
+    error = check_target(path);
+    if (error == ENOTSUP)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "cannot store the profile as %s: it is no file; name "
+                        "one",
+                        path);
+    if (error == 0)
+        error = replace(path, text, length);
     return error == 0 ? GOV_OK : store_failed(path, error, err);
 }
 

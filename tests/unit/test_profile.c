@@ -488,9 +488,17 @@ END_TEST
 
 START_TEST(fifo_does_not_hang)
 {
+    gov_error err = {0};
+    struct gov_device device = whole_device();
+    struct stat st;
+
     begin();
     ck_assert_int_eq(mkfifo(path, 0600), 0);
     expect_load(GOV_E_FORMAT, NOT_REGULAR);
+    expect(gov_device_save(&device, path, &err), &err, GOV_E_INVALID,
+           "cannot store the profile as %s: it is no file; name one");
+    ck_assert_int_eq(lstat(path, &st), 0);
+    ck_assert(S_ISFIFO(st.st_mode)); /* /dev/null would be gone */
 }
 END_TEST
 

@@ -32,7 +32,8 @@ uint64_t cli_now_us(void);
 /* ---- stopping -------------------------------------------------------------- */
 
 /* From now on SIGINT, SIGTERM and SIGHUP only set a flag; another one later
- * than 0.7 s after the first ends the process at once. */
+ * than 0.7 s after the first ends the process at once. What was ignored stays
+ * ignored, and SIGPIPE is from now on. */
 void cli_catch_signals(void);
 /* The signal that came, or 0. */
 int cli_signal(void);

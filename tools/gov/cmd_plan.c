@@ -31,7 +31,7 @@ static void print_row(const char *name, uint64_t bytes, const char *note)
     printf("  %-11s %10s  %s\n", name, cli_size(size, bytes), note);
 }
 
-static void print_plan(const struct gov_planning *planning)
+static void print_plan(const struct gov_planning *planning, bool asked)
 {
     const struct gov_plan *plan = &planning->plan;
     bool colour = cli_colour(STDOUT_FILENO);
@@ -61,11 +61,13 @@ static void print_plan(const struct gov_planning *planning)
     print_row("footprint", plan->footprint_bytes,
               "predicted; cannot be dropped");
     snprintf(note, sizeof(note), "%s",
-             planning->device.limit_source[0] != '\0'
+             asked ? "asked for with --budget"
+             : planning->device.limit_source[0] != '\0'
                  ? planning->device.limit_source
                  : "memory less reserve");
     print_row("budget", plan->budget_bytes, note);
-    if (plan->footprint_bytes <= plan->budget_bytes)
+    if (plan->strategy != GOV_STRATEGY_HYBRID &&
+        plan->footprint_bytes <= plan->budget_bytes)
         printf("\n%s of the budget stay free.\n",
                cli_size(size, plan->budget_bytes - plan->footprint_bytes));
 }
@@ -118,7 +120,7 @@ int gov_cmd_plan(int argc, char **argv)
         } else {
             if (explain)
                 printf("  (from %s)\n\n", planning.rules_source);
-            print_plan(&planning);
+            print_plan(&planning, wishes.budget_bytes != 0);
             exit_code = gov_finish("plan");
         }
     }

@@ -90,6 +90,19 @@ int gov_cmd_policy(int argc, char **argv)
 
     if (cli_settled(&command, argc, argv, &exit_code))
         return exit_code;
+    if (strcmp(words[0], "check") != 0 && positionals.count > 1) {
+        fprintf(
+            stderr,
+            "gov policy: unexpected argument %.60s; see gov policy --help\n",
+            words[1]);
+        return CLI_EXIT_USAGE;
+    }
+    if (json && markdown) {
+        fprintf(stderr,
+                "gov policy: --json and --markdown exclude one another; "
+                "see gov policy --help\n");
+        return CLI_EXIT_USAGE;
+    }
     if (strcmp(words[0], "facts") == 0)
         return list_facts(json, markdown);
     if (strcmp(words[0], "show") == 0) {

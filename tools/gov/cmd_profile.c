@@ -80,7 +80,7 @@ static bool measure(struct gov_device *device, const char *directory,
     return status == GOV_OK;
 }
 
-static int show(const struct gov_device *device, bool json, const char *path)
+static int show(const struct gov_device *device, bool json)
 {
     char text[8192];
     gov_error err;
@@ -93,8 +93,6 @@ static int show(const struct gov_device *device, bool json, const char *path)
     }
     print_facts(device);
     print_measurements(device);
-    if (path != NULL)
-        printf("\nStored in %s.\n", path);
     return gov_finish("profile");
 }
 
@@ -138,7 +136,17 @@ int gov_cmd_profile(int argc, char **argv)
             return gov_fails("profile", &err);
         output = path;
     }
-    if (!no_save && gov_device_save(&device, output, &err) != GOV_OK)
-        return gov_fails("profile", &err);
-    return show(&device, json, no_save ? NULL : output);
+    exit_code = show(&device, json);
+    if (no_save || exit_code != 0)
+        return exit_code;
+    if (gov_device_save(&device, output, &err) != GOV_OK) {
+        fprintf(stderr,
+                "gov profile: %s; name another place with --output, or use "
+                "--no-save\n",
+                err.message);
+        return GOV_EXIT_FAILURE;
+    }
+    if (!json)
+        printf("\nStored in %s.\n", output);
+    return gov_finish("profile");
 }

@@ -138,7 +138,7 @@ static gov_status generate(struct run *run, const char *prompt, gov_error *err)
     run->total_us += out.decode_us;
     if (run->first_token_us == 0)
         run->first_token_us = out.first_token_us;
-    if (run->json)
+    if (run->json && status == GOV_OK)
         gov_output_object(
             &run->output,
             json_pack("{s:s, s:I, s:I, s:I, s:b, s:b}", "event", "turn",
@@ -248,7 +248,11 @@ static int run_planned(struct run *run)
         return GOV_EXIT_FAILURE; /* the caller ends by the signal */
     if (ferror(stdout) != 0)
         return gov_finish("run");
-    return status == GOV_OK ? gov_finish("run") : gov_fails("run", &err);
+    if (status == GOV_OK)
+        return gov_finish("run");
+    gov_output_object(&run->output, json_pack("{s:s, s:s}", "event", "error",
+                                              "text", err.message));
+    return gov_fails("run", &err);
 }
 
 static int run_command(struct run *run)
@@ -296,7 +300,7 @@ int gov_cmd_run(int argc, char **argv)
         {"--tokens", 'n', CLI_COUNT, 1, 1000000, &run.tokens, "N",
          "generate at most N tokens a turn (64)"},
         GOV_WISH_OPTIONS(run.wishes),
-        {"--threads", 't', CLI_COUNT, 1, 1024, &run.threads, "N",
+        {"--threads", 't', CLI_COUNT, 1, 512, &run.threads, "N",
          "compute on N threads; on all processors without it, on one "
          "less while weights are streamed"},
         {"--simulate", 's', CLI_TEXT, 0, 0, &run.simulate, "STEPS",

@@ -76,6 +76,7 @@ bool gov_planning_open(const char *name, struct gov_planning *planning,
                        void *trace_ctx, int *exit_code)
 {
     char pointed[GOV_MESSAGE_BYTES] = "";
+    gov_status status;
     gov_error err;
 
     memset(planning, 0, sizeof(*planning));
@@ -83,7 +84,12 @@ bool gov_planning_open(const char *name, struct gov_planning *planning,
         *exit_code = CLI_EXIT_USAGE;
         return false;
     }
-    if (gather(planning, wishes, pointed, &err) == GOV_OK &&
+    status = gather(planning, wishes, pointed, &err);
+    /* A profile that is there and is not used; that there is none is usual. */
+    if (planning->device_note[0] != '\0' &&
+        strncmp(planning->device_note, "there is no", 11) != 0)
+        fprintf(stderr, "gov %s: %s\n", name, planning->device_note);
+    if (status == GOV_OK &&
         gov_plan_decide(&planning->plan, planning->rules, &planning->facts,
                         trace, trace_ctx, &err) == GOV_OK)
         return true;

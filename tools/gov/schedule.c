@@ -40,8 +40,6 @@ static bool read_delay(char *text, uint64_t *out_ms)
         text[n - 2] = '\0';
         return cli_read_count(text, out_ms);
     }
-    if (n > 1 && text[n - 1] == 's')
-        text[n - 1] = '\0';
     return cli_read_seconds(text, out_ms);
 }
 
