@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -79,6 +80,17 @@ static gov_status make_file(struct gov__page_writer *writer, bool replace,
                     name, writer->directory);
 }
 
+/* Past RLIMIT_FSIZE a write raises SIGXFSZ, which ends a host that did not
+ * expect it. */
+static bool writes_would_kill(void)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+           limit.rlim_cur != RLIM_INFINITY &&
+           limit.rlim_cur < GOV__PAGE_BYTES;
+}
+
 gov_status gov__page_writer_open(struct gov__page_writer *writer,
                                  const char *directory, int32_t pid,
                                  uint64_t start_ticks, gov_error *err)
@@ -91,6 +103,10 @@ gov_status gov__page_writer_open(struct gov__page_writer *writer,
         return gov_fail(err, GOV_E_INVALID, 0,
                         "%" PRId32 " is no process id to publish a page for",
                         pid);
+    if (writes_would_kill())
+        return gov_fail(err, GOV_E_IO, 0,
+                        "files of this process may not be as large as a page; "
+                        "raise its limit (ulimit -f)");
     if (directory == NULL)
         status = gov_page_directory(writer->directory,
                                     sizeof(writer->directory), err);
