@@ -87,8 +87,7 @@ static bool writes_would_kill(void)
     struct rlimit limit;
 
     return getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
-           limit.rlim_cur != RLIM_INFINITY &&
-           limit.rlim_cur < GOV__PAGE_BYTES;
+           limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < GOV__PAGE_BYTES;
 }
 
 gov_status gov__page_writer_open(struct gov__page_writer *writer,
