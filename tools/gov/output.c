@@ -21,6 +21,8 @@ void gov_output_fini(struct gov_output *output)
     pthread_mutex_destroy(&output->lock);
 }
 
+#define TEXT_BYTES 512
+
 /* ---- text ------------------------------------------------------------------ */
 
 /* Length of the UTF-8 sequence that a byte starts; 0 for none. */
@@ -68,16 +70,15 @@ static size_t whole_characters(struct gov_output *output, const char *in,
     return used;
 }
 
+/* At most TEXT_BYTES of text. */
 static void print_text_object(struct gov_output *output, const char *text,
                               size_t bytes)
 {
-    char joined[512 + sizeof(output->held)], clean[3 * sizeof(joined)];
+    char joined[TEXT_BYTES + sizeof(output->held)], clean[3 * sizeof(joined)];
     size_t length = output->held_bytes;
     json_t *value;
 
     clean[0] = '\0';
-    if (bytes > 512)
-        bytes = 512;
     memcpy(joined, output->held, length);
     memcpy(joined + length, text, bytes);
     output->held_bytes = 0;
@@ -96,14 +97,17 @@ static void print_text_object(struct gov_output *output, const char *text,
 
 bool gov_output_text(struct gov_output *output, const char *text, size_t bytes)
 {
+    size_t n;
     bool ok;
 
     if (bytes == 0)
         return true;
-    if (output->json) {
-        print_text_object(output, text, bytes);
-        return ferror(stdout) == 0;
+    for (; output->json && bytes > 0; bytes -= n, text += n) {
+        n = bytes < TEXT_BYTES ? bytes : TEXT_BYTES;
+        print_text_object(output, text, n);
     }
+    if (output->json)
+        return ferror(stdout) == 0;
     pthread_mutex_lock(&output->lock);
     ok = fwrite(text, 1, bytes, stdout) == bytes && fflush(stdout) == 0;
     output->at_line_start = text[bytes - 1] == '\n';
@@ -113,6 +117,12 @@ bool gov_output_text(struct gov_output *output, const char *text, size_t bytes)
 
 void gov_output_newline(struct gov_output *output)
 {
+    if (output->json && output->held_bytes > 0) {
+        /* The turn ended within a character: nothing completes it. */
+        output->held_bytes = 0;
+        gov_output_object(output, json_pack("{s:s, s:s}", "event", "token",
+                                            "text", "\xEF\xBF\xBD"));
+    }
     if (output->json)
         return;
     pthread_mutex_lock(&output->lock);
