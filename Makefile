@@ -248,7 +248,8 @@ check-tsan: ## the tests under ThreadSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=tsan check
 
 check-clang: ## build everything with clang, warnings as errors
-	$(Q)scripts/deps.sh build check
+	$(Q)scripts/deps.sh build engine check
+	$(Q)scripts/engine.sh $(ENGINE)
 	$(Q)$(MAKE) --no-print-directory CC=clang WERROR=1 B=build/clang all tests
 
 # Each public header alone, as C11 and as C++11.
@@ -273,7 +274,8 @@ check-docs: $(GOV) $(GOVTOP)
 	$(Q)B=$(B) tests/lint/manpages.sh
 
 lint: ## formatting, clang-tidy, banned calls, layers, scripts, man pages
-	$(Q)scripts/deps.sh build check lint
+	$(Q)scripts/deps.sh build engine check lint
+	$(Q)scripts/engine.sh $(ENGINE)
 	$(Q)$(MAKE) --no-print-directory lint-run
 
 lint-run: $(GOV) $(GOVTOP)
