@@ -27,7 +27,8 @@ CFLAGS  ?= -O2 -g
 PKG_CONFIG ?= pkg-config
 
 SYSTEM  := $(shell uname -s)
-PLATFORM_Linux := governor/platform/platform_linux.c governor/platform/linux_cgroup.c governor/platform/linux_lines.c
+PLATFORM_Linux := $(sort $(wildcard governor/platform/platform_linux.c governor/platform/linux_*.c governor/platform/gpu_*.c))
+PLATFORM_Darwin := $(sort $(wildcard governor/platform/platform_darwin.c governor/platform/darwin_*.c))
 PLATFORM := $(or $(PLATFORM_$(SYSTEM)),governor/platform/platform_generic.c)
 ifdef GENERIC
 PLATFORM := governor/platform/platform_generic.c
@@ -66,6 +67,8 @@ NCURSES_CFLAGS := $(filter-out -D_XOPEN_SOURCE=%,$(call pkg,--cflags,ncursesw))
 NCURSES_LIBS   := $(call pkg,--libs,ncursesw)
 CHECK_CFLAGS   := $(call pkg,--cflags,check)
 CHECK_LIBS     := $(call pkg,--libs,check)
+# Headers only: the loader is opened at run time.
+VULKAN_CFLAGS  := $(call pkg,--cflags,vulkan)
 # Tests make calls fail by wrapping them at link time (tests/support/faults.c).
 WRAPPED := open openat close read pread write pwrite fstat lstat ftruncate fsync fdatasync rename unlink mkdir mmap munmap madvise pipe pthread_create posix_fallocate
 WRAP    := $(foreach call,$(WRAPPED),-Wl,--wrap=$(call))
@@ -74,7 +77,7 @@ WRAPPED64 := open openat pread pwrite fstat lstat ftruncate mmap posix_fallocate
 WRAP    += $(foreach call,$(WRAPPED64),-Wl,--wrap=$(call)64 -Wl,--defsym=__wrap_$(call)64=__wrap_$(call))
 
 LIB_SRC   := $(sort $(wildcard policies/*.c) $(wildcard governor/*/*.c))
-LIB_SRC   := $(filter-out $(wildcard governor/platform/platform_*.c governor/platform/linux_*.c),$(LIB_SRC)) $(PLATFORM)
+LIB_SRC   := $(filter-out $(wildcard governor/platform/platform_*.c governor/platform/linux_*.c governor/platform/darwin_*.c governor/platform/gpu_*.c),$(LIB_SRC)) $(PLATFORM)
 CLI_SRC   := $(sort $(wildcard tools/cli/*.c))
 GOV_SRC   := $(sort $(wildcard tools/gov/*.c))
 GOVTOP_SRC := $(sort $(wildcard tools/govtop/*.c))
@@ -84,9 +87,9 @@ UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
 ENGINE_TEST_SRC := $(sort $(wildcard tests/engine/test_*.c))
 FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
-PUBLIC_H  := $(sort $(wildcard governor/*.h)) policies/alloc.h policies/facts.h policies/ladder.h policies/level.h policies/plan.h policies/status.h
+PUBLIC_H  := $(sort $(wildcard governor/*.h)) policies/alloc.h policies/capacity.h policies/facts.h policies/ladder.h policies/level.h policies/plan.h policies/status.h
 
-LIB_OBJ   := $(patsubst %.c,$(B)/%.o,$(LIB_SRC)) $(B)/default_rules.o
+LIB_OBJ   := $(patsubst %.c,$(B)/%.o,$(LIB_SRC)) $(B)/shipped.o
 CLI_OBJ   := $(patsubst %.c,$(B)/%.o,$(CLI_SRC))
 GOV_OBJ   := $(patsubst %.c,$(B)/%.o,$(GOV_SRC))
 GOVTOP_OBJ := $(patsubst %.c,$(B)/%.o,$(GOVTOP_SRC))
@@ -147,29 +150,42 @@ $(B)/%.o: %.c $(B)/.flags
 	$(if $(V),,@printf '  CC      %s\n' $<)
 	$(Q)$(COMPILE)
 
-$(B)/governor/platform/platform_linux.o $(B)/governor/platform/linux_cgroup.o: private EXTRA = -D_GNU_SOURCE
+$(B)/governor/platform/platform_linux.o $(patsubst %.c,$(B)/%.o,$(wildcard governor/platform/linux_*.c)): private EXTRA = -D_GNU_SOURCE
 $(filter $(B)/policies/% $(B)/governor/%,$(LIB_OBJ)): private EXTRA += $(LIB_CFLAGS)
 $(B)/governor/runtime/engine_open.o: private EXTRA += -DGOV_ENGINE_DIR='"$(enginedir)"'
+$(B)/governor/platform/gpu_vulkan.o: private EXTRA += $(VULKAN_CFLAGS)
+# For O_TMPFILE, where the system has it.
+$(B)/governor/device/measure_storage.o: private EXTRA += $(if $(filter Linux,$(SYSTEM)),-D_GNU_SOURCE)
 $(LLAMA_OBJ): private EXTRA = $(ENGINE_CFLAGS)
 $(GOVTOP_OBJ): private EXTRA = $(NCURSES_CFLAGS)
 
-# The shipped rules, as text, in the library: an app that links it needs no file.
-$(B)/default_rules.c: configs/balanced.yaml
+# configs/, as text, in the library: an app that links it needs no file.
+SHIPPED := balanced tiers models devices
+$(B)/shipped.c: $(SHIPPED:%=configs/%.yaml)
 	$(Q)mkdir -p $(@D)
-	$(Q){ printf '/* Made from %s; do not edit. */\n' $<; \
-	 printf '#include "governor/runtime/default_rules.h"\n'; \
-	 printf 'const char gov__default_rules[] =\n'; \
-	 sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/    "/' -e 's/$$/\\n"/' $<; \
-	 printf ';\nconst size_t gov__default_rules_bytes = sizeof(gov__default_rules) - 1;\n'; } > $@
+	$(Q){ printf '/* Made from configs/; do not edit. */\n'; \
+	 printf '#include "policies/shipped.h"\n'; \
+	 for name in $(SHIPPED); do \
+	  printf 'const char gov__shipped_%s[] =\n' $$name; \
+	  sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/    "/' -e 's/$$/\\n"/' configs/$$name.yaml; \
+	  printf ';\nconst size_t gov__shipped_%s_bytes = sizeof(gov__shipped_%s) - 1;\n' $$name $$name; \
+	 done; } > $@
 
-$(B)/default_rules.o: $(B)/default_rules.c $(B)/.flags
+# ISO C promises 4095 bytes of a string; every compiler here takes more.
+$(B)/shipped.o: private EXTRA = -Wno-overlength-strings
+$(B)/shipped.o: $(B)/shipped.c $(B)/.flags
 	$(Q)$(COMPILE)
 
 ## ---- link ----------------------------------------------------------------------
 
 LINK = $(CC) $(GOV_CFLAGS) $(CFLAGS) $(GOV_LDFLAGS) $(LDFLAGS)
 # Tools find the library beside them, in the build tree and once installed.
-RPATH = -Wl,-rpath,'$$ORIGIN/../lib'
+HERE = $(if $(filter Darwin,$(SYSTEM)),@loader_path,$$ORIGIN)
+RPATH = -Wl,-rpath,'$(HERE)/../lib'
+SHARED = -shared -Wl,-soname,$(1)
+ifeq ($(SYSTEM),Darwin)
+SHARED = -dynamiclib -install_name @rpath/$(1)
+endif
 
 $(LIBA): $(LIB_OBJ)
 	$(Q)mkdir -p $(@D) && rm -f $@
@@ -179,7 +195,7 @@ $(LIBA): $(LIB_OBJ)
 $(LIB): $(LIB_OBJ)
 	$(Q)mkdir -p $(@D)
 	$(if $(V),,@printf '  LINK    %s\n' $@)
-	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -o $(@D)/$(SONAME) $^ $(LIB_LIBS) $(LIBS)
+	$(Q)$(LINK) $(call SHARED,$(SONAME)) -o $(@D)/$(SONAME) $^ $(LIB_LIBS) $(LIBS)
 	$(Q)ln -sf $(SONAME) $@
 
 $(GOV): $(GOV_OBJ) $(CLI_OBJ) $(LIB)
@@ -195,7 +211,7 @@ $(GOVTOP): $(GOVTOP_OBJ) $(CLI_OBJ) $(LIB)
 $(ADAPTER): $(LLAMA_OBJ) $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(if $(V),,@printf '  LINK    %s\n' $@)
-	$(Q)$(LINK) -shared -o $@ $(LLAMA_OBJ) -Wl,-rpath,'$$ORIGIN/..:$$ORIGIN' -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib -lgovernor $(ENGINE_LIBS) $(LIBS)
+	$(Q)$(LINK) -shared -o $@ $(LLAMA_OBJ) -Wl,-rpath,'$(HERE)/..' -Wl,-rpath,'$(HERE)' -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib -lgovernor $(ENGINE_LIBS) $(LIBS)
 
 $(MKMODEL): $(MODEL_OBJ)
 	$(Q)mkdir -p $(@D)
@@ -220,6 +236,14 @@ $(UNIT_BIN:$(B)/tests/%=$(B)/tests/unit/%.o) $(ENGINE_TEST_BIN:$(B)/tests/%=$(B)
 $(UNIT_BIN): $(B)/tests/%: $(B)/tests/unit/%.o $(SUPPORT_OBJ) $(CLI_OBJ) $(filter-out %/main.o,$(GOVTOP_OBJ)) $(LIBA)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(WRAP) $(LIBA) $(CHECK_LIBS) $(LIB_LIBS) $(NCURSES_LIBS) $(LIBS)
+
+# Graphics drivers with the answers of a script, opened by test_gpus.
+FAKES := $(if $(filter Linux,$(SYSTEM)),$(patsubst %.c,$(B)/%.so,$(sort $(wildcard tests/fakes/fake_*.c))))
+$(B)/tests/fakes/%.so: tests/fakes/%.c $(B)/.flags
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CFLAGS) $(VULKAN_CFLAGS) $(CFLAGS) -MMD -MP $(GOV_LDFLAGS) $(LDFLAGS) -shared -o $@ $<
+$(B)/tests/test_gpus: $(FAKES)
+$(B)/tests/unit/test_gpus.o: private EXTRA += -DFAKES='"$(B)/tests/fakes/"'
 
 $(ENGINE_TEST_BIN): $(B)/tests/%: $(B)/tests/engine/%.o $(B)/tests/support/run.o $(LIB)
 	$(Q)mkdir -p $(@D)
@@ -246,6 +270,21 @@ check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 
 check-tsan: ## the tests under ThreadSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=tsan check
+
+# The device part's, which a kernel of another version or page size may break.
+GUEST_TESTS := $(filter $(addprefix test_,device profile measure platform_linux platform_facts),$(notdir $(UNIT_BIN)))
+FOLLOWER := $(B)/tests/follower
+$(FOLLOWER): $(B)/tests/guest/follower.o $(LIB)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(LIBS)
+
+check-guest: ## as root in small virtual machines: other kernels, page sizes, limits
+	$(Q)scripts/deps.sh build
+	$(Q)scripts/deps.sh guest || :
+	$(Q)$(MAKE) --no-print-directory check-guest-run
+
+check-guest-run: $(GOV) $(GOVTOP) $(FOLLOWER) $(GUEST_TESTS:%=$(B)/tests/%)
+	$(Q)B=$(B) SAN=$(SAN) CC='$(CC)' MAKE='$(MAKE)' V=$(V) GUEST_TESTS='$(GUEST_TESTS)' tests/guest/run.sh
 
 check-clang: ## build everything with clang, warnings as errors
 	$(Q)scripts/deps.sh build engine check
@@ -284,8 +323,8 @@ lint-run: $(GOV) $(GOVTOP)
 format: ## rewrite the sources in the project's format
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
 
-bench: ## measure against stock llama.cpp; figures go to build/bench
-	$(Q)scripts/deps.sh build engine
+bench: ## measure against stock llama.cpp and fio; figures go to build/bench
+	$(Q)scripts/deps.sh build engine bench
 	$(Q)scripts/engine.sh $(ENGINE)
 	$(Q)$(MAKE) --no-print-directory bench-run
 
@@ -314,6 +353,47 @@ fuzz-run:
 	done
 
 fuzz-programs: $(FUZZ_BIN)
+
+## ---- Darwin --------------------------------------------------------------------
+
+# macOS without a Mac: every source of the library, the tools and the adapter is
+# compiled and linked for both processors and analysed by clang; none of it is run.
+# scripts/darwin.sh gets the compiler and says what is linked against.
+DARWIN  := build/darwin
+# What nobody calls is kept, so that what it calls must be there too.
+DARWIN_LINK = $(LINK) -Wl,-undefined,error -Wl,--no-gc-sections
+DARWIN_CLANG = -target $(ARCH)-apple-macos13 -nostdlibinc -isystem $(DARWIN)/system $(CPPFLAGS) $(GOV_CPPFLAGS) $(filter-out -pthread,$(GOV_CFLAGS)) -DGOV_ENGINE_DIR='""'
+DARWIN_LIB = $(B)/lib/libgovernor.0.dylib
+# Only the platform knows the processors apart.
+DARWIN_ANALYSED = $(patsubst %.c,$(B)/%.analysed,$(if $(filter arm64,$(ARCH)),$(LIB_SRC) $(CLI_SRC) $(GOV_SRC) $(GOVTOP_SRC) $(if $(HAVE_ENGINE),$(LLAMA_SRC)),$(PLATFORM)))
+darwin_make = $(MAKE) --no-print-directory SYSTEM=Darwin ARCH=$(1) B=$(DARWIN)/$(1) DARWIN=$(DARWIN) \
+	 CC='$(abspath $(DARWIN))/cc -target $(2)-macos.13.0' PKG_CONFIG=false CFLAGS=-O2 WERROR=1 SAN= \
+	 CPPFLAGS='-isystem $(DARWIN)/include' LDFLAGS='-L$(DARWIN)/lib' LIBS= ENGINE_CFLAGS= darwin-run
+
+check-darwin: ## compile, link and analyse everything for macOS; nothing is run
+	$(Q)scripts/deps.sh build engine check lint
+	$(Q)scripts/engine.sh $(ENGINE)
+	$(Q)scripts/darwin.sh $(DARWIN)
+	+$(Q)$(call darwin_make,arm64,aarch64)
+	+$(Q)$(call darwin_make,x86_64,x86_64)
+
+darwin-run: $(LIB_OBJ) $(CLI_OBJ) $(GOV_OBJ) $(GOVTOP_OBJ) $(if $(HAVE_ENGINE),$(LLAMA_OBJ)) $(DARWIN_ANALYSED)
+	$(Q)mkdir -p $(B)/lib/governor $(B)/bin
+	$(Q)$(DARWIN_LINK) -dynamiclib -install_name @rpath/$(notdir $(DARWIN_LIB)) -o $(DARWIN_LIB) $(LIB_OBJ) -lyaml -ljansson
+	$(Q)$(DARWIN_LINK) -o $(B)/bin/gov $(GOV_OBJ) $(CLI_OBJ) $(DARWIN_LIB) -ljansson
+	$(Q)$(DARWIN_LINK) -o $(B)/bin/govtop $(GOVTOP_OBJ) $(CLI_OBJ) $(DARWIN_LIB) -ljansson -lncursesw -ltinfo
+	$(if $(HAVE_ENGINE),$(Q)$(DARWIN_LINK) -dynamiclib -o $(B)/lib/governor/libgovernor-llama.so $(LLAMA_OBJ) $(DARWIN_LIB) -lllama -lggml -lggml-base)
+	$(Q)tests/lint/macho.sh $(ARCH) $(DARWIN_LIB) $(B)/bin/gov $(B)/bin/govtop $(if $(HAVE_ENGINE),$(B)/lib/governor/libgovernor-llama.so)
+
+# An object is younger than every header it includes, so this follows the object.
+# The analyser silences the compiler's warnings: hence two runs. make lint has no
+# headers for the platform's files.
+$(B)/%.analysed: %.c $(B)/%.o
+	$(if $(V),,@printf '  ANALYSE %s\n' $<)
+	$(Q)clang $(DARWIN_CLANG) -fsyntax-only $<
+	$(Q)clang $(DARWIN_CLANG) --analyze -Xclang -analyzer-werror -Xclang -analyzer-output=text -o /dev/null $<
+	$(if $(filter $(PLATFORM),$<),$(Q)clang-tidy --quiet $< -- $(DARWIN_CLANG) 2>/dev/null)
+	$(Q): > $@
 
 ## ---- install ---------------------------------------------------------------------
 
@@ -369,6 +449,6 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z_.-]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sort
 
 FORCE:
-.PHONY: all deps engine demo demo-run check check-run tests check-asan check-tsan check-clang check-headers check-symbols check-generic check-docs lint lint-run format bench bench-run fuzz fuzz-run fuzz-programs install uninstall docs clean help FORCE
+.PHONY: all deps engine demo demo-run check check-run tests check-asan check-tsan check-guest check-guest-run check-clang check-darwin darwin-run check-headers check-symbols check-generic check-docs lint lint-run format bench bench-run fuzz fuzz-run fuzz-programs install uninstall docs clean help FORCE
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

@@ -24,12 +24,12 @@ static struct cell number_cell(int64_t number)
 }
 
 static struct cell fact_cell(const struct gov__node *node,
-                             const struct gov_facts *facts)
+                             const struct gov_facts *facts, const bool *open)
 {
     const struct gov_value *value;
     struct cell cell = unknown;
 
-    if (facts == NULL)
+    if (facts == NULL || (open != NULL && open[node->number]))
         return cell;
     value = &facts->value[node->number];
     cell.known = value->known;
@@ -141,7 +141,7 @@ static struct cell arithmetic(enum gov__op op, int64_t a, int64_t b)
 static struct cell eval_node(const struct gov__expr *expr,
                              const struct gov__node *node,
                              const struct cell *cells,
-                             const struct gov_facts *facts)
+                             const struct gov_facts *facts, const bool *open)
 {
     const struct cell *a = &cells[node->left];
     const struct cell *b = &cells[node->right];
@@ -155,7 +155,7 @@ static struct cell eval_node(const struct gov__expr *expr,
         return text;
     case GOV__OP_FACT:
     case GOV__OP_KNOWN:
-        return fact_cell(node, facts);
+        return fact_cell(node, facts, open);
     case GOV__OP_AND:
         return logic(a, b, 0);
     case GOV__OP_OR:
@@ -172,18 +172,25 @@ static struct cell eval_node(const struct gov__expr *expr,
     return number_cell(compare(op, a, b));
 }
 
-enum gov__truth gov__expr_eval(const struct gov__expr *expr,
-                               const struct gov_facts *facts)
+enum gov__truth gov__expr_eval_open(const struct gov__expr *expr,
+                                    const struct gov_facts *facts,
+                                    const bool *open)
 {
     struct cell cells[GOV__EXPR_NODES];
 
     /* Leaves look at cells[0] without using it. */
     cells[0] = unknown;
     for (uint32_t i = 0; i < expr->count; i++)
-        cells[i] = eval_node(expr, &expr->nodes[i], cells, facts);
+        cells[i] = eval_node(expr, &expr->nodes[i], cells, facts, open);
     if (!cells[expr->count - 1].known)
         return GOV__UNKNOWN;
     return cells[expr->count - 1].number != 0 ? GOV__TRUE : GOV__FALSE;
+}
+
+enum gov__truth gov__expr_eval(const struct gov__expr *expr,
+                               const struct gov_facts *facts)
+{
+    return gov__expr_eval_open(expr, facts, NULL);
 }
 
 /* A stretch of the condition's own text, on one line. */

@@ -256,7 +256,9 @@ bool gov__expr_literal(const char *text, size_t bytes, gov_type type,
     if (token.kind != GOV__TOKEN_NUMBER || token.type != type)
         return FAIL(&lexer, token.offset, "%s",
                     type == GOV_TYPE_RATIO ? "write a share, for instance 50 %"
-                                           : "write a whole number");
+                    : type == GOV_TYPE_BYTES
+                        ? "write a size, for instance 16 GiB"
+                        : "write a whole number");
     if (!gov__lex(&lexer, &end))
         return false;
     if (end.kind != GOV__TOKEN_END)

@@ -124,6 +124,12 @@ gov_status gov__expr_parse(struct gov__expr **out, const char *text,
 enum gov__truth gov__expr_eval(const struct gov__expr *expr,
                                const struct gov_facts *facts);
 
+/* The same while facts that are `open` (an entry a fact) have yet to be found:
+ * whether one will be known is unknown, too. */
+enum gov__truth gov__expr_eval_open(const struct gov__expr *expr,
+                                    const struct gov_facts *facts,
+                                    const bool *open);
+
 /* The fact of which the condition demands what cannot be at once ("x < 1 and
  * x > 2"), or GOV_FACT_COUNT when none was found. */
 gov_fact gov__expr_contradiction(const struct gov__expr *expr);

@@ -61,6 +61,18 @@ const char *const *gov__fact_values(gov_fact fact, size_t *count)
     return NULL;
 }
 
+bool gov_fact_of_machine(gov_fact fact)
+{
+    static const char *const groups[] = {"device.", "gpu.", "budget."};
+    const struct gov_fact_info *info = gov_fact_info(fact);
+
+    for (size_t i = 0; info != NULL && i < sizeof(groups) / sizeof(groups[0]);
+         i++)
+        if (strncmp(info->name, groups[i], strlen(groups[i])) == 0)
+            return true;
+    return false;
+}
+
 const char *gov_type_name(gov_type type)
 {
     switch (type) {

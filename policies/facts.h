@@ -82,7 +82,63 @@ typedef enum gov_type {
     X(PRESSURE_LEVEL, "pressure.level", TEXT, "pressure",                      \
       "level at launch: normal, warn or critical")                             \
     X(PRESSURE_HEADROOM, "pressure.headroom", BYTES, "pressure",               \
-      "budget less footprint at launch")
+      "budget less footprint at launch")                                       \
+    X(DEVICE_CPU, "device.cpu", TEXT, "device profile",                        \
+      "model of the processor")                                                \
+    X(DEVICE_PERFORMANCE_CORES, "device.performance_cores", COUNT,             \
+      "device profile", "of the processors, those built for speed")            \
+    X(DEVICE_EFFICIENCY_CORES, "device.efficiency_cores", COUNT,               \
+      "device profile", "of the processors, those built to save power")        \
+    X(DEVICE_SIMD, "device.simd", TEXT, "device profile",                      \
+      "vector instructions that engines use, weakest first, separated by "     \
+      "spaces")                                                                \
+    X(DEVICE_SYSTEM, "device.system", TEXT, "device profile",                  \
+      "kernel and its version")                                                \
+    X(DEVICE_HUGE_PAGE, "device.huge_page", BYTES, "device profile",           \
+      "size of a transparent huge page")                                       \
+    X(DEVICE_HUGE_PAGES, "device.thp", TEXT, "device profile",                 \
+      "who gets transparent huge pages: always, madvise or never")             \
+    X(DEVICE_ZRAM, "device.zram", BYTES, "device profile",                     \
+      "swap that is compressed memory, before compression")                    \
+    X(DEVICE_ZSWAP, "device.zswap", FLAG, "device profile",                    \
+      "pages are compressed in memory before they go to swap")                 \
+    X(DEVICE_OVERCOMMIT, "device.overcommit", TEXT, "device profile",          \
+      "what the kernel promises: heuristic, always or strict")                 \
+    X(DEVICE_MEMLOCK, "device.memlock", BYTES, "device profile",               \
+      "memory this user may lock")                                             \
+    X(DEVICE_PSI, "device.psi", FLAG, "device profile",                        \
+      "pressure stall information can be read")                                \
+    X(DEVICE_USERFAULTFD, "device.userfaultfd", FLAG, "device profile",        \
+      "this user may handle page faults of its own process")                   \
+    X(DEVICE_CACHESTAT, "device.cachestat", FLAG, "device profile",            \
+      "this user may ask what of a file is in memory")                         \
+    X(DEVICE_IO_URING, "device.io_uring", FLAG, "device profile",              \
+      "this user may queue reads with io_uring")                               \
+    X(DEVICE_PRESSURE_BACKEND, "device.pressure_backend", TEXT,                \
+      "device profile", "where memory pressure will be read")                  \
+    X(DEVICE_WIRED_LIMIT, "device.wired_limit", BYTES, "device profile",       \
+      "iogpu.wired_limit_mb, when somebody has set it")                        \
+    X(DEVICE_RESERVE, "device.reserve", BYTES, "device profile",               \
+      "memory never lent to models")                                           \
+    X(DEVICE_OTHERS, "device.others", BYTES, "device profile",                 \
+      "charged to the limit's group by other processes and not droppable")     \
+    X(DEVICE_READ_PATH, "device.read_path", TEXT, "device profile",            \
+      "fastest way to read a file: readahead, populate, parallel, direct or "  \
+      "io_uring")                                                              \
+    X(DEVICE_RANDOM_READ_RATE, "device.random_read_rate", BYTES,               \
+      "device profile", "16 KiB random read bandwidth, bytes a second")        \
+    X(DEVICE_MEMORY_RATE, "device.memory_rate", BYTES, "device profile",       \
+      "sequential read bandwidth of memory, bytes a second")                   \
+    X(DEVICE_TIER, "device.tier", TEXT, "device profile",                      \
+      "what class of machine this is, by tiers.yaml")                          \
+    X(GPU_COUNT, "gpu.count", COUNT, "device profile",                         \
+      "graphics processors, software ones not counted")                        \
+    X(GPU_WORKING_SET, "gpu.working_set", BYTES, "device profile",             \
+      "memory the GPU with the largest share may use at once")                 \
+    X(GPU_SHARES_RAM, "gpu.shares_ram", FLAG, "device profile",                \
+      "that GPU has no memory of its own")                                     \
+    X(BUDGET_GPU, "budget.gpu", BYTES, "device profile",                       \
+      "bytes of GPU memory beside budget.ram; 0 where the GPU shares RAM")
 
 typedef enum gov_fact {
 #define GOV_FACT_ENUM(id, name, type, source, sentence) GOV_FACT_##id,
@@ -104,6 +160,9 @@ GOV_API const struct gov_fact_info *gov_fact_info(gov_fact fact);
 /* The fact of that name, or GOV_FACT_COUNT. `bytes` bounds the name, which
  * need not end in NUL. */
 GOV_API gov_fact gov_fact_find(const char *name, size_t bytes);
+
+/* Whether the machine alone settles it: device.*, gpu.* and budget.*. */
+GOV_API bool gov_fact_of_machine(gov_fact fact);
 
 /* "bytes", "count", "ratio", "duration", "flag" or "text". */
 GOV_API const char *gov_type_name(gov_type type);

@@ -12,13 +12,11 @@
 #include <string.h>
 
 #include "policies/rules_priv.h"
+#include "policies/sizes_priv.h"
 #include "policies/words_priv.h"
 
 #define CONTEXT_DEFAULT 4096 /* tokens, when neither app nor rules say */
 #define AHEAD_DEFAULT 2
-#define WINDOW_UNITS 3 /* least: one in use, one arriving, one leaving */
-/* Bytes of the reads that governor/memory/streamer.c keeps in flight. */
-#define READS_SLACK ((uint64_t)12 << 20)
 #define TEXT_FACT_MAX 1024
 
 const char *gov_strategy_name(gov_strategy strategy)
@@ -82,16 +80,6 @@ struct decision {
     gov_strategy wish;
     gov_kv_type kv_wish;
 };
-
-static uint64_t sat_add(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-static uint64_t sat_mul(uint64_t a, uint64_t b)
-{
-    return b != 0 && a > UINT64_MAX / b ? UINT64_MAX : a * b;
-}
 
 /* A block of 32 elements takes 64 bytes as f16 and 34 as q8_0 (32 bytes and a
  * scale of 2). */
@@ -222,13 +210,15 @@ static struct sizes size_up(const struct decision *d, const struct settings *s)
     z.kv_type = (gov_kv_type)setting(s, GOV__SET_KV_TYPE, d->kv_wish);
     z.context = (uint32_t)(context < most ? context : most);
     z.ahead = (uint32_t)setting(s, GOV__SET_AHEAD, AHEAD_DEFAULT);
-    z.kv = sat_mul(kv_per_token(d->f16_per_token, z.kv_type), z.context);
-    z.buffers = sat_add(z.kv, d->compute);
-    units = z.ahead + 1 > WINDOW_UNITS ? z.ahead + 1 : WINDOW_UNITS;
-    z.window = sat_mul(d->unit, units);
-    if (sat_add(z.buffers, z.window) > d->budget && units > WINDOW_UNITS) {
+    z.kv = gov__sat_mul(kv_per_token(d->f16_per_token, z.kv_type),
+                        gov__kv_cells(z.context));
+    z.buffers = gov__sat_add(z.kv, d->compute);
+    units = z.ahead + 1 > GOV__WINDOW_UNITS ? z.ahead + 1 : GOV__WINDOW_UNITS;
+    z.window = gov__sat_mul(d->unit, units);
+    if (gov__sat_add(z.buffers, z.window) > d->budget &&
+        units > GOV__WINDOW_UNITS) {
         z.ahead = AHEAD_DEFAULT;
-        z.window = sat_mul(d->unit, WINDOW_UNITS);
+        z.window = gov__sat_mul(d->unit, GOV__WINDOW_UNITS);
     }
     return z;
 }
@@ -243,15 +233,15 @@ static void derive(const struct decision *d, const struct settings *settings,
     gov_facts_set(facts, GOV_FACT_MODEL_KV, z.kv);
     gov_facts_set(facts, GOV_FACT_MODEL_MAPPED_FOOTPRINT, z.buffers);
     gov_facts_set(facts, GOV_FACT_MODEL_HEAP_FOOTPRINT,
-                  sat_add(d->weights, z.buffers));
+                  gov__sat_add(d->weights, z.buffers));
 }
 
 /* Bytes that must be in memory at once under a strategy. */
 static uint64_t need(const struct decision *d, const struct sizes *z,
                      gov_strategy strategy)
 {
-    return sat_add(z->buffers,
-                   strategy == GOV_STRATEGY_HYBRID ? z->window : d->weights);
+    return gov__sat_add(
+        z->buffers, strategy == GOV_STRATEGY_HYBRID ? z->window : d->weights);
 }
 
 /* The invariant. Bytes that are encrypted on disk mean nothing when mapped. */
@@ -265,21 +255,21 @@ static bool fits(const struct decision *d, const struct sizes *z,
 
 /* ---- sentences ---- */
 
-/* The largest context of 2^n or 3 * 2^n tokens, from 128, that would fit; 0
- * when none would. */
+/* The largest context of 2^n or 3 * 2^n tokens, from one block, that would fit;
+ * 0 when none would. */
 static uint64_t context_that_fits(const struct decision *d,
                                   const struct sizes *z, gov_strategy strategy)
 {
-    uint64_t fixed = sat_add(
+    uint64_t fixed = gov__sat_add(
         d->compute, strategy == GOV_STRATEGY_HYBRID ? z->window : d->weights);
     uint64_t each = kv_per_token(d->f16_per_token, z->kv_type);
-    uint64_t most, power = 128, found = 0;
+    uint64_t most, power = GOV__KV_BLOCK_TOKENS, found = 0;
 
     if (fixed > d->budget || each == 0)
         return 0;
     most = (d->budget - fixed) / each;
     for (; power <= most; power *= 2)
-        found = power / 2 * 3 <= most ? power / 2 * 3 : power;
+        found = gov__kv_cells(power / 2 * 3) <= most ? power / 2 * 3 : power;
     return found;
 }
 
@@ -419,24 +409,6 @@ static void put_warning(struct decision *d, const struct sizes *z, bool warn)
 
 /* ---- deciding ---- */
 
-/* Weights that may stay when the rest is streamed. The governed range streams
- * the same share of every layer, so the window holds that share of its units
- * and not all of them: hot + window * (weights - hot) / weights <= room, solved
- * for hot. Counted in pages of 4 KiB, so that the product stays within 64 bits
- * for weights of up to 16 TiB. */
-static uint64_t streamed_hot(const struct decision *d, const struct sizes *z)
-{
-    uint64_t room = d->budget - z->buffers;
-    uint64_t hot = room - z->window; /* it fits, or hybrid was not chosen */
-    uint64_t pages = (d->weights - z->window) >> 12;
-
-    if (d->weights <= z->window || d->weights >> 44 != 0 || pages == 0)
-        return hot;
-    /* Three reads are in flight beside the window: see READS_SLACK. */
-    hot = hot > READS_SLACK ? hot - READS_SLACK : 0;
-    return (hot >> 12) * (d->weights >> 12) / pages << 12;
-}
-
 static void accept(struct decision *d, const struct gov__rule *rule,
                    const struct settings *s, const struct sizes *z,
                    gov_strategy strategy)
@@ -455,7 +427,8 @@ static void accept(struct decision *d, const struct gov__rule *rule,
         plan->footprint_bytes = need(d, z, strategy);
         plan->repack = setting(s, GOV__SET_REPACK, !d->encrypted) != 0;
     } else if (strategy == GOV_STRATEGY_HYBRID) {
-        uint64_t room = streamed_hot(d, z);
+        uint64_t room =
+            gov__streamed_hot(d->budget - z->buffers, z->window, d->weights);
         uint64_t share =
             d->weights / 1000000 * most + d->weights % 1000000 * most / 1000000;
 
@@ -670,4 +643,58 @@ gov_status gov_plan_decide(struct gov_plan *plan, const gov_rules *rules,
     derive(&d, &d.settings, &d.facts);
     settle(&d, false);
     return decide(&d);
+}
+
+/* ---- the machine alone ---- */
+
+static gov_status refuse_machine(const struct gov__rule *rule,
+                                 const struct gov_facts *facts, char *name,
+                                 char *reason, gov_error *err)
+{
+    static const char out[] = "; take another machine or change the rule";
+    char found[128] = "always", why[GOV_MESSAGE_BYTES];
+    char text[GOV_MESSAGE_BYTES];
+    size_t used = gov__put(text, sizeof(text), 0,
+                           "rule %s refuses this machine: ", rule->name);
+
+    if (rule->when != NULL)
+        gov__expr_show(rule->when, facts, found, sizeof(found));
+    gov__put(why, sizeof(why), 0, "%s, as %s", rule->because, found);
+    if (name != NULL)
+        gov__put(name, 64, 0, "%s", rule->name);
+    if (reason != NULL)
+        gov__put(reason, GOV_MESSAGE_BYTES, 0, "%s", why);
+    /* A long reason is cut, never the way out. */
+    gov__put(text, sizeof(text) - sizeof(out) + 1, used, "%s", why);
+    return gov_fail(err, GOV_E_REFUSED, 0, "%s%s", text, out);
+}
+
+gov_status gov_rules_judge_device(const gov_rules *rules,
+                                  const struct gov_facts *facts, char rule[64],
+                                  char reason[GOV_MESSAGE_BYTES],
+                                  gov_error *err)
+{
+    struct gov_facts machine;
+    bool open[GOV_FACT_COUNT];
+
+    if (rules == NULL || facts == NULL)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "a machine is judged by rules and facts; one of them "
+                        "is NULL");
+    machine = *facts;
+    clean_facts(&machine);
+    for (int i = 0; i < GOV_FACT_COUNT; i++) {
+        open[i] = !gov_fact_of_machine((gov_fact)i);
+        if (open[i])
+            machine.value[i].known = false;
+    }
+    for (size_t i = 0; i < rules->count; i++) {
+        const struct gov__rule *r = &rules->list[i];
+
+        if (r->strategy == GOV_STRATEGY_REFUSE &&
+            (r->when == NULL ||
+             gov__expr_eval_open(r->when, &machine, open) == GOV__TRUE))
+            return refuse_machine(r, &machine, rule, reason, err);
+    }
+    return GOV_OK;
 }

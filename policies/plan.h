@@ -113,6 +113,20 @@ GOV_API GOV_NODISCARD gov_status gov_plan_decide(struct gov_plan *plan,
                                                  void *trace_ctx,
                                                  gov_error *err);
 
+/* Whether the rules refuse this machine whatever is asked of it: a rule with
+ * `strategy: refuse` that is true by facts of the machine alone (device.*, gpu.*,
+ * budget.*). All other facts are taken as unknown, and so is whether they will be
+ * known, whatever *facts holds. A rule that is unknown refuses nothing here, and
+ * the order of the rules does not matter. When refused, `rule` (may be NULL)
+ * receives its name and `reason` (may be NULL) its reason with the condition as
+ * it was found. Pure; any thread.
+ *
+ * GOV_E_REFUSED  such a rule is true
+ * GOV_E_INVALID  rules or facts is NULL */
+GOV_API GOV_NODISCARD gov_status gov_rules_judge_device(
+    const gov_rules *rules, const struct gov_facts *facts, char rule[64],
+    char reason[GOV_MESSAGE_BYTES], gov_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,226 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads rule files: YAML through libyaml's events, so that every mistake has a
- * line and a column. The shape of the file is fixed, so what YAML offers beyond
- * it (aliases, anchors, tags, several documents) is refused: nothing expands,
- * nothing nests. Decides nothing. */
+/* Reads rule files: what may stand in them and how it is kept. yaml_text.c knows
+ * YAML. Decides nothing. */
 #include "policies/rules_priv.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-#include <yaml.h>
 
 #include "policies/words_priv.h"
+#include "policies/yaml_priv.h"
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
-#define NAME_SHOWN 80 /* of a file's name, in a message of 256 bytes */
-#define SENTENCE 192  /* of an error */
-#define KEYS_MAX 8    /* of any mapping in a rule file */
+#define KEYS_MAX 8 /* of any mapping in a rule file */
 
 struct reader {
-    yaml_parser_t yaml;
-    yaml_event_t event; /* under the reader's eyes; owned */
-    const char *text;
-    size_t bytes;
-    const char *name;
+    struct gov__yaml y;
     gov_rules *rules;
-    gov_error *err;
-    gov_status status;
 };
-
-/* ---- failing: always false, and only the first failure counts ---- */
-
-/* A name or a quotation may hold a line break. */
-static void one_line(char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < ' ')
-            *text = ' ';
-}
-
-static bool fail_at(struct reader *r, struct gov__place place,
-                    const char *sentence)
-{
-    size_t at = gov__offset_of(r->text, r->bytes, place);
-    size_t length = strlen(r->name);
-    const char *tail = r->name;
-
-    if (r->status != GOV_OK)
-        return false;
-    /* What is missed at the end belongs behind the last word, where a person
-     * would write it. */
-    if (at == r->bytes) {
-        while (at > 0 && gov__is_space(r->text[at - 1]))
-            at--;
-        place = gov__place_of(r->text, r->bytes, at);
-    }
-    if (length > NAME_SHOWN) {
-        tail += length - NAME_SHOWN;
-        while (((unsigned char)*tail & 0xC0) == 0x80)
-            tail++;
-    }
-    r->status = gov_fail(r->err, GOV_E_FORMAT, 0, "%s%s:%zu:%zu: %s",
-                         tail == r->name ? "" : "...", tail, place.line,
-                         place.column, sentence);
-    if (r->err != NULL)
-        one_line(r->err->message);
-    return false;
-}
-
-static struct gov__place mark_place(const yaml_mark_t *mark)
-{
-    return (struct gov__place){mark->line + 1, mark->column + 1};
-}
-
-/* Fails where the current event begins. */
-static bool fail_here(struct reader *r, const char *format, ...)
-    GOV_PRINTF(2, 3);
-
-static bool fail_here(struct reader *r, const char *format, ...)
-{
-    char sentence[SENTENCE];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(sentence, sizeof(sentence), format, args);
-    va_end(args);
-    return fail_at(r, mark_place(&r->event.start_mark), sentence);
-}
-
-static enum gov__quoting quoting_of(const yaml_event_t *event)
-{
-    switch (event->data.scalar.style) {
-    case YAML_SINGLE_QUOTED_SCALAR_STYLE:
-        return GOV__SINGLE;
-    case YAML_DOUBLE_QUOTED_SCALAR_STYLE:
-        return GOV__DOUBLE;
-    case YAML_LITERAL_SCALAR_STYLE:
-    case YAML_FOLDED_SCALAR_STYLE:
-        return GOV__BLOCK;
-    default:
-        return GOV__PLAIN;
-    }
-}
-
-/* Fails at a byte of the current scalar's value. */
-static bool fail_inside(struct reader *r, size_t offset, const char *sentence)
-{
-    const yaml_event_t *e = &r->event;
-    struct gov__scalar scalar = {
-        gov__offset_of(r->text, r->bytes, mark_place(&e->start_mark)),
-        quoting_of(e), (const char *)e->data.scalar.value,
-        e->data.scalar.length};
-    size_t at = gov__source_of(r->text, r->bytes, &scalar, offset);
-
-    return fail_at(r, gov__place_of(r->text, r->bytes, at), sentence);
-}
-
-static bool fail_nomem(struct reader *r)
-{
-    if (r->status == GOV_OK)
-        r->status = gov_fail(r->err, GOV_E_NOMEM, 0,
-                             "no memory to read the rules of %s", r->name);
-    return false;
-}
-
-static bool fail_yaml(struct reader *r)
-{
-    const yaml_parser_t *yaml = &r->yaml;
-    struct gov__place place = mark_place(&yaml->problem_mark);
-    size_t at = gov__offset_of(r->text, r->bytes, place);
-    char sentence[SENTENCE];
-
-    if (yaml->error == YAML_MEMORY_ERROR)
-        return fail_nomem(r);
-    if (at < r->bytes && r->text[at] == '\t')
-        return fail_at(r, place, "a tab; YAML is indented with spaces");
-    gov__put(sentence, sizeof(sentence), 0, "%s%s%s",
-             yaml->problem != NULL ? yaml->problem : "this is not YAML",
-             yaml->context != NULL ? " " : "",
-             yaml->context != NULL ? yaml->context : "");
-    return fail_at(r, place, sentence);
-}
-
-/* ---- events ---- */
-
-static const char *word(const struct reader *r)
-{
-    return (const char *)r->event.data.scalar.value;
-}
-
-static size_t word_bytes(const struct reader *r)
-{
-    return r->event.data.scalar.length;
-}
-
-static int shown(const struct reader *r)
-{
-    return gov__short(word(r), word_bytes(r));
-}
-
-static bool is_word(const struct reader *r, const char *text)
-{
-    return strlen(text) == word_bytes(r) &&
-           memcmp(text, word(r), word_bytes(r)) == 0;
-}
-
-static bool check_event(struct reader *r)
-{
-    const yaml_event_t *e = &r->event;
-    const yaml_char_t *anchor = NULL, *tag = NULL;
-
-    if (e->type == YAML_ALIAS_EVENT)
-        return fail_here(r, "rule files have no aliases; write it out");
-    if (e->type == YAML_SCALAR_EVENT) {
-        anchor = e->data.scalar.anchor;
-        tag = e->data.scalar.tag;
-    } else if (e->type == YAML_SEQUENCE_START_EVENT) {
-        anchor = e->data.sequence_start.anchor;
-        tag = e->data.sequence_start.tag;
-    } else if (e->type == YAML_MAPPING_START_EVENT) {
-        anchor = e->data.mapping_start.anchor;
-        tag = e->data.mapping_start.tag;
-    }
-    if (anchor != NULL)
-        return fail_here(r, "rule files have no anchors; leave out the &");
-    if (tag != NULL)
-        return fail_here(r, "rule files have no tags; leave out the !");
-    if (e->type != YAML_SCALAR_EVENT)
-        return true;
-    /* Escapes can spell what the file itself may not hold. */
-    for (size_t at = 0, n; at < word_bytes(r); at += n) {
-        uint32_t c = 0;
-
-        n = gov__utf8(word(r) + at, word_bytes(r) - at, &c);
-        if (n == 0 || gov__is_control(c))
-            return fail_inside(r, at, "a control character");
-    }
-    return true;
-}
-
-static bool advance(struct reader *r)
-{
-    yaml_event_delete(&r->event);
-    if (!yaml_parser_parse(&r->yaml, &r->event))
-        return fail_yaml(r);
-    return check_event(r);
-}
-
-static bool advance_by(struct reader *r, int events)
-{
-    bool ok = true;
-
-    while (ok && events-- > 0)
-        ok = advance(r);
-    return ok;
-}
-
-static bool need_word(struct reader *r, const char *what)
-{
-    if (r->event.type != YAML_SCALAR_EVENT)
-        return fail_here(r, "%s is one value, not a list or a mapping", what);
-    return true;
-}
 
 /* ---- mappings, driven by tables ---- */
 
@@ -247,69 +41,32 @@ struct shape {
     size_t count;
 };
 
-/* A word that is none of those it may be. */
-static bool fail_word(struct reader *r, const char *what,
-                      const char *const *names, size_t count)
+/* A mapping while it is read. */
+struct mapping {
+    struct reader *reader;
+    const struct shape *shape;
+    void *into;
+};
+
+static bool read_value(struct gov__yaml *y, size_t key, void *ctx)
 {
-    const char *near = gov__nearest(word(r), word_bytes(r), names, count);
-    char list[96];
+    const struct mapping *m = ctx;
 
-    if (near != NULL)
-        return fail_here(r, "%s \"%.*s\"; did you mean %s?", what, shown(r),
-                         word(r), near);
-    return fail_here(r, "%s \"%.*s\"; write %s", what, shown(r), word(r),
-                     gov__list(list, sizeof(list), names, count));
-}
-
-static bool read_pair(struct reader *r, const struct shape *shape, void *into,
-                      unsigned *seen)
-{
-    const char *names[KEYS_MAX];
-    char what[32];
-
-    if (!need_word(r, "a key"))
-        return false;
-    for (size_t i = 0; i < shape->count; i++) {
-        names[i] = shape->keys[i].name;
-        if (!is_word(r, names[i]))
-            continue;
-        if ((*seen & 1U << i) != 0)
-            return fail_here(r, "%s is given twice", names[i]);
-        *seen |= 1U << i;
-        return advance(r) && shape->keys[i].read(r, &shape->keys[i], into);
-    }
-    gov__put(what, sizeof(what), 0, "%s has no key", shape->what);
-    return fail_word(r, what, names, shape->count);
+    (void)y;
+    return m->shape->keys[key].read(m->reader, &m->shape->keys[key], m->into);
 }
 
 /* Reads a mapping; the first `required` keys of the shape must be in it. */
 static bool read_mapping(struct reader *r, const struct shape *shape,
                          size_t required, void *into)
 {
-    struct gov__place place = mark_place(&r->event.start_mark);
-    unsigned seen = 0;
+    const char *names[KEYS_MAX];
+    struct gov__yaml_shape keys = {shape->what, names, shape->count, required};
+    struct mapping m = {r, shape, into};
 
-    if (r->event.type != YAML_MAPPING_START_EVENT)
-        return fail_here(r, "%s is a mapping: %s and what it is", shape->what,
-                         shape->keys[0].name);
-    for (;;) {
-        if (!advance(r))
-            return false;
-        if (r->event.type == YAML_MAPPING_END_EVENT)
-            break;
-        if (!read_pair(r, shape, into, &seen))
-            return false;
-    }
-    for (size_t i = 0; i < required; i++) {
-        char sentence[SENTENCE];
-
-        if ((seen & 1U << i) != 0)
-            continue;
-        gov__put(sentence, sizeof(sentence), 0, "%s without %s", shape->what,
-                 shape->keys[i].name);
-        return fail_at(r, place, sentence);
-    }
-    return true;
+    for (size_t i = 0; i < shape->count; i++)
+        names[i] = shape->keys[i].name;
+    return gov__yaml_mapping(&r->y, &keys, read_value, &m);
 }
 
 /* ---- values ---- */
@@ -320,29 +77,31 @@ static bool read_choice(struct reader *r, const struct key *key,
 {
     char what[32];
 
-    if (!need_word(r, key->name))
+    if (!gov__yaml_need_word(&r->y, key->name))
         return false;
     for (*out = 0; *out < count; ++*out)
-        if (is_word(r, names[*out]))
+        if (gov__yaml_is(&r->y, names[*out]))
             return true;
     gov__put(what, sizeof(what), 0, "%s cannot be", key->name);
-    return fail_word(r, what, names, count);
+    return gov__yaml_fail_word(&r->y, what, names, count);
 }
 
 static bool read_number(struct reader *r, const struct key *key, int64_t *out)
 {
     struct gov__expr_error error;
 
-    if (!need_word(r, key->name))
+    if (!gov__yaml_need_word(&r->y, key->name))
         return false;
-    if (!gov__expr_literal(word(r), word_bytes(r), key->type, out, &error))
-        return fail_inside(r, error.offset, error.sentence);
+    if (!gov__expr_literal(gov__yaml_word(&r->y), gov__yaml_word_bytes(&r->y),
+                           key->type, out, &error))
+        return gov__yaml_fail_inside(&r->y, error.offset, error.sentence);
     if (*out >= key->least && *out <= key->most)
         return true;
     if (key->type == GOV_TYPE_RATIO)
-        return fail_here(r, "%s is a share from 0 %% to 100 %%", key->name);
-    return fail_here(r, "%s is a number from %lld to %lld", key->name,
-                     (long long)key->least, (long long)key->most);
+        return gov__yaml_fail(&r->y, "%s is a share from 0 %% to 100 %%",
+                              key->name);
+    return gov__yaml_fail(&r->y, "%s is a number from %lld to %lld", key->name,
+                          (long long)key->least, (long long)key->most);
 }
 
 static char *copy_text(const struct reader *r, const char *text, size_t bytes)
@@ -411,7 +170,7 @@ static bool read_then(struct reader *r, const struct key *key, void *into)
     static const struct shape shape = {"then", keys, COUNT_OF(keys)};
     const struct draft *draft = into;
     const struct gov__rule *rule = draft->rule;
-    struct gov__place place = mark_place(&r->event.start_mark);
+    struct gov__place place = gov__yaml_place(&r->y);
     bool any = false;
 
     (void)key;
@@ -420,14 +179,16 @@ static bool read_then(struct reader *r, const struct key *key, void *into)
     for (int i = 0; i < GOV__SETTINGS; i++)
         any = any || rule->set[i];
     if (!any && rule->strategy == GOV_STRATEGY_UNSET)
-        return fail_at(r, place, "then sets nothing");
+        return gov__yaml_fail_at(&r->y, place, "then sets nothing");
     if (any && rule->strategy == GOV_STRATEGY_REFUSE)
-        return fail_at(r, place, "a rule that refuses sets nothing else");
+        return gov__yaml_fail_at(&r->y, place,
+                                 "a rule that refuses sets nothing else");
     if (rule->value[GOV__SET_REPACK] != 0 &&
         (rule->strategy == GOV_STRATEGY_MMAP ||
          rule->strategy == GOV_STRATEGY_HYBRID))
-        return fail_at(r, place,
-                       "mapped weights cannot be repacked; use strategy heap");
+        return gov__yaml_fail_at(
+            &r->y, place,
+            "mapped weights cannot be repacked; use strategy heap");
     return true;
 }
 
@@ -437,25 +198,26 @@ static bool read_name(struct reader *r, const struct key *key, void *into)
     const struct gov_rules *rules = r->rules;
     size_t bytes;
 
-    if (!need_word(r, key->name))
+    if (!gov__yaml_need_word(&r->y, key->name))
         return false;
-    bytes = word_bytes(r);
+    bytes = gov__yaml_word_bytes(&r->y);
     if (bytes == 0 || bytes >= sizeof(draft->rule->name))
-        return fail_here(r, "a name has 1 to %zu characters",
-                         sizeof(draft->rule->name) - 1);
+        return gov__yaml_fail(&r->y, "a name has 1 to %zu characters",
+                              sizeof(draft->rule->name) - 1);
     for (size_t i = 0; i < bytes; i++) {
-        char c = word(r)[i];
+        char c = gov__yaml_word(&r->y)[i];
 
         if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-')
-            return fail_inside(r, i,
-                               "a name has lower-case letters, digits and "
-                               "hyphens only");
+            return gov__yaml_fail_inside(
+                &r->y, i,
+                "a name has lower-case letters, digits and "
+                "hyphens only");
     }
     for (size_t i = 0; i < rules->count; i++)
-        if (is_word(r, rules->list[i].name))
-            return fail_here(r, "a second rule is named %s",
-                             rules->list[i].name);
-    memcpy(draft->rule->name, word(r), bytes);
+        if (gov__yaml_is(&r->y, rules->list[i].name))
+            return gov__yaml_fail(&r->y, "a second rule is named %s",
+                                  rules->list[i].name);
+    memcpy(draft->rule->name, gov__yaml_word(&r->y), bytes);
     return true;
 }
 
@@ -465,13 +227,15 @@ static bool read_when(struct reader *r, const struct key *key, void *into)
     struct gov__expr_error error;
     gov_status status;
 
-    if (!need_word(r, key->name))
+    if (!gov__yaml_need_word(&r->y, key->name))
         return false;
-    status = gov__expr_parse(&draft->rule->when, word(r), word_bytes(r),
-                             &r->rules->alloc, &error);
+    status =
+        gov__expr_parse(&draft->rule->when, gov__yaml_word(&r->y),
+                        gov__yaml_word_bytes(&r->y), &r->rules->alloc, &error);
     if (status == GOV_E_NOMEM)
-        return fail_nomem(r);
-    return status == GOV_OK || fail_inside(r, error.offset, error.sentence);
+        return gov__yaml_nomem(&r->y);
+    return status == GOV_OK ||
+           gov__yaml_fail_inside(&r->y, error.offset, error.sentence);
 }
 
 static bool read_because(struct reader *r, const struct key *key, void *into)
@@ -479,20 +243,21 @@ static bool read_because(struct reader *r, const struct key *key, void *into)
     struct draft *draft = into;
     size_t bytes;
 
-    if (!need_word(r, key->name))
+    if (!gov__yaml_need_word(&r->y, key->name))
         return false;
-    bytes = word_bytes(r);
-    while (bytes > 0 && gov__is_space(word(r)[bytes - 1]))
+    bytes = gov__yaml_word_bytes(&r->y);
+    while (bytes > 0 && gov__is_space(gov__yaml_word(&r->y)[bytes - 1]))
         bytes--;
     if (bytes == 0)
-        return fail_here(r, "because is empty; say why the rule is there");
+        return gov__yaml_fail(&r->y,
+                              "because is empty; say why the rule is there");
     if (bytes > GOV__BECAUSE_MAX)
-        return fail_here(r, "because is longer than %d bytes",
-                         GOV__BECAUSE_MAX);
-    draft->rule->because = copy_text(r, word(r), bytes);
+        return gov__yaml_fail(&r->y, "because is longer than %d bytes",
+                              GOV__BECAUSE_MAX);
+    draft->rule->because = copy_text(r, gov__yaml_word(&r->y), bytes);
     if (draft->rule->because == NULL)
-        return fail_nomem(r);
-    one_line(draft->rule->because);
+        return gov__yaml_nomem(&r->y);
+    gov__one_line(draft->rule->because);
     return true;
 }
 
@@ -502,7 +267,7 @@ static bool read_unknown(struct reader *r, const struct key *key, void *into)
     struct draft *draft = into;
     size_t index = 0;
 
-    draft->unknown = mark_place(&r->event.start_mark);
+    draft->unknown = gov__yaml_place(&r->y);
     if (!read_choice(r, key, names, 2, &index))
         return false;
     draft->no_match = index == 1;
@@ -551,20 +316,21 @@ static bool read_rule(struct reader *r)
     struct draft draft = {NULL, {0, 0}, false};
 
     if (r->rules->count == GOV__RULES_MAX)
-        return fail_here(r, "more than %d rules", GOV__RULES_MAX);
+        return gov__yaml_fail(&r->y, "more than %d rules", GOV__RULES_MAX);
     draft.rule = add_rule(r);
     if (draft.rule == NULL)
-        return fail_nomem(r);
-    draft.rule->line = r->event.start_mark.line + 1;
+        return gov__yaml_nomem(&r->y);
+    draft.rule->line = r->y.event.start_mark.line + 1;
     if (!read_mapping(r, &shape, 3, &draft)) {
         free_rule(r->rules, draft.rule);
         return false;
     }
     r->rules->count++;
     if (draft.unknown.line > 0 && draft.rule->strategy != GOV_STRATEGY_REFUSE)
-        return fail_at(r, draft.unknown,
-                       "unknown is for rules that refuse; others never match "
-                       "what is not known");
+        return gov__yaml_fail_at(
+            &r->y, draft.unknown,
+            "unknown is for rules that refuse; others never match "
+            "what is not known");
     draft.rule->unknown_matches =
         draft.rule->strategy == GOV_STRATEGY_REFUSE && !draft.no_match;
     return true;
@@ -573,13 +339,13 @@ static bool read_rule(struct reader *r)
 static bool read_rules(struct reader *r, const struct key *key, void *into)
 {
     (void)into;
-    if (r->event.type != YAML_SEQUENCE_START_EVENT)
-        return fail_here(r, "%s is a list; each one begins with \"- name:\"",
-                         key->name);
+    if (r->y.event.type != YAML_SEQUENCE_START_EVENT)
+        return gov__yaml_fail(
+            &r->y, "%s is a list; each one begins with \"- name:\"", key->name);
     for (;;) {
-        if (!advance(r))
+        if (!gov__yaml_next(&r->y))
             return false;
-        if (r->event.type == YAML_SEQUENCE_END_EVENT)
+        if (r->y.event.type == YAML_SEQUENCE_END_EVENT)
             return true;
         if (!read_rule(r))
             return false;
@@ -588,16 +354,12 @@ static bool read_rules(struct reader *r, const struct key *key, void *into)
 
 static bool read_version(struct reader *r, const struct key *key, void *into)
 {
+    (void)key;
     (void)into;
-    if (!need_word(r, key->name))
-        return false;
-    if (is_word(r, "1"))
-        return true;
-    return fail_here(r, "version is \"%.*s\"; this governor reads version 1",
-                     shown(r), word(r));
+    return gov__yaml_version(&r->y);
 }
 
-static bool read_file(struct reader *r)
+static bool read_file(struct gov__yaml *y, void *ctx)
 {
     static const struct key keys[] = {
         {.name = "version", .read = read_version},
@@ -605,52 +367,8 @@ static bool read_file(struct reader *r)
     };
     static const struct shape shape = {"a rule file", keys, COUNT_OF(keys)};
 
-    if (!advance_by(r, 2))
-        return false;
-    if (r->event.type == YAML_STREAM_END_EVENT)
-        return fail_here(r, "the file is empty; begin with \"version: 1\"");
-    if (!advance(r) || !read_mapping(r, &shape, 2, NULL))
-        return false;
-    if (!advance_by(r, 2))
-        return false;
-    if (r->event.type != YAML_STREAM_END_EVENT)
-        return fail_here(r, "a second document; a rule file has one");
-    return true;
-}
-
-static bool check_text(struct reader *r)
-{
-    if (r->bytes > GOV__RULES_TEXT_MAX)
-        return fail_at(r, (struct gov__place){1, 1},
-                       "a rule file is at most 256 KiB long");
-    for (size_t at = 0, n; at < r->bytes; at += n) {
-        uint32_t c = 0;
-
-        n = gov__utf8(r->text + at, r->bytes - at, &c);
-        if (n > 0 && !gov__is_control(c))
-            continue;
-        return fail_at(r, gov__place_of(r->text, r->bytes, at),
-                       n == 0 ? "not UTF-8; save the file in that encoding"
-                              : "a control character");
-    }
-    return true;
-}
-
-static bool read_text(struct reader *r)
-{
-    bool ok;
-
-    if (!check_text(r))
-        return false;
-    if (!yaml_parser_initialize(&r->yaml))
-        return fail_nomem(r);
-    yaml_parser_set_encoding(&r->yaml, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&r->yaml, (const unsigned char *)r->text,
-                                 r->bytes);
-    ok = read_file(r);
-    yaml_event_delete(&r->event);
-    yaml_parser_delete(&r->yaml);
-    return ok;
+    (void)y;
+    return read_mapping(ctx, &shape, COUNT_OF(keys), NULL);
 }
 
 gov_status gov_rules_parse(gov_rules **out, const char *text, size_t bytes,
@@ -664,22 +382,23 @@ gov_status gov_rules_parse(gov_rules **out, const char *text, size_t bytes,
     if (alloc == NULL)
         alloc = gov_alloc_default();
     memset(&r, 0, sizeof(r));
-    r.text = text != NULL ? text : "";
-    r.bytes = text != NULL ? bytes : 0;
-    r.name = name != NULL ? name : "rules";
-    r.err = err;
-    gov__skip_mark(&r.text, &r.bytes);
+    r.y.text = text;
+    r.y.bytes = bytes;
+    r.y.name = name != NULL ? name : "rules";
+    r.y.kind = "rule file";
+    r.y.content = "rules";
+    r.y.err = err;
     rules = alloc->alloc(alloc->ctx, sizeof(*rules));
     if (rules == NULL) {
-        fail_nomem(&r);
-        return r.status;
+        gov__yaml_nomem(&r.y);
+        return r.y.status;
     }
     memset(rules, 0, sizeof(*rules));
     rules->alloc = *alloc;
     r.rules = rules;
-    if (!read_text(&r)) {
+    if (gov__yaml_read(&r.y, read_file, &r) != GOV_OK) {
         gov_rules_free(rules);
-        return r.status;
+        return r.y.status;
     }
     *out = rules;
     return GOV_OK;

@@ -16,6 +16,8 @@ set -eu
 #   cmd:X     the command X            header:X  cc finds the header X
 #   pc:X      the pkg-config file X.pc  ca:      certificate authorities
 #   rt:X      clang's runtime library X, of the clang in PATH
+#   icd:X     the Vulkan driver X
+#   cross:X   the C library of the cross compiler X
 # In the Homebrew column "xcode" is Apple's command line tools, and "-" is a row
 # macOS does without. Apple's clang has no libFuzzer and Homebrew's llvm is not
 # in PATH, so asking for it there would not help.
@@ -32,6 +34,7 @@ build    libsqlite3-dev        sqlite        pc:sqlite3
 build    libncurses-dev        ncurses       pc:ncursesw
 build    libjemalloc-dev       jemalloc      pc:jemalloc
 build    libcurl4-openssl-dev  curl          pc:libcurl
+build    libvulkan-dev         -             pc:vulkan
 
 engine   git                   git           cmd:git
 engine   cmake                 cmake         cmd:cmake
@@ -44,11 +47,23 @@ engine   ca-certificates       -             ca:
 check    check                 check         pc:check
 check    clang                 xcode         cmd:clang
 check    libclang-rt-dev       -             rt:fuzzer
+check    mesa-vulkan-drivers   -             icd:lvp
 
 lint     clang-format          clang-format  cmd:clang-format
 lint     clang-tidy            llvm          cmd:clang-tidy
 lint     mandoc                mandoc        cmd:mandoc
 lint     shellcheck            shellcheck    cmd:shellcheck
+
+bench    fio                   fio           cmd:fio
+
+guest    check                 -             pc:check
+guest    qemu-system-x86       -             cmd:qemu-system-x86_64
+guest    qemu-system-arm       -             cmd:qemu-system-aarch64
+guest    e2fsprogs             -             cmd:mke2fs
+guest    cpio                  -             cmd:cpio
+guest    xz-utils              -             cmd:xz
+guest    gcc-aarch64-linux-gnu -             cmd:aarch64-linux-gnu-gcc
+guest    libc6-dev-arm64-cross -             cross:aarch64-linux-gnu-gcc
 '
 
 # What a person types to need the group.
@@ -60,7 +75,7 @@ target_of() {
 }
 
 usage() {
-    echo "usage: scripts/deps.sh [--list] GROUP...  (build engine check lint)" >&2
+    echo "usage: scripts/deps.sh [--list] GROUP...  (build engine check lint bench guest)" >&2
     exit 2
 }
 
@@ -84,7 +99,7 @@ END
 # Homebrew keeps some tools out of PATH; they count as installed.
 has_command() {
     command -v "$1" >/dev/null 2>&1 && return 0
-    for dir in /opt/homebrew/opt/llvm/bin /usr/local/opt/llvm/bin; do
+    for dir in /opt/homebrew/opt/llvm/bin /usr/local/opt/llvm/bin /usr/sbin; do
         [ -x "$dir/$1" ] && return 0
     done
     return 1
@@ -94,6 +109,16 @@ has_clang_runtime() {
     clang=$(command -v clang) && clang=$(readlink -f "$clang") || return 1
     for lib in "${clang%/bin/*}"/lib/clang/*/lib/*/libclang_rt."$1"*; do
         [ -e "$lib" ] && return 0
+    done
+    return 1
+}
+
+# Its description, X_icd.json or X_icd.x86_64.json, where the loader looks.
+has_vulkan_driver() {
+    for file in /usr/share/vulkan/icd.d/"$1"_icd*.json \
+        /usr/local/share/vulkan/icd.d/"$1"_icd*.json \
+        /etc/vulkan/icd.d/"$1"_icd*.json; do
+        [ -e "$file" ] && return 0
     done
     return 1
 }
@@ -116,6 +141,9 @@ is_there() {
     header:*)
         printf '#include <%s>\n' "$what" | cc -E - >/dev/null 2>&1 ;;
     rt:*) has_clang_runtime "$what" ;;
+    icd:*) has_vulkan_driver "$what" ;;
+    cross:*)
+        printf '#include <stdio.h>\n' | "$what" -E - >/dev/null 2>&1 ;;
     *) die "scripts/deps.sh: no such probe: $1" ;;
     esac
 }
@@ -215,11 +243,11 @@ show=
 if [ "${1-}" = --list ]; then
     show=yes
     shift
-    [ $# -gt 0 ] || set -- build engine check lint
+    [ $# -gt 0 ] || set -- build engine check lint bench guest
 fi
 [ $# -gt 0 ] || usage
 for group in "$@"; do
-    case $group in build | engine | check | lint) ;; *) usage ;; esac
+    case $group in build | engine | check | lint | bench | guest) ;; *) usage ;; esac
 done
 groups=$*
 

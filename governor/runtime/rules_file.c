@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "governor/policy.h"
-#include "governor/runtime/default_rules.h"
+#include "policies/shipped.h"
 
 /* The parser's own limit; a rule file of a person is a few KiB. */
 #define MAX_RULES_BYTES ((size_t)256 * 1024)
@@ -17,7 +17,7 @@
 
 const char *gov_rules_shipped(void)
 {
-    return gov__default_rules;
+    return gov__shipped_balanced;
 }
 
 static gov_status io_status(int error)
@@ -177,6 +177,6 @@ gov_status gov_rules_open(gov_rules **out, const char *path,
         return status;
     }
     set_source(source, "shipped rules");
-    return parse(&to, gov__default_rules, gov__default_rules_bytes,
+    return parse(&to, gov__shipped_balanced, gov__shipped_balanced_bytes,
                  "shipped rules");
 }

@@ -549,10 +549,45 @@ START_TEST(kv_bytes_of_q8_0)
         usual(&facts);
         gov_facts_set(&facts, GOV_FACT_MODEL_KV_PER_TOKEN, rows[i].f16);
         gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, 1);
+        gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, (uint64_t)1 << 40);
         ck_assert_int_eq(
             gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL), 0);
-        ck_assert_uint_eq(plan.kv_bytes, rows[i].q8_0);
+        /* The engine makes room for a block of 256 tokens at least. */
+        ck_assert_uint_eq(plan.kv_bytes, rows[i].q8_0 * 256);
     }
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* llama.cpp makes room for blocks of 256 tokens, and so does the plan; a context
+ * that is advised fits with its whole block. */
+START_TEST(kv_comes_in_blocks)
+{
+    static const struct {
+        uint64_t context, cells;
+    } rows[] = {{1, 256}, {256, 256}, {257, 512}, {300, 512}, {4096, 4096}};
+    gov_rules *rules = read_rules(HEAD RULE("a", "true", "strategy: mmap"));
+    struct gov_facts facts;
+    struct gov_plan plan;
+    gov_error err;
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        usual(&facts);
+        gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, rows[i].context);
+        ck_assert_int_eq(
+            gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL), 0);
+        ck_assert_uint_eq(plan.context, rows[i].context);
+        ck_assert_uint_eq(plan.kv_bytes, rows[i].cells * 128 * KIB);
+    }
+    /* The context that is advised fits with its whole block: room for 400
+     * tokens beside the window is room for 256, not for 384. */
+    gov_facts_set(&facts, GOV_FACT_BUDGET_RAM,
+                  300 * MIB + 256 * MIB + 400 * 128 * KIB);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err),
+                     GOV_E_REFUSED);
+    ck_assert_msg(strstr(err.message, "a context of 256 tokens would fit") !=
+                      NULL,
+                  "%s", err.message);
     gov_rules_free(rules);
 }
 END_TEST
@@ -1081,8 +1116,9 @@ static void check_plan(const struct gov_plan *plan,
         per_token = per_token / 64 * 34 + (per_token % 64 * 34 + 63) / 64;
     ck_assert_uint_ge(plan->context, 1);
     ck_assert(most == 0 || plan->context <= most);
-    ck_assert(per_token == 0 || (plan->kv_bytes / per_token == plan->context &&
-                                 plan->kv_bytes % per_token == 0));
+    /* Whole blocks of 256 tokens. */
+    ck_assert_uint_eq(plan->kv_bytes,
+                      per_token * ((plan->context + 255) / 256 * 256));
     ck_assert_uint_ge(buffers, compute); /* did not wrap */
     ck_assert_uint_le(buffers, budget);
     ck_assert_uint_le(plan->hot_bytes, weights);
@@ -1222,6 +1258,7 @@ Suite *suite(void)
     tcase_add_test(t, unknown_units_do_not_stream);
     tcase_add_loop_test(t, huge_sizes, 0, 12);
     tcase_add_test(t, kv_bytes_of_q8_0);
+    tcase_add_test(t, kv_comes_in_blocks);
     tcase_add_test(t, nonsense_is_unknown);
     tcase_add_test(t, derived_facts_are_ours);
     tcase_add_loop_test(t, encrypted_weights_are_not_repacked, 0, 2);
