@@ -10,79 +10,155 @@
 extern "C" {
 #endif
 
-enum gov_device_have {
-    GOV_DEVICE_HAVE_RAM = 1 << 0,
-    GOV_DEVICE_HAVE_LIMIT = 1 << 1, /* there is one */
-    GOV_DEVICE_HAVE_SWAP = 1 << 2,
-    GOV_DEVICE_HAVE_CORES = 1 << 3,
-    GOV_DEVICE_HAVE_READ_RATE = 1 << 4,
-    GOV_DEVICE_HAVE_FAULT_COST = 1 << 5,
-    GOV_DEVICE_HAVE_MEMORY_RATE = 1 << 6,
-    GOV_DEVICE_HAVE_GIVE_BACK = 1 << 7,
+/* Figures that can only be known by trying. X(id, "name", unit, full, sentence);
+ * `full` ones are left out of a quick run. Append only: ids are ABI. */
+#define GOV_FIGURE_MAP(X)                                                      \
+    X(READ_READAHEAD, "read.readahead", RATE, false,                           \
+      "sequential, pread() of 1 MiB through the page cache")                   \
+    X(READ_POPULATE, "read.populate", RATE, false,                             \
+      "sequential, a mapping read in by the kernel (MADV_POPULATE_READ)")      \
+    X(READ_PARALLEL, "read.parallel", RATE, true,                              \
+      "sequential, pread() by four threads through the page cache")            \
+    X(READ_DIRECT, "read.direct", RATE, true,                                  \
+      "sequential, pread() of 1 MiB past the page cache")                      \
+    X(READ_IO_URING, "read.io_uring", RATE, true,                              \
+      "sequential, eight queued reads of 1 MiB past the page cache")           \
+    X(READ_RANDOM, "read.random", RATE, true,                                  \
+      "16 KiB at random places, one at a time")                                \
+    X(MEMORY_READ, "memory.read", RATE, false,                                 \
+      "memory, sequential, one thread")                                        \
+    X(MEMORY_READ_ALL, "memory.read_all", RATE, true,                          \
+      "memory, sequential, a thread on each processor")                        \
+    X(MINOR_FAULT, "fault.minor", NS, false, "first touch of a fresh page")    \
+    X(MAJOR_FAULT, "fault.major", NS, true,                                    \
+      "first touch of a page of a file that is not in memory")                 \
+    X(GIVE_BACK, "memory.give_back", NS, false,                                \
+      "giving 64 MiB back and touching them again")
+
+typedef enum gov_figure {
+#define GOV_FIGURE_ENUM(id, name, unit, full, sentence) GOV_FIGURE_##id,
+    GOV_FIGURE_MAP(GOV_FIGURE_ENUM)
+#undef GOV_FIGURE_ENUM
+        GOV_FIGURE_COUNT
+} gov_figure;
+
+typedef enum gov_figure_unit {
+    GOV_UNIT_RATE, /* bytes a second */
+    GOV_UNIT_NS,   /* nanoseconds: of a page, or of the whole action */
+} gov_figure_unit;
+
+struct gov_figure_info {
+    const char *name;
+    gov_figure_unit unit;
+    bool full;
+    const char *sentence;
 };
 
-/* Plain data; copy it freely. Members not in `have` are zero and unknown. */
+/* What is declared about a figure; NULL for a number that is none. */
+GOV_API const struct gov_figure_info *gov_figure_info(gov_figure figure);
+
+/* One measured figure. */
+struct gov_device_figure {
+    bool known;
+    bool noisy; /* high - low is over a quarter of the median */
+    uint32_t samples;
+    uint64_t median, low, high; /* in the figure's unit; never 0 when known */
+    char note[96]; /* "" or why it is unknown, or what stands beside it */
+};
+
+/* One fact about the machine: one of GOV_FACT_DEVICE_*, GOV_FACT_GPU_* or
+ * GOV_FACT_BUDGET_*. */
+struct gov_device_fact {
+    gov_fact fact;
+    bool known;
+    uint64_t number;  /* in the type's unit; a flag is 0 or 1; 0 for texts */
+    char text[96];    /* GOV_TYPE_TEXT: printable ASCII */
+    char source[160]; /* where it is from: "/proc/meminfo"; when it is not
+                         known, why: "the system does not say" */
+};
+
+/* One graphics processor. A figure that is not told is 0. */
+struct gov_gpu {
+    char name[96];
+    char bus[32];               /* "0000:65:00.0"; "" when it has none */
+    uint64_t memory_bytes;      /* of its own; 0 when it shares RAM */
+    uint64_t working_set_bytes; /* what a process may use of it at once */
+    uint64_t used_bytes;        /* when it was asked, by everybody */
+    bool shares_ram;            /* then what it uses is RAM, and counts there */
+    bool software;              /* a processor that draws; no memory counted */
+    char source[160];           /* "NVML", "Vulkan, VK_EXT_memory_budget" */
+};
+
+enum { GOV_DEVICE_FACTS = 64, GOV_DEVICE_GPUS = 16, GOV_DEVICE_FIGURES = 32 };
+
+/* Plain data, about 32 KiB; copy it freely. Read it by the functions below. */
 struct gov_device {
     size_t size; /* of the struct, set by the library */
-    uint32_t have;
-    uint64_t ram_bytes;
-    uint64_t limit_bytes; /* cgroup or jetsam; absent when unlimited */
-    char limit_source[160];
-    /* Charged to the group of the limit by other processes and not droppable;
-     * 0 without a limit. */
-    uint64_t others_bytes;
-    uint64_t reserve_bytes; /* never lent to models */
-    uint64_t budget_bytes;  /* min(ram, limit) less reserve less others */
-    uint64_t swap_bytes;
-    uint64_t page_bytes;
-    uint32_t cores;
-    char cpu[96];
-    char os[16];               /* "linux", "darwin", "other" */
-    char system[96];           /* "Linux 6.1.0-18-amd64" */
-    char arch[16];             /* "x86_64", "arm64", ... */
-    char pressure_backend[64]; /* "PSI (system)", "headroom only", ... */
-
-    /* Measured; `noisy` when the spread is over a quarter of the median. */
-    uint64_t read_rate; /* bytes/s, sequential, page cache cold */
-    bool read_rate_noisy;
-    uint64_t memory_rate; /* bytes/s, sequential read of RAM, one thread */
-    bool memory_rate_noisy;
-    uint64_t minor_fault_ns; /* first touch of a fresh anonymous page */
-    bool minor_fault_noisy;
-    uint64_t give_back_us; /* returning 64 MiB and touching it again */
-    bool give_back_noisy;
-    int64_t measured_at; /* seconds since the epoch; 0 when not measured */
+    uint32_t fact_count, gpu_count;
+    struct gov_device_fact facts[GOV_DEVICE_FACTS];
+    struct gov_gpu gpus[GOV_DEVICE_GPUS];
+    struct gov_device_figure figures[GOV_DEVICE_FIGURES]; /* by gov_figure */
+    bool measured_full;
+    int64_t measured_at;   /* seconds since the epoch; 0 when not measured */
+    char measured_on[160]; /* the directory that reading was measured in */
 };
+
+/* The fact as the device has it, known or not; NULL when this platform has
+ * nothing of the kind (there is no wired limit on Linux). Borrowed. */
+GOV_API const struct gov_device_fact *
+gov_device_fact(const struct gov_device *device, gov_fact fact);
+
+/* The number of a fact, or `otherwise` when it is not known. */
+GOV_API uint64_t gov_device_number(const struct gov_device *device,
+                                   gov_fact fact, uint64_t otherwise);
+
+/* The text of a fact, or `otherwise` when it is not known. Borrowed. */
+GOV_API const char *gov_device_text(const struct gov_device *device,
+                                    gov_fact fact, const char *otherwise);
+
+/* The median of a figure, or `otherwise` when it is not known. */
+GOV_API uint64_t gov_device_measured(const struct gov_device *device,
+                                     gov_figure figure, uint64_t otherwise);
 
 /* Returns false to stop. `permille` of the whole, `what` is being done now. */
 typedef bool (*gov_progress_fn)(void *ctx, uint32_t permille, const char *what);
 
-/* Gathers the facts the system tells, without measuring: well under a
- * millisecond. The budget is what this process may use in all, what it uses
- * already included; device.c has the rule and its reasons. A fact the system
- * does not tell is left out. On failure *out is zero.
+/* Gathers the facts the system tells, without measuring and without asking
+ * graphics drivers: a few milliseconds. What this kernel and this user can do is
+ * tried, not guessed. budget.ram is what this process may use in all, what it
+ * uses already included; device_budget.c has the rule and its reasons. On
+ * failure *out is zero.
  *
  * GOV_E_INVALID  out is NULL
  * GOV_E_IO       there may be a memory limit, and it cannot be read */
 GOV_API GOV_NODISCARD gov_status gov_device_probe(struct gov_device *out,
                                                   gov_error *err);
 
-/* Adds measurements, in under two seconds, on the file system of `directory`
- * (NULL: $TMPDIR, else /var/tmp, which is on storage where /tmp is often in
- * memory): a scratch file of up to 256 MiB is written there, already without a
- * name. progress may be NULL; it is called on this thread every few
- * milliseconds. A measurement that fails is left out, and *err (when given)
- * says which; err->message is "" when all succeeded. Slow: not on a UI thread.
- * Two seconds are no promise on storage that answers no request for longer.
+struct gov_measure_options {
+    size_t size; /* sizeof(struct gov_measure_options) */
+    /* On whose file system reading is measured. NULL: $TMPDIR, else /var/tmp,
+     * which is on storage where /tmp is often in memory. */
+    const char *directory;
+    bool full;                /* every figure, under 30 seconds; else under 2 */
+    gov_progress_fn progress; /* may be NULL; on this thread, every few ms */
+    void *progress_ctx;
+};
+
+/* Adds figures and graphics processors. options NULL means all of them zero.
+ * Reading is measured in a scratch file of up to 1 GiB (quick: 256 MiB, and never
+ * more than a quarter of what is free), already without a name. A figure that
+ * cannot be had is left unknown with its note; *err (when given) then says which,
+ * and err->message is "" when all succeeded. Loads graphics drivers into the
+ * process (NVML, Vulkan), which may start threads of their own. Slow: not on a UI
+ * thread. The times are no promise on storage that answers no request for
+ * longer.
  *
  * GOV_E_INVALID    device is NULL or was never probed
  * GOV_E_CANCELLED  progress returned false; nothing is left behind and *device
  *                  is as it was */
-GOV_API GOV_NODISCARD gov_status gov_device_measure(struct gov_device *device,
-                                                    const char *directory,
-                                                    gov_progress_fn progress,
-                                                    void *progress_ctx,
-                                                    gov_error *err);
+GOV_API GOV_NODISCARD gov_status
+gov_device_measure(struct gov_device *device,
+                   const struct gov_measure_options *options, gov_error *err);
 
 /* Writes the default path of the profile ($XDG_CONFIG_HOME/governor/device.json
  * or ~/.config/governor/device.json) into out.
@@ -114,24 +190,35 @@ GOV_API GOV_NODISCARD gov_status gov_device_load(struct gov_device *out,
                                                  const char *path,
                                                  gov_error *err);
 
-/* What anybody should use to plan: probes, and takes the measurements from the
- * stored profile when there is one of the same machine. A stored profile of a
- * machine that has changed is not used, and `note` (may be NULL) says what
- * changed; the same when there is none or it cannot be read. "" when it is
- * used. Fails as gov_device_probe(). */
+/* What anybody should use to plan: probes, and takes figures and graphics
+ * processors from the stored profile when there is one of the same machine. A
+ * stored profile of a machine that has changed is not used, and `note` (may be
+ * NULL) says what changed; the same when there is none or it cannot be read. ""
+ * when it is used. Fails as gov_device_probe(). */
 GOV_API GOV_NODISCARD gov_status gov_device_current(struct gov_device *out,
                                                     char *note,
                                                     size_t note_bytes,
                                                     gov_error *err);
 
-/* The profile as JSON text in out, NUL-terminated; the stored format.
+/* Writes what makes a stored profile one of another machine than `now`: one
+ * clause a change ("RAM was 16.0 GiB, now 32.0 GiB; kernel was ..."), "" when
+ * it is the same as far as figures go. A memory limit that changed is told, too:
+ * what was measured under the old one may be wrong under the new. Returns how
+ * many there are. */
+GOV_API size_t gov_device_changes(const struct gov_device *stored,
+                                  const struct gov_device *now, char *out,
+                                  size_t bytes);
+
+/* The profile as JSON text in out, NUL-terminated; the stored format. What is
+ * not printable ASCII in a text is written as "?".
  *
- * GOV_E_INVALID  out is too small (8 KiB always suffices), device was never
- *                probed, or one of its texts is not UTF-8; GOV_E_NOMEM */
+ * GOV_E_INVALID  out is too small (64 KiB always suffice), or device was never
+ *                probed; GOV_E_NOMEM */
 GOV_API GOV_NODISCARD gov_status gov_device_json(
     const struct gov_device *device, char *out, size_t bytes, gov_error *err);
 
-/* Sets every device.* and budget.* fact that is known. Texts are borrowed from
+/* Sets every device.*, gpu.* and budget.* fact that is known, those that follow
+ * from figures and graphics processors included. Texts are borrowed from
  * *device. */
 GOV_API void gov_device_facts(const struct gov_device *device,
                               struct gov_facts *facts);

@@ -13,6 +13,7 @@
 #include "governor/version.h"
 #include "governor/weights.h"
 #include "policies/alloc.h"
+#include "policies/capacity.h"
 #include "policies/facts.h"
 #include "policies/ladder.h"
 #include "policies/level.h"

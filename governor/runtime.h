@@ -16,12 +16,14 @@ extern "C" {
 typedef struct gov_runtime gov_runtime;
 
 struct gov_options {
-    size_t size;           /* set by gov_options_default(), not by hand */
-    const char *app;       /* copied; shown in govtop; NULL means "app" */
-    uint64_t budget_bytes; /* 0 means the device's: limit less reserve */
-    uint32_t sample_ms;    /* 0 means 250; 100 to 60000 */
-    bool no_thread;        /* the app calls gov_step() itself */
-    bool no_publish;       /* no page for govtop */
+    size_t size;     /* set by gov_options_default(), not by hand */
+    const char *app; /* copied; shown in govtop; NULL means "app" */
+    /* 0 means the device's, limit less reserve, which follows a limit that is
+     * changed while the app runs. */
+    uint64_t budget_bytes;
+    uint32_t sample_ms;            /* 0 means 250; 100 to 60000 */
+    bool no_thread;                /* the app calls gov_step() itself */
+    bool no_publish;               /* no page for govtop */
     const struct gov_alloc *alloc; /* copied; NULL means the C library's */
     /* Append only. Zero must keep the behaviour of older versions. */
 };

@@ -80,8 +80,8 @@ fi
 # ---- profile and plan -----------------------------------------------------------
 
 title 'What this machine is'
-shown "gov profile --models $(dirname "$model")"
-"$B/bin/gov" profile --no-save --models "$cache"
+shown "gov profile --quick --models $(dirname "$model")"
+"$B/bin/gov" profile --quick --no-save --models "$cache"
 
 title 'How the model will be loaded, and why'
 shown "gov plan $(basename "$model") --ctx 8192"

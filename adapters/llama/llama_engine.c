@@ -201,16 +201,16 @@ static gov_status check_load(const struct gov_load *load, gov_error *err)
 static uint32_t thread_count(uint32_t wanted, gov_strategy strategy)
 {
     struct gov_device device;
+    uint64_t cores;
 
     if (wanted != 0)
         return wanted;
-    if (gov_device_probe(&device, NULL) != GOV_OK ||
-        (device.have & GOV_DEVICE_HAVE_CORES) == 0 || device.cores == 0)
+    if (gov_device_probe(&device, NULL) != GOV_OK)
         return 1;
-    if (strategy == GOV_STRATEGY_HYBRID && device.cores > 1)
-        device.cores--;
-    return device.cores < GGML_MAX_N_THREADS ? device.cores
-                                             : GGML_MAX_N_THREADS;
+    cores = gov_device_number(&device, GOV_FACT_DEVICE_CORES, 1);
+    if (strategy == GOV_STRATEGY_HYBRID && cores > 1)
+        cores--;
+    return cores < GGML_MAX_N_THREADS ? (uint32_t)cores : GGML_MAX_N_THREADS;
 }
 
 static gov_status refuse(const char *doing, gov_error *err)

@@ -1,85 +1,60 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what the system tells about the machine, and the budget that follows
- * from it. Never measures, stores or waits. */
+/* Owns what the system tells about the machine, each fact with where it is
+ * from, and how facts are read. Never measures, stores or waits. */
 #include <errno.h>
 #include <string.h>
 #include <sys/utsname.h>
 
 #include "governor/device/device_priv.h"
+#include "policies/capacity.h"
 
-#define MIB ((uint64_t)1 << 20)
+#define SILENT "the system does not say"
+#define KEEPS_PLACE "" /* until it is known */
 
-/* The budget: what this app may use in all, its present use included.
- *
- *   without a limit  ram - reserve
- *   with a limit     limit - reserve - others
- *
- * The reserve of a machine is 10 %, at least 512 MiB, at most 25 %: kernel,
- * page tables and everything else that runs there. A small Debian system with
- * nothing open uses 200 to 500 MiB, a quarter is where a 1 GiB board would
- * otherwise have nothing left for the app.
- *
- * The reserve of a limit is 5 %, at least 32 MiB, at most 25 %: the system is
- * outside, but the kernel charges the group for page tables (0.2 % of what is
- * mapped), sockets and stacks, takes charges for each processor 256 KiB at a
- * time (MEMCG_CHARGE_BATCH), and without some file pages the program's own code
- * is read again and again. A limit close to RAM does not lift the machine's
- * reserve: the larger of both wishes counts.
- *
- * Others are the processes that share the limit's group. What is charged to the
- * group, less file pages (the kernel drops those first) and less what this
- * process itself has, is theirs: at the limit the kernel kills, it does not
- * move them away. A wider group further up that is fuller than that counts in
- * the same way. Swapped pages are not charged, so our own are not taken off.
- * Without a limit others do not count: RAM is shared by everybody, they come
- * and go and can be swapped out; how much is free right now is the headroom,
- * not the budget. */
+/* ---- the list of facts ------------------------------------------------------ */
 
-static uint64_t at_most(uint64_t n, uint64_t limit)
+/* What a device lists, in this order. */
+static const gov_fact order[] = {
+    GOV_FACT_DEVICE_RAM,
+    GOV_FACT_DEVICE_LIMIT,
+    GOV_FACT_DEVICE_RESERVE,
+    GOV_FACT_DEVICE_OTHERS,
+    GOV_FACT_BUDGET_RAM,
+    GOV_FACT_DEVICE_SWAP,
+    GOV_FACT_DEVICE_ZRAM,
+    GOV_FACT_DEVICE_ZSWAP,
+    GOV_FACT_DEVICE_OVERCOMMIT,
+    GOV_FACT_DEVICE_MEMLOCK,
+    GOV_FACT_DEVICE_PAGE_SIZE,
+    GOV_FACT_DEVICE_HUGE_PAGE,
+    GOV_FACT_DEVICE_HUGE_PAGES,
+    GOV_FACT_DEVICE_CPU,
+    GOV_FACT_DEVICE_CORES,
+    GOV_FACT_DEVICE_PERFORMANCE_CORES,
+    GOV_FACT_DEVICE_EFFICIENCY_CORES,
+    GOV_FACT_DEVICE_SIMD,
+    GOV_FACT_DEVICE_ARCH,
+    GOV_FACT_DEVICE_OS,
+    GOV_FACT_DEVICE_SYSTEM,
+    GOV_FACT_DEVICE_PSI,
+    GOV_FACT_DEVICE_USERFAULTFD,
+    GOV_FACT_DEVICE_CACHESTAT,
+    GOV_FACT_DEVICE_IO_URING,
+    GOV_FACT_DEVICE_PRESSURE_BACKEND,
+    GOV_FACT_DEVICE_WIRED_LIMIT,
+    GOV_FACT_DEVICE_TIER,
+};
+
+#define LISTED (sizeof(order) / sizeof(order[0]))
+
+_Static_assert(LISTED <= GOV_DEVICE_FACTS, "a device has room for each fact");
+
+bool gov__device_lists(gov_fact fact)
 {
-    return n < limit ? n : limit;
-}
-
-static uint64_t at_least(uint64_t n, uint64_t limit)
-{
-    return n > limit ? n : limit;
-}
-
-static uint64_t less(uint64_t n, uint64_t by)
-{
-    return n > by ? n - by : 0;
-}
-
-static uint64_t machine_reserve(uint64_t ram_bytes)
-{
-    return at_most(at_least(ram_bytes / 10, 512 * MIB), ram_bytes / 4);
-}
-
-static uint64_t limit_reserve(uint64_t limit_bytes)
-{
-    return at_most(at_least(limit_bytes / 20, 32 * MIB), limit_bytes / 4);
-}
-
-void gov__device_budget(struct gov_device *device)
-{
-    bool have_ram = (device->have & GOV_DEVICE_HAVE_RAM) != 0;
-    bool have_limit = (device->have & GOV_DEVICE_HAVE_LIMIT) != 0;
-    uint64_t machine =
-        have_ram ? less(device->ram_bytes, machine_reserve(device->ram_bytes))
-                 : UINT64_MAX;
-
-    device->reserve_bytes = 0;
-    device->budget_bytes = 0;
-    if (have_limit) {
-        device->reserve_bytes = at_least(limit_reserve(device->limit_bytes),
-                                         less(device->limit_bytes, machine));
-        device->budget_bytes =
-            less(less(device->limit_bytes, device->reserve_bytes),
-                 device->others_bytes);
-    } else if (have_ram) {
-        device->reserve_bytes = device->ram_bytes - machine;
-        device->budget_bytes = machine;
-    }
+    for (size_t i = 0; i < LISTED; i++)
+        if (order[i] == fact)
+            return true;
+    return false;
 }
 
 void gov__make_printable(char *text)
@@ -89,15 +64,138 @@ void gov__make_printable(char *text)
             *text = '?';
 }
 
-static void copy_text(char *out, size_t bytes, const char *text)
+void gov__copy_printable(char *out, size_t bytes, const char *text)
 {
-    size_t n = strlen(text);
+    size_t n = strnlen(text, bytes - 1);
 
-    if (n > bytes - 1)
-        n = bytes - 1;
     memcpy(out, text, n);
     out[n] = '\0';
     gov__make_printable(out);
+}
+
+/* The fact's place, emptied; a new one at the end when it has none. NULL when
+ * there is no room, which LISTED rules out for what is listed. */
+static struct gov_device_fact *place(struct gov_device *device, gov_fact fact)
+{
+    struct gov_device_fact *at = NULL;
+
+    for (uint32_t i = 0; i < device->fact_count && at == NULL; i++)
+        if (device->facts[i].fact == fact)
+            at = &device->facts[i];
+    if (at == NULL && device->fact_count < GOV_DEVICE_FACTS)
+        at = &device->facts[device->fact_count++];
+    if (at != NULL) {
+        memset(at, 0, sizeof(*at));
+        at->fact = fact;
+    }
+    return at;
+}
+
+void gov__device_set(struct gov_device *device, gov_fact fact, uint64_t number,
+                     const char *source)
+{
+    struct gov_device_fact *at = place(device, fact);
+
+    if (at == NULL)
+        return;
+    at->known = true;
+    at->number = number < INT64_MAX ? number : INT64_MAX;
+    gov__copy_printable(at->source, sizeof(at->source), source);
+}
+
+void gov__device_set_text(struct gov_device *device, gov_fact fact,
+                          const char *text, const char *source)
+{
+    struct gov_device_fact *at = place(device, fact);
+
+    if (at == NULL)
+        return;
+    at->known = true;
+    gov__copy_printable(at->text, sizeof(at->text), text);
+    gov__copy_printable(at->source, sizeof(at->source), source);
+}
+
+void gov__device_unknown(struct gov_device *device, gov_fact fact,
+                         const char *why)
+{
+    struct gov_device_fact *at = place(device, fact);
+
+    if (at != NULL)
+        gov__copy_printable(at->source, sizeof(at->source), why);
+}
+
+const struct gov_device_fact *gov_device_fact(const struct gov_device *device,
+                                              gov_fact fact)
+{
+    for (uint32_t i = 0; i < device->fact_count && i < GOV_DEVICE_FACTS; i++)
+        if (device->facts[i].fact == fact)
+            return &device->facts[i];
+    return NULL;
+}
+
+static bool is_text(gov_fact fact)
+{
+    const struct gov_fact_info *info = gov_fact_info(fact);
+
+    return info != NULL && info->type == GOV_TYPE_TEXT;
+}
+
+uint64_t gov_device_number(const struct gov_device *device, gov_fact fact,
+                           uint64_t otherwise)
+{
+    const struct gov_device_fact *at = gov_device_fact(device, fact);
+
+    return at != NULL && at->known && !is_text(fact) ? at->number : otherwise;
+}
+
+const char *gov_device_text(const struct gov_device *device, gov_fact fact,
+                            const char *otherwise)
+{
+    const struct gov_device_fact *at = gov_device_fact(device, fact);
+
+    return at != NULL && at->known && is_text(fact) ? at->text : otherwise;
+}
+
+/* ---- probing ------------------------------------------------------------------ */
+
+/* Of these there is always some. */
+static bool is_never_zero(gov_fact fact)
+{
+    return fact == GOV_FACT_DEVICE_RAM || fact == GOV_FACT_DEVICE_CORES ||
+           fact == GOV_FACT_DEVICE_PAGE_SIZE;
+}
+
+/* Asks the platform. An answer that cannot be is none. */
+static int ask(const struct gov_platform *platform, gov_fact fact,
+               struct gov__told *told)
+{
+    int error;
+
+    memset(told, 0, sizeof(*told));
+    error = platform->tell(platform->ctx, fact, told);
+    if (error == 0 &&
+        (is_text(fact) ? told->text[0] == '\0'
+                       : told->number == 0 && is_never_zero(fact)))
+        error = ENODATA;
+    if (told->source[0] == '\0')
+        memcpy(told->source, SILENT, sizeof(SILENT));
+    return error;
+}
+
+/* What the platform tells, and nothing where it has no such fact. */
+static int list_told(const struct gov_platform *platform,
+                     struct gov_device *out, gov_fact fact)
+{
+    struct gov__told told;
+    int error = ask(platform, fact, &told);
+
+    if (error == 0 && is_text(fact))
+        gov__device_set_text(out, fact, told.text, told.source);
+    else if (error == 0)
+        gov__device_set(out, fact, told.number, told.source);
+    else if (error != ENOTSUP)
+        gov__device_unknown(out, fact, told.source);
+    return error;
 }
 
 /* A limit that is there but cannot be read (no descriptor left, say) must not
@@ -107,68 +205,130 @@ static gov_status probe_limit(const struct gov_platform *platform,
 {
     struct gov__limit limit;
     struct gov__process self;
+    bool have_self;
     int error = platform->limit(platform->ctx, &limit);
 
     if (error != 0 && error != ENOTSUP)
         return gov_fail(err, GOV_E_IO, error,
                         "cannot read the memory limit of this process");
-    if (error != 0 || limit.limit_bytes == UINT64_MAX)
+    if (error != 0 || limit.limit_bytes == UINT64_MAX) {
+        gov__device_unknown(out, GOV_FACT_DEVICE_LIMIT, "no limit");
+        gov__device_unknown(out, GOV_FACT_DEVICE_RESERVE, KEEPS_PLACE);
+        gov__device_unknown(out, GOV_FACT_DEVICE_OTHERS, "no limit");
         return GOV_OK;
-    out->limit_bytes = limit.limit_bytes;
-    copy_text(out->limit_source, sizeof(out->limit_source), limit.source);
-    out->have |= GOV_DEVICE_HAVE_LIMIT;
-    out->others_bytes =
-        less(limit.used_bytes, limit.used_file_bytes) + limit.short_bytes;
-    if (platform->process(platform->ctx, 0, &self) == 0)
-        out->others_bytes =
-            less(out->others_bytes, self.anon_bytes + self.shmem_bytes);
+    }
+    have_self = platform->process(platform->ctx, 0, &self) == 0;
+    gov__device_set(out, GOV_FACT_DEVICE_LIMIT, limit.limit_bytes,
+                    limit.source);
+    gov__device_unknown(out, GOV_FACT_DEVICE_RESERVE, KEEPS_PLACE);
+    gov__device_set(
+        out, GOV_FACT_DEVICE_OTHERS,
+        gov__device_others(&limit,
+                           have_self ? self.anon_bytes + self.shmem_bytes : 0),
+        have_self ? "charged to the limit's group, less file pages "
+                    "and this process"
+                  : "charged to the limit's group, less file "
+                    "pages; what this process has is not told");
     return GOV_OK;
+}
+
+/* As it is told, or as machine() has it: 0 is then no figure. */
+static void list_memory(const struct gov_platform *platform,
+                        struct gov_device *out, gov_fact fact, uint64_t bytes)
+{
+    if (list_told(platform, out, fact) != ENOTSUP)
+        return;
+    if (bytes > 0)
+        gov__device_set(out, fact, bytes, "the system's memory totals");
+    else
+        gov__device_unknown(out, fact, SILENT);
 }
 
 static gov_status probe_memory(const struct gov_platform *platform,
                                struct gov_device *out, gov_error *err)
 {
     struct gov__machine machine;
+    gov_status status;
 
-    if (platform->machine(platform->ctx, &machine) == 0 &&
-        machine.total_bytes > 0) {
-        out->ram_bytes = machine.total_bytes;
-        out->swap_bytes = machine.swap_total_bytes;
-        out->have |= GOV_DEVICE_HAVE_RAM | GOV_DEVICE_HAVE_SWAP;
-    }
-    return probe_limit(platform, out, err);
+    if (platform->machine(platform->ctx, &machine) != 0)
+        memset(&machine, 0, sizeof(machine));
+    list_memory(platform, out, GOV_FACT_DEVICE_RAM, machine.total_bytes);
+    status = probe_limit(platform, out, err);
+    if (status != GOV_OK)
+        return status;
+    gov__device_budget(out);
+    list_memory(platform, out, GOV_FACT_DEVICE_SWAP, machine.swap_total_bytes);
+    return GOV_OK;
 }
 
 static void probe_pressure(const struct gov_platform *platform,
                            struct gov_device *out)
 {
     struct gov__stall stall;
+    bool read =
+        platform->stall(platform->ctx, &stall) == 0 && stall.have_memory;
+    const struct gov_device_fact *budget =
+        gov_device_fact(out, GOV_FACT_BUDGET_RAM);
     const char *backend = "none";
 
-    if (platform->stall(platform->ctx, &stall) == 0 && stall.have_memory)
+    if (read)
         backend = strcmp(stall.source, "own cgroup") == 0 ? "PSI (own cgroup)"
                                                           : "PSI (system)";
-    else if (out->have & (GOV_DEVICE_HAVE_RAM | GOV_DEVICE_HAVE_LIMIT))
+    else if (budget != NULL && budget->known)
         backend = "headroom only";
-    copy_text(out->pressure_backend, sizeof(out->pressure_backend), backend);
+    gov__device_set_text(out, GOV_FACT_DEVICE_PRESSURE_BACKEND, backend,
+                         read ? "memory stalls were read"
+                              : "memory stalls cannot be read");
 }
 
-static void probe_system(const struct gov_platform *platform,
-                         struct gov_device *out)
+/* What every system says in some way, told or not. */
+static void probe_anyway(const struct gov_platform *platform,
+                         struct gov_device *out, gov_fact fact)
 {
     struct utsname names;
-    bool known = strcmp(platform->name, "linux") == 0 ||
-                 strcmp(platform->name, "darwin") == 0;
 
-    copy_text(out->os, sizeof(out->os), known ? platform->name : "other");
-    if (platform->system(platform->ctx, out->system, sizeof(out->system)) != 0)
-        out->system[0] = '\0';
-    gov__make_printable(out->system);
-    /* One name for one thing: Linux says aarch64 where Darwin says arm64. */
-    if (uname(&names) >= 0)
-        copy_text(out->arch, sizeof(out->arch),
-                  strcmp(names.machine, "aarch64") == 0 ? "arm64"
-                                                        : names.machine);
+    if (list_told(platform, out, fact) == 0)
+        return;
+    if (fact == GOV_FACT_DEVICE_PAGE_SIZE)
+        gov__device_set(out, fact, platform->page_bytes(platform->ctx),
+                        "sysconf(_SC_PAGESIZE)");
+    else if (fact == GOV_FACT_DEVICE_OS)
+        gov__device_set_text(out, fact,
+                             strcmp(platform->name, "linux") == 0 ||
+                                     strcmp(platform->name, "darwin") == 0
+                                 ? platform->name
+                                 : "other",
+                             "what the library was built for");
+    else if (uname(&names) >= 0) /* arm64 is aarch64 to Linux' uname() */
+        gov__device_set_text(
+            out, fact,
+            strcmp(names.machine, "aarch64") == 0 ? "arm64" : names.machine,
+            "uname()");
+}
+
+/* Everything after what is on memory. */
+static void probe_told(const struct gov_platform *platform,
+                       struct gov_device *out)
+{
+    for (size_t i = 0; i < LISTED; i++) {
+        if (gov_device_fact(out, order[i]) != NULL)
+            continue;
+        switch (order[i]) {
+        case GOV_FACT_DEVICE_PAGE_SIZE:
+        case GOV_FACT_DEVICE_OS:
+        case GOV_FACT_DEVICE_ARCH:
+            probe_anyway(platform, out, order[i]);
+            break;
+        case GOV_FACT_DEVICE_PRESSURE_BACKEND:
+            probe_pressure(platform, out);
+            break;
+        case GOV_FACT_DEVICE_TIER:
+            gov__device_tier(out);
+            break;
+        default:
+            (void)list_told(platform, out, order[i]);
+        }
+    }
 }
 
 gov_status gov__device_probe(const struct gov_platform *platform,
@@ -181,21 +341,12 @@ gov_status gov__device_probe(const struct gov_platform *platform,
                         "gov_device_probe() needs a device to fill");
     memset(out, 0, sizeof(*out));
     status = probe_memory(platform, out, err);
-    if (status != GOV_OK)
+    if (status != GOV_OK) {
+        memset(out, 0, sizeof(*out));
         return status;
-    gov__device_budget(out);
-    out->size = sizeof(*out);
-    out->page_bytes = platform->page_bytes(platform->ctx);
-    probe_pressure(platform, out);
-    probe_system(platform, out);
-    if (platform->cpu(platform->ctx, out->cpu, sizeof(out->cpu), &out->cores) !=
-        0) {
-        out->cpu[0] = '\0';
-        out->cores = 0;
     }
-    gov__make_printable(out->cpu);
-    if (out->cores > 0)
-        out->have |= GOV_DEVICE_HAVE_CORES;
+    out->size = sizeof(*out);
+    probe_told(platform, out);
     return GOV_OK;
 }
 
@@ -204,30 +355,112 @@ gov_status gov_device_probe(struct gov_device *out, gov_error *err)
     return gov__device_probe(gov__platform_native(), out, err);
 }
 
+/* ---- as facts ------------------------------------------------------------------ */
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void figure_facts(const struct gov_device *device,
+                         struct gov_facts *facts)
+{
+    static const struct {
+        gov_figure figure;
+        const char *path;
+    } paths[] = {{GOV_FIGURE_READ_READAHEAD, "readahead"},
+                 {GOV_FIGURE_READ_POPULATE, "populate"},
+                 {GOV_FIGURE_READ_PARALLEL, "parallel"},
+                 {GOV_FIGURE_READ_DIRECT, "direct"},
+                 {GOV_FIGURE_READ_IO_URING, "io_uring"}};
+    /* The governor reads by these two. */
+    uint64_t read =
+        larger(gov_device_measured(device, GOV_FIGURE_READ_READAHEAD, 0),
+               gov_device_measured(device, GOV_FIGURE_READ_POPULATE, 0));
+    uint64_t random = gov_device_measured(device, GOV_FIGURE_READ_RANDOM, 0);
+    uint64_t memory = gov_device_measured(
+        device, GOV_FIGURE_MEMORY_READ_ALL,
+        gov_device_measured(device, GOV_FIGURE_MEMORY_READ, 0));
+    uint64_t fastest = 0;
+
+    if (read > 0)
+        gov_facts_set(facts, GOV_FACT_DEVICE_READ_RATE, read);
+    if (random > 0)
+        gov_facts_set(facts, GOV_FACT_DEVICE_RANDOM_READ_RATE, random);
+    if (memory > 0)
+        gov_facts_set(facts, GOV_FACT_DEVICE_MEMORY_RATE, memory);
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        uint64_t rate = gov_device_measured(device, paths[i].figure, 0);
+
+        if (rate > fastest) {
+            fastest = rate;
+            gov_facts_set_text(facts, GOV_FACT_DEVICE_READ_PATH, paths[i].path);
+        }
+    }
+}
+
+/* Of GPUs that share RAM nothing is beside budget.ram: what they use is in it.
+ * Nor do several GPUs make a larger one: a model runs on one of them. */
+static void gpu_facts(const struct gov_device *device, struct gov_facts *facts)
+{
+    const struct gov_gpu *largest = NULL;
+    uint64_t count = 0, own = 0;
+    bool untold =
+        false; /* one has memory of its own and nobody says how much */
+
+    for (uint32_t i = 0; i < device->gpu_count && i < GOV_DEVICE_GPUS; i++) {
+        const struct gov_gpu *gpu = &device->gpus[i];
+
+        if (gpu->software)
+            continue;
+        count++;
+        if (largest == NULL ||
+            gpu->working_set_bytes > largest->working_set_bytes)
+            largest = gpu;
+        if (!gpu->shares_ram) {
+            own = larger(own, gpu->working_set_bytes);
+            untold = untold || gpu->working_set_bytes == 0;
+        }
+    }
+    gov_facts_set(facts, GOV_FACT_GPU_COUNT, count);
+    if (own > 0 || !untold)
+        gov_facts_set(facts, GOV_FACT_BUDGET_GPU, own);
+    if (largest == NULL || largest->working_set_bytes == 0)
+        return;
+    gov_facts_set(facts, GOV_FACT_GPU_WORKING_SET, largest->working_set_bytes);
+    gov_facts_set(facts, GOV_FACT_GPU_SHARES_RAM, largest->shares_ram);
+}
+
 void gov_device_facts(const struct gov_device *device, struct gov_facts *facts)
 {
-    const struct {
-        uint32_t have; /* any of these */
-        gov_fact fact;
-        uint64_t number;
-    } numbers[] = {
-        {GOV_DEVICE_HAVE_RAM, GOV_FACT_DEVICE_RAM, device->ram_bytes},
-        {GOV_DEVICE_HAVE_LIMIT, GOV_FACT_DEVICE_LIMIT, device->limit_bytes},
-        {GOV_DEVICE_HAVE_SWAP, GOV_FACT_DEVICE_SWAP, device->swap_bytes},
-        {GOV_DEVICE_HAVE_CORES, GOV_FACT_DEVICE_CORES, device->cores},
-        {GOV_DEVICE_HAVE_READ_RATE, GOV_FACT_DEVICE_READ_RATE,
-         device->read_rate},
-        {GOV_DEVICE_HAVE_RAM | GOV_DEVICE_HAVE_LIMIT, GOV_FACT_BUDGET_RAM,
-         device->budget_bytes},
-    };
+    for (uint32_t i = 0; i < device->fact_count && i < GOV_DEVICE_FACTS; i++) {
+        const struct gov_device_fact *at = &device->facts[i];
 
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        if (device->have & numbers[i].have)
-            gov_facts_set(facts, numbers[i].fact, numbers[i].number);
-    if (device->page_bytes > 0)
-        gov_facts_set(facts, GOV_FACT_DEVICE_PAGE_SIZE, device->page_bytes);
-    if (device->os[0] != '\0')
-        gov_facts_set_text(facts, GOV_FACT_DEVICE_OS, device->os);
-    if (device->arch[0] != '\0')
-        gov_facts_set_text(facts, GOV_FACT_DEVICE_ARCH, device->arch);
+        if (at->known && is_text(at->fact))
+            gov_facts_set_text(facts, at->fact, at->text);
+        else if (at->known)
+            gov_facts_set(facts, at->fact, at->number);
+    }
+    figure_facts(device, facts);
+    if (device->measured_at != 0)
+        gpu_facts(device, facts);
+}
+
+void gov__device_tier(struct gov_device *device)
+{
+    struct gov_facts facts;
+    struct gov_tier tier;
+    gov_error err;
+
+    memset(&facts, 0, sizeof(facts));
+    memset(&tier, 0, sizeof(tier));
+    memset(&err, 0, sizeof(err));
+    gov__device_unknown(device, GOV_FACT_DEVICE_TIER,
+                        ""); /* no part of itself */
+    gov_device_facts(device, &facts);
+    if (gov_tier_find(&tier, &facts, NULL, 0, NULL, &err) == GOV_OK)
+        gov__device_set_text(device, GOV_FACT_DEVICE_TIER, tier.name,
+                             "tiers.yaml");
+    else
+        gov__device_unknown(device, GOV_FACT_DEVICE_TIER, err.message);
 }

@@ -10,33 +10,57 @@
 gov_status gov__device_probe(const struct gov_platform *platform,
                              struct gov_device *out, gov_error *err);
 
-/* Derives reserve_bytes and budget_bytes from ram_bytes, limit_bytes,
- * others_bytes and `have`; nothing else is read. */
+/* What others have of the limit's group that cannot be dropped: own_bytes is
+ * what of it this process has. */
+uint64_t gov__device_others(const struct gov__limit *limit, uint64_t own_bytes);
+
+/* Lists device.reserve and budget.ram, from device.ram, device.limit and
+ * device.others; nothing else is read. */
 void gov__device_budget(struct gov_device *device);
 
-/* As gov_device_measure(), on any platform, directory not NULL. */
+/* Lists device.tier as tiers.yaml has it for what is known by now: to be called
+ * again after measuring. */
+void gov__device_tier(struct gov_device *device);
+
+/* List a fact, in the place where it is listed already or at the end. Texts are
+ * copied, cut, and made printable; numbers beyond INT64_MAX become that, as in
+ * gov_facts_set(). `why`: why it is not known. */
+void gov__device_set(struct gov_device *device, gov_fact fact, uint64_t number,
+                     const char *source);
+void gov__device_set_text(struct gov_device *device, gov_fact fact,
+                          const char *text, const char *source);
+void gov__device_unknown(struct gov_device *device, gov_fact fact,
+                         const char *why);
+
+/* Whether a device lists the fact, rather than deriving it from figures and
+ * graphics processors. */
+bool gov__device_lists(gov_fact fact);
+
+/* As gov_device_measure(), on any platform, options->directory not NULL. */
 gov_status gov__device_measure(const struct gov_platform *platform,
-                               struct gov_device *device, const char *directory,
-                               gov_progress_fn progress, void *progress_ctx,
+                               struct gov_device *device,
+                               const struct gov_measure_options *options,
                                gov_error *err);
+
+/* Replaces device->gpus by what the platform's drivers tell, each processor
+ * once. */
+gov_status gov__device_gpus(const struct gov_platform *platform,
+                            struct gov_device *device, gov_error *err);
 
 /* As gov_device_load() on the text of a file; `path` is for messages only. */
 gov_status gov__profile_parse(struct gov_device *out, const char *text,
                               size_t bytes, const char *path, gov_error *err);
-
-/* True when `now` is another machine than `stored` was measured on, as far as
- * measurements go; note (may be NULL) then says what changed. */
-bool gov__profile_differs(const struct gov_device *stored,
-                          const struct gov_device *now, char *note,
-                          size_t note_bytes);
 
 /* As gov_device_current(), on any platform. */
 gov_status gov__device_current(const struct gov_platform *platform,
                                struct gov_device *out, char *note,
                                size_t note_bytes, gov_error *err);
 
-/* Replaces everything but printable ASCII by '?': texts of the system and of
- * files reach screens. */
+/* Copies a text, cut to fit, everything but printable ASCII replaced by '?':
+ * texts of the system and of files reach screens. */
+void gov__copy_printable(char *out, size_t bytes, const char *text);
+
+/* The same in place. */
 void gov__make_printable(char *text);
 
 #endif

@@ -1,77 +1,38 @@
 /* SPDX-License-Identifier: MIT */
-/* Owns what can only be known by trying: how fast storage and memory are here.
- * Keeps inside a box of time and of memory, and leaves nothing behind, however
- * it ends. Never stores what it finds. */
+/* Owns what can only be known by trying: in which order it is tried, in how much
+ * memory, what becomes of the samples, and how it ends. Keeps inside boxes of
+ * time and leaves nothing behind. Never stores what it finds. */
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/statvfs.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "governor/device/device_priv.h"
+#include "governor/device/measure_priv.h"
 
-#define MIB ((uint64_t)1 << 20)
+#define BUFFER_BYTES (64 * GOV__MIB)
+#define OPTIONS_BYTES_MAX 4096 /* larger is garbage, not a newer version */
 
-/* The boxes add up to 1.7 s; what is begun is finished, which is the rest of
- * the two seconds on storage of 20 MB/s and more. */
-#define WRITE_BOX_US 500000 /* writing the scratch file */
-#define PASS_BOX_US 250000  /* reading it, each time */
-#define MEMORY_BOX_US 200000
-#define GIVE_BACK_BOX_US 200000
+/* ---- time and progress --------------------------------------------------- */
 
-#define PASSES 3        /* reads of the scratch file */
-#define SUMS 5          /* reads of the buffer */
-#define RETURNS 3       /* times the buffer is given back */
-#define CHUNK_BYTES MIB /* of one read; readahead is far smaller */
-#define FILE_MAX_BYTES (256 * MIB)
-#define FILE_MIN_BYTES (16 * MIB) /* less says little about a rate */
-#define BUFFER_BYTES (64 * MIB)
-#define UNCACHED_BYTES (32 * MIB) /* as much as most cores have of any cache */
-
-struct job {
-    const struct gov_platform *platform;
-    struct gov_device device; /* the caller's, until it is done */
-    gov_progress_fn progress;
-    void *progress_ctx;
-    gov_error *err; /* never NULL: collects what was left out */
-    unsigned char *buffer;
-    size_t buffer_bytes;
-};
-
-static uint64_t now_us(const struct job *job)
+uint64_t gov__measure_now(const struct gov__measuring *m)
 {
-    return job->platform->now_us(job->platform->ctx);
+    return m->platform->now_us(m->platform->ctx);
 }
 
-/* Returns false to stop. */
-static bool go_on(const struct job *job, uint64_t permille, const char *what)
+bool gov__measure_go_on(struct gov__measuring *m, uint64_t permille,
+                        const char *what)
 {
-    return job->progress == NULL ||
-           job->progress(job->progress_ctx, (uint32_t)permille, what);
+    if (m->cancelled)
+        return false;
+    if (permille > m->permille)
+        m->permille = (uint32_t)permille;
+    if (m->progress != NULL)
+        m->cancelled = !m->progress(m->progress_ctx, m->permille, what);
+    return !m->cancelled;
 }
 
-/* Adds one sentence on a measurement that is missing. */
-static void left_out(struct job *job, const char *what, int error,
-                     const char *why)
-{
-    size_t used = strlen(job->err->message);
-    gov_error one;
-
-    (void)gov_fail(&one, GOV_E_IO, error, "%s not measured: %s", what, why);
-    if (used == 0)
-        *job->err = one;
-    else
-        snprintf(job->err->message + used, sizeof(job->err->message) - used,
-                 "; %s", one.message);
-}
-
-/* ---- samples ------------------------------------------------------------- */
+/* ---- figures ------------------------------------------------------------- */
 
 static int compare(const void *a, const void *b)
 {
@@ -80,345 +41,105 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The median, never 0; noisy when the spread is over a quarter of it. */
-static uint64_t median(uint64_t *samples, size_t count, bool *noisy)
-{
-    uint64_t middle;
-
-    qsort(samples, count, sizeof(samples[0]), compare);
-    middle = samples[count / 2] > 0 ? samples[count / 2] : 1;
-    *noisy = samples[count - 1] - samples[0] > middle / 4;
-    return middle;
-}
-
-static uint64_t rate(uint64_t bytes, uint64_t us)
+uint64_t gov__measure_rate(uint64_t bytes, uint64_t us)
 {
     return bytes * 1000000 / (us > 0 ? us : 1);
 }
 
-/* ---- storage ------------------------------------------------------------- */
-
-/* A file without a name: nothing is left of it even after kill -9. Returns its
- * descriptor, or -1 with errno. */
-static int open_scratch(const struct job *job, const char *directory)
+void gov__measure_known(struct gov__measuring *m, gov_figure figure,
+                        uint64_t *samples, size_t count)
 {
-    char name[4096];
-    int fd = -1;
+    struct gov_device_figure *f = &m->device->figures[figure];
 
-    for (unsigned attempt = 0; attempt < 16; attempt++) {
-        int n = snprintf(name, sizeof(name), "%s/governor-%ld-%" PRIu64 "-%u",
-                         directory, (long)getpid(), now_us(job), attempt);
-
-        if (n < 0 || (size_t)n >= sizeof(name)) {
-            errno = ENAMETOOLONG;
-            return -1;
-        }
-        fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                  0600);
-        if (fd >= 0 || errno != EEXIST)
-            break;
-    }
-    if (fd >= 0 && unlink(name) != 0) {
-        int error = errno;
-
-        close(fd);
-        errno = error;
-        return -1;
-    }
-    return fd;
+    for (size_t i = 0; i < count; i++)
+        if (samples[i] == 0) /* a clock too coarse; 0 would read as none */
+            samples[i] = 1;
+    qsort(samples, count, sizeof(samples[0]), compare);
+    f->known = true;
+    f->samples = (uint32_t)count;
+    f->low = samples[0];
+    f->median = samples[count / 2];
+    f->high = samples[count - 1];
+    f->noisy = f->high - f->low > f->median / 4;
+    f->note[0] = '\0';
 }
 
-static int write_fully(int fd, const unsigned char *from, uint64_t bytes)
+void gov__measure_note(struct gov__measuring *m, gov_figure figure, int error,
+                       const char *why)
 {
-    while (bytes > 0) {
-        ssize_t n = write(fd, from, (size_t)bytes);
+    struct gov_device_figure *f = &m->device->figures[figure];
+    gov_error one;
 
-        if (n < 0 && errno == EINTR)
+    (void)gov_fail(&one, GOV_E_IO, error, "%s", why);
+    gov__copy_printable(f->note, sizeof(f->note), one.message);
+}
+
+static bool is_wanted(const struct gov__measuring *m, unsigned figure)
+{
+    return m->full || !gov_figure_info((gov_figure)figure)->full;
+}
+
+/* What an older run found does not survive beside what this one finds. */
+static void forget(struct gov__measuring *m)
+{
+    memset(m->device->figures, 0, sizeof(m->device->figures));
+    for (unsigned i = 0; i < GOV_FIGURE_COUNT; i++)
+        gov__measure_note(m, (gov_figure)i, 0,
+                          is_wanted(m, i) ? "not measured"
+                                          : "left out of a quick run");
+    m->device->measured_full = m->full;
+    m->device->measured_at = 0;
+    m->device->measured_on[0] = '\0';
+}
+
+/* ---- what was left out --------------------------------------------------- */
+
+static void append(gov_error *err, const char *separator, const char *text)
+{
+    size_t used = strlen(err->message);
+
+    snprintf(err->message + used, sizeof(err->message) - used, "%s%s",
+             used > 0 ? separator : "", text);
+}
+
+/* One clause for all figures that miss for the same reason: "read.direct,
+ * read.io_uring not measured: why". */
+static void tell_missing(const struct gov__measuring *m, gov_error *err)
+{
+    const struct gov_device_figure *f = m->device->figures;
+    bool told[GOV_FIGURE_COUNT] = {false};
+
+    for (unsigned i = 0; i < GOV_FIGURE_COUNT; i++) {
+        const char *separator = "; ";
+
+        if (told[i] || f[i].known || !is_wanted(m, i))
             continue;
-        if (n <= 0)
-            return n < 0 ? errno : EIO;
-        from += n;
-        bytes -= (uint64_t)n;
-    }
-    return 0;
-}
-
-/* Fills the scratch file in doubling steps, each forced out, until it has
- * `want` bytes or the next step would not fit the box. */
-static int write_scratch(struct job *job, int fd, uint64_t want,
-                         uint64_t *written, bool *cancelled)
-{
-    uint64_t begin = now_us(job), last = begin, step = MIB;
-
-    for (*written = 0; *written < want;) {
-        uint64_t now;
-        int error = 0;
-
-        for (uint64_t done = 0; done < step && error == 0; done += CHUNK_BYTES)
-            error = write_fully(fd, job->buffer, CHUNK_BYTES);
-        if (error == 0 && fdatasync(fd) != 0)
-            error = errno;
-        if (error != 0)
-            return error;
-        *written += step;
-        if (!go_on(job, *written * 300 / want, "writing a scratch file")) {
-            *cancelled = true;
-            return 0;
+        for (unsigned j = i; j < GOV_FIGURE_COUNT; j++) {
+            if (f[j].known || !is_wanted(m, j) ||
+                strcmp(f[j].note, f[i].note) != 0)
+                continue;
+            told[j] = true;
+            append(err, separator, gov_figure_info((gov_figure)j)->name);
+            separator = ", ";
         }
-        now = now_us(job);
-        if (now - begin + 2 * (now - last) > WRITE_BOX_US)
-            break;
-        last = now;
-        if (step < 32 * MIB)
-            step *= 2;
-        if (step > want - *written)
-            step = want - *written;
+        append(err, "", " not measured: ");
+        append(err, "", f[i].note);
+        err->status = GOV_E_IO;
     }
-    return 0;
 }
 
-/* How much of the file is in memory; a file system that is made of memory keeps
- * all of it, and reading it would measure that. */
-static int cached_bytes(struct job *job, int fd, uint64_t bytes, uint64_t *out)
-{
-    const struct gov_platform *platform = job->platform;
-    void *base = mmap(NULL, (size_t)bytes, PROT_READ, MAP_SHARED, fd, 0);
-    int error;
-
-    if (base == MAP_FAILED)
-        return errno;
-    error = platform->resident(platform->ctx, base, (size_t)bytes, out);
-    (void)munmap(base, (size_t)bytes);
-    return error;
-}
-
-/* Empties the file out of memory. Returns NULL, or why it cannot. */
-static const char *make_cold(struct job *job, int fd, uint64_t bytes,
-                             int *error)
-{
-    const struct gov_platform *platform = job->platform;
-    uint64_t cached = 0;
-
-    *error = platform->drop_cached(platform->ctx, fd, 0, bytes);
-    if (*error != 0)
-        return "the page cache cannot be emptied";
-    *error = cached_bytes(job, fd, bytes, &cached);
-    if (*error != 0)
-        return "what is in the page cache cannot be told";
-    if (cached > bytes / 32)
-        return "this file system keeps files in memory";
-    return NULL;
-}
-
-/* One pass over the file, or over what the box allows. */
-static int read_pass(struct job *job, int fd, uint64_t bytes, unsigned pass,
-                     uint64_t *bytes_per_s, bool *cancelled)
-{
-    uint64_t begin = now_us(job), done = 0, us = 0;
-
-    while (done < bytes && us < PASS_BOX_US) {
-        ssize_t n = pread(fd, job->buffer, CHUNK_BYTES, (off_t)done);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? errno : EIO;
-        done += (uint64_t)n;
-        us = now_us(job) - begin;
-        /* Sixteen reads are a few milliseconds. */
-        if (done % (16 * CHUNK_BYTES) == 0 &&
-            !go_on(job, 300 + pass * 150 + done * 150 / bytes,
-                   "reading it from storage")) {
-            *cancelled = true;
-            return 0;
-        }
-    }
-    *bytes_per_s = rate(done, us);
-    return 0;
-}
-
-static void read_scratch(struct job *job, int fd, uint64_t bytes,
-                         bool *cancelled)
-{
-    uint64_t samples[PASSES];
-    const char *why;
-    int error = 0;
-
-    for (unsigned pass = 0; pass < PASSES; pass++) {
-        why = make_cold(job, fd, bytes, &error);
-        if (why == NULL) {
-            error = read_pass(job, fd, bytes, pass, &samples[pass], cancelled);
-            if (*cancelled)
-                return;
-            if (error != 0)
-                why = "the scratch file cannot be read";
-        }
-        if (why != NULL) {
-            left_out(job, "read rate", error, why);
-            return;
-        }
-    }
-    job->device.read_rate =
-        median(samples, PASSES, &job->device.read_rate_noisy);
-    /* Storage so slow that the box held little of it. */
-    if (bytes < FILE_MIN_BYTES)
-        job->device.read_rate_noisy = true;
-    job->device.have |= GOV_DEVICE_HAVE_READ_RATE;
-}
-
-/* A quarter of what is free and of the budget, in whole chunks; 0 when that is
- * too little. Writing beyond RLIMIT_FSIZE would raise SIGXFSZ in the host. */
-static uint64_t scratch_bytes(const struct job *job, int fd)
-{
-    struct statvfs info;
-    struct rlimit own;
-    uint64_t bytes = FILE_MAX_BYTES;
-
-    if (fstatvfs(fd, &info) == 0 && info.f_frsize > 0 &&
-        info.f_bavail < FILE_MAX_BYTES * 4 / info.f_frsize)
-        bytes = (uint64_t)info.f_bavail * info.f_frsize / 4;
-    if (getrlimit(RLIMIT_FSIZE, &own) == 0 && own.rlim_cur < bytes)
-        bytes = (uint64_t)own.rlim_cur;
-    /* Its pages push others out of the cache of a small container. */
-    if (job->device.budget_bytes > 0 && job->device.budget_bytes / 4 < bytes)
-        bytes = job->device.budget_bytes / 4;
-    bytes -= bytes % CHUNK_BYTES;
-    return bytes >= FILE_MIN_BYTES ? bytes : 0;
-}
-
-static void measure_storage(struct job *job, const char *directory,
-                            bool *cancelled)
-{
-    int fd = open_scratch(job, directory);
-    uint64_t want, written = 0;
-    int error;
-
-    if (fd < 0) {
-        left_out(job, "read rate", errno, directory);
-        return;
-    }
-    want = scratch_bytes(job, fd);
-    error = want > 0 ? write_scratch(job, fd, want, &written, cancelled) : 0;
-    if (want == 0)
-        left_out(job, "read rate", 0,
-                 "less than 64 MiB of storage or memory are free");
-    else if (error != 0)
-        left_out(job, "read rate", error, "the scratch file cannot be written");
-    else if (!*cancelled)
-        read_scratch(job, fd, written, cancelled);
-    close(fd);
-}
-
-/* ---- memory -------------------------------------------------------------- */
-
-/* Writes one byte a page; returns nanoseconds a page. */
-static uint64_t touch(const struct job *job)
-{
-    size_t page = job->platform->page_bytes(job->platform->ctx);
-    uint64_t begin = now_us(job);
-
-    for (size_t at = 0; at < job->buffer_bytes; at += page)
-        *(volatile unsigned char *)(job->buffer + at) = 1;
-    return (now_us(job) - begin) * 1000 / (job->buffer_bytes / page);
-}
-
-/* Four sums, so that adding never waits for the sum before. */
-static uint64_t sum(const unsigned char *from, size_t bytes)
-{
-    uint64_t a = 0, b = 0, c = 0, d = 0, word[4];
-
-    for (size_t at = 0; at + sizeof(word) <= bytes; at += sizeof(word)) {
-        memcpy(word, from + at, sizeof(word));
-        a += word[0];
-        b += word[1];
-        c += word[2];
-        d += word[3];
-    }
-    return a + b + c + d;
-}
-
-static void measure_memory_rate(struct job *job, bool *cancelled)
-{
-    uint64_t begin = now_us(job), samples[SUMS];
-    size_t count = 0;
-    volatile uint64_t kept; /* or the loop would be taken out */
-
-    if (job->buffer_bytes < UNCACHED_BYTES) {
-        left_out(job, "memory rate", 0,
-                 "too little memory is free for more than the caches hold");
-        return;
-    }
-    while (count < SUMS &&
-           (count == 0 || now_us(job) - begin < MEMORY_BOX_US)) {
-        uint64_t from = now_us(job);
-
-        kept = sum(job->buffer, job->buffer_bytes);
-        (void)kept;
-        samples[count++] = rate(job->buffer_bytes, now_us(job) - from);
-        if (!go_on(job, 760 + count * 20, "reading memory")) {
-            *cancelled = true;
-            return;
-        }
-    }
-    job->device.memory_rate =
-        median(samples, count, &job->device.memory_rate_noisy);
-    job->device.have |= GOV_DEVICE_HAVE_MEMORY_RATE;
-}
-
-/* Gives the buffer back and touches it again; `first_ns` is what the first
- * touch cost a page. */
-static void measure_give_back(struct job *job, uint64_t first_ns,
-                              bool *cancelled)
-{
-    const struct gov_platform *platform = job->platform;
-    uint64_t returns[RETURNS], faults[RETURNS + 1] = {first_ns};
-    uint64_t begin = now_us(job);
-    size_t count = 0;
-    int error = 0;
-
-    while (count < RETURNS &&
-           (count == 0 || now_us(job) - begin < GIVE_BACK_BOX_US)) {
-        uint64_t from = now_us(job);
-
-        error =
-            platform->discard(platform->ctx, job->buffer, job->buffer_bytes);
-        if (error != 0)
-            break;
-        faults[count + 1] = touch(job);
-        /* A smaller buffer costs less in proportion: it is all per page. */
-        returns[count] =
-            (now_us(job) - from) * BUFFER_BYTES / job->buffer_bytes;
-        count++;
-        if (!go_on(job, 880 + count * 40, "giving memory back")) {
-            *cancelled = true;
-            return;
-        }
-    }
-    job->device.minor_fault_ns =
-        median(faults, count + 1, &job->device.minor_fault_noisy);
-    job->device.have |= GOV_DEVICE_HAVE_FAULT_COST;
-    if (error != 0 || count == 0) {
-        left_out(job, "give-back", error, "memory cannot be given back");
-        return;
-    }
-    job->device.give_back_us =
-        median(returns, count, &job->device.give_back_noisy);
-    job->device.have |= GOV_DEVICE_HAVE_GIVE_BACK;
-}
+/* ---- memory to measure with ---------------------------------------------- */
 
 static uint64_t less(uint64_t n, uint64_t by)
 {
     return n > by ? n - by : 0;
 }
 
-/* An eighth of what may still be used at most: measuring must not be what gets
- * the app killed. At least one chunk, without which nothing can be done. */
-static size_t buffer_bytes(const struct job *job)
+static uint64_t left_bytes(const struct gov_platform *platform)
 {
-    const struct gov_platform *platform = job->platform;
     struct gov__machine machine;
     struct gov__limit limit;
-    uint64_t left = UINT64_MAX, bytes = BUFFER_BYTES;
+    uint64_t left = UINT64_MAX;
     int error = platform->limit(platform->ctx, &limit);
 
     if (error == 0 && limit.limit_bytes != UINT64_MAX)
@@ -434,97 +155,126 @@ static size_t buffer_bytes(const struct job *job)
         if (machine.available_bytes < left)
             left = machine.available_bytes;
     }
-    if (left / 8 < bytes)
-        bytes = left / 8;
-    bytes -= bytes % CHUNK_BYTES;
-    return (size_t)(bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES);
+    return left;
 }
 
-/* Bytes that no file system or drive can make smaller (xorshift64). */
-static void fill_chunk(unsigned char *chunk)
+/* An eighth of what may still be used at most: measuring must not be what gets
+ * the app killed. At least 1 MiB, without which nothing can be done. */
+static size_t buffer_bytes(const struct gov__measuring *m)
 {
-    uint64_t word = UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t bytes = m->left_bytes / 8;
 
-    for (size_t at = 0; at < CHUNK_BYTES; at += sizeof(word)) {
-        word ^= word << 13;
-        word ^= word >> 7;
-        word ^= word << 17;
-        memcpy(chunk + at, &word, sizeof(word));
-    }
+    if (bytes > BUFFER_BYTES)
+        bytes = BUFFER_BYTES;
+    bytes -= bytes % GOV__MIB;
+    return (size_t)(bytes > GOV__MIB ? bytes : GOV__MIB);
 }
 
 /* ---- the whole ----------------------------------------------------------- */
 
-static gov_status measure_all(struct job *job, const char *directory)
+/* Storage before the rest of memory: its buffer is touched by then, and what
+ * memory is given back was not in use by the page cache. */
+static void measure_figures(struct gov__measuring *m, const char *directory)
 {
-    bool cancelled = !go_on(job, 0, "touching memory");
-    uint64_t first_ns = 0;
+    const struct gov_platform *platform = m->platform;
+    void *buffer = NULL;
+    uint64_t first_ns;
+    int error;
 
-    if (!cancelled) {
-        first_ns = touch(job);
-        fill_chunk(job->buffer);
-        measure_storage(job, directory, &cancelled);
+    if (!gov__measure_go_on(m, 0, "touching memory"))
+        return;
+    m->buffer_bytes = buffer_bytes(m);
+    error = platform->map(platform->ctx, m->buffer_bytes, "governor measure",
+                          &buffer);
+    if (error != 0) {
+        for (unsigned i = 0; i < GOV_FIGURE_COUNT; i++)
+            if (is_wanted(m, i))
+                gov__measure_note(m, (gov_figure)i, error,
+                                  "no memory to measure with");
+        return;
     }
-    if (!cancelled)
-        measure_memory_rate(job, &cancelled);
-    if (!cancelled)
-        measure_give_back(job, first_ns, &cancelled);
-    if (cancelled)
-        return gov_fail(job->err, GOV_E_CANCELLED, 0,
-                        "measuring was cancelled; nothing was kept");
-    return GOV_OK;
+    m->buffer = buffer;
+    first_ns = gov__measure_touch(m);
+    gov__measure_storage(m, directory);
+    if (!m->cancelled)
+        gov__measure_memory(m, first_ns);
+    (void)platform->unmap(platform->ctx, buffer, m->buffer_bytes);
 }
 
 gov_status gov__device_measure(const struct gov_platform *platform,
-                               struct gov_device *device, const char *directory,
-                               gov_progress_fn progress, void *progress_ctx,
+                               struct gov_device *device,
+                               const struct gov_measure_options *options,
                                gov_error *err)
 {
-    const uint32_t figures =
-        GOV_DEVICE_HAVE_READ_RATE | GOV_DEVICE_HAVE_FAULT_COST |
-        GOV_DEVICE_HAVE_MEMORY_RATE | GOV_DEVICE_HAVE_GIVE_BACK;
-    struct job job = {.platform = platform,
-                      .progress = progress,
-                      .progress_ctx = progress_ctx};
-    gov_error unwanted;
-    gov_status status;
-    void *buffer;
-    int error;
+    struct gov_device copy;
+    struct gov__measuring m = {.platform = platform,
+                               .device = &copy,
+                               .full = options->full,
+                               .progress = options->progress,
+                               .progress_ctx = options->progress_ctx};
+    gov_error missing = {0}, gpus = {0};
 
     if (device == NULL || device->size != sizeof(*device))
         return gov_fail(err, GOV_E_INVALID, 0,
                         "the device was never probed; call gov_device_probe() "
                         "first");
-    job.err = err != NULL ? err : &unwanted;
-    memset(job.err, 0, sizeof(*job.err));
-    job.device = *device;
-    job.device.have &= ~figures;
-    job.buffer_bytes = buffer_bytes(&job);
-    error = platform->map(platform->ctx, job.buffer_bytes, "governor measure",
-                          &buffer);
-    if (error != 0) {
-        left_out(&job, "the device", error, "no memory to measure with");
-        return GOV_OK;
-    }
-    job.buffer = buffer;
-    status = measure_all(&job, directory);
-    (void)platform->unmap(platform->ctx, buffer, job.buffer_bytes);
-    if (status != GOV_OK)
-        return status;
-    if (job.device.have & figures)
-        job.device.measured_at = (int64_t)time(NULL);
-    *device = job.device;
+    copy = *device;
+    forget(&m);
+    m.left_bytes = left_bytes(platform);
+    measure_figures(&m, options->directory);
+    if (gov__measure_go_on(&m, 960, "asking graphics drivers") &&
+        gov__device_gpus(platform, &copy, &gpus) != GOV_OK)
+        missing = gpus;
+    if (!gov__measure_go_on(&m, 1000, "done"))
+        return gov_fail(err, GOV_E_CANCELLED, 0,
+                        "measuring was cancelled; nothing was kept");
+    tell_missing(&m, &missing);
+    for (unsigned i = 0; i < GOV_FIGURE_COUNT; i++)
+        if (copy.figures[i].known)
+            copy.measured_at = (int64_t)time(NULL);
+    gov__device_tier(&copy);
+    *device = copy;
+    if (err != NULL)
+        *err = missing;
     return GOV_OK;
 }
 
-gov_status gov_device_measure(struct gov_device *device, const char *directory,
-                              gov_progress_fn progress, void *progress_ctx,
+static gov_status read_options(struct gov_measure_options *out,
+                               const struct gov_measure_options *in,
+                               gov_error *err)
+{
+    const unsigned char *bytes = (const unsigned char *)in;
+
+    memset(out, 0, sizeof(*out));
+    if (in == NULL)
+        return GOV_OK;
+    if (in->size < sizeof(in->size) || in->size > OPTIONS_BYTES_MAX)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "measure options of %zu bytes are none; set size to "
+                        "sizeof(struct gov_measure_options)",
+                        in->size);
+    for (size_t i = sizeof(*out); i < in->size; i++)
+        if (bytes[i] != 0)
+            return gov_fail(err, GOV_E_INVALID, 0,
+                            "the measure options are of a newer version; "
+                            "leave what this library does not know at 0");
+    memcpy(out, in, in->size < sizeof(*out) ? in->size : sizeof(*out));
+    return GOV_OK;
+}
+
+gov_status gov_device_measure(struct gov_device *device,
+                              const struct gov_measure_options *options,
                               gov_error *err)
 {
-    if (directory == NULL) /* NOLINTNEXTLINE(concurrency-mt-unsafe): reads */
-        directory = getenv("TMPDIR");
-    if (directory == NULL || directory[0] == '\0')
-        directory = "/var/tmp";
-    return gov__device_measure(gov__platform_native(), device, directory,
-                               progress, progress_ctx, err);
+    struct gov_measure_options own;
+    gov_status status = read_options(&own, options, err);
+
+    if (status != GOV_OK)
+        return status;
+    if (own.directory ==
+        NULL) /* NOLINTNEXTLINE(concurrency-mt-unsafe): reads */
+        own.directory = getenv("TMPDIR");
+    if (own.directory == NULL || own.directory[0] == '\0')
+        own.directory = "/var/tmp";
+    return gov__device_measure(gov__platform_native(), device, &own, err);
 }

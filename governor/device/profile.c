@@ -8,20 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "governor/device/device_priv.h"
 
-#define PROFILE_MAX_BYTES 65536
-#define JSON_ROOM 8192 /* what gov_device_json() promises to suffice */
-#define PATH_ROOM 4096 /* Linux' PATH_MAX */
-
-#define RAM GOV_DEVICE_HAVE_RAM
-#define LIMIT GOV_DEVICE_HAVE_LIMIT
-#define MEASURED                                                               \
-    (GOV_DEVICE_HAVE_READ_RATE | GOV_DEVICE_HAVE_MEMORY_RATE |                 \
-     GOV_DEVICE_HAVE_FAULT_COST | GOV_DEVICE_HAVE_GIVE_BACK)
+#define PROFILE_MAX_BYTES 65536 /* what gov_device_json() promises to suffice */
+#define PATH_ROOM 4096          /* Linux' PATH_MAX */
 
 /* ---- reading ------------------------------------------------------------- */
 
@@ -269,7 +263,6 @@ static int sync_directory_of(const char *path)
     return error;
 }
 
-/* Returns 0 or an errno value; on failure nothing is left beside path. */
 /* rename() would put a file in the place of a device, /dev/null for one. */
 static int check_target(const char *path)
 {
@@ -282,6 +275,17 @@ static int check_target(const char *path)
     return S_ISREG(st.st_mode) || S_ISLNK(st.st_mode) ? 0 : ENOTSUP;
 }
 
+/* Past RLIMIT_FSIZE a write raises SIGXFSZ, which ends a host that did not
+ * expect it. */
+static bool write_would_kill(size_t bytes)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+           limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < bytes;
+}
+
+/* Returns 0 or an errno value; on failure nothing is left beside path. */
 static int replace(const char *path, const char *text, size_t bytes)
 {
     char name[PATH_ROOM];
@@ -309,117 +313,168 @@ static int replace(const char *path, const char *text, size_t bytes)
     return sync_directory_of(path);
 }
 
-gov_status gov_device_save(const struct gov_device *device, const char *path,
-                           gov_error *err)
+static gov_status store(const char *path, const char *text, size_t bytes,
+                        gov_error *err)
 {
-    char standard[PATH_ROOM], text[JSON_ROOM + 1];
-    gov_status status;
-    size_t length;
-    int error;
+    int error = check_target(path);
 
-    /* One byte less than there is: a stored text ends in a newline. */
-    status = gov_device_json(device, text, sizeof(text) - 1, err);
-    if (status != GOV_OK)
-        return status;
-    length = strlen(text);
-    text[length++] = '\n';
-    if (path == NULL) {
-        status = gov_device_path(standard, sizeof(standard), err);
-        if (status != GOV_OK)
-            return status;
-        path = standard;
-    }
-    error = check_target(path);
     if (error == ENOTSUP)
         return gov_fail(err, GOV_E_INVALID, 0,
                         "cannot store the profile as %s: it is no file; name "
                         "one",
                         path);
+    if (error == 0 && write_would_kill(bytes))
+        return gov_fail(err, GOV_E_IO, 0,
+                        "cannot store the profile as %s: files of this process "
+                        "may not have %zu bytes; raise its limit (ulimit -f)",
+                        path, bytes);
     if (error == 0)
-        error = replace(path, text, length);
+        error = replace(path, text, bytes);
     return error == 0 ? GOV_OK : store_failed(path, error, err);
+}
+
+gov_status gov_device_save(const struct gov_device *device, const char *path,
+                           gov_error *err)
+{
+    const struct gov_alloc *alloc = gov_alloc_default();
+    char standard[PATH_ROOM], *text;
+    gov_status status = GOV_OK;
+    size_t length;
+
+    if (path == NULL) {
+        status = gov_device_path(standard, sizeof(standard), err);
+        path = standard;
+    }
+    if (status != GOV_OK)
+        return status;
+    text = alloc->alloc(alloc->ctx, PROFILE_MAX_BYTES);
+    if (text == NULL)
+        return gov_fail(err, GOV_E_NOMEM, 0, "no memory for the profile");
+    /* One byte less than there is: a stored text ends in a newline. */
+    status = gov_device_json(device, text, PROFILE_MAX_BYTES - 1, err);
+    if (status == GOV_OK) {
+        length = strlen(text);
+        text[length++] = '\n';
+        status = store(path, text, length, err);
+    }
+    alloc->release(alloc->ctx, text);
+    return status;
 }
 
 /* ---- the machine it is used on ------------------------------------------- */
 
-static const char *print_bytes(char *out, size_t bytes, bool known, uint64_t n,
-                               const char *otherwise)
-{
-    struct gov_value value = {true, (int64_t)n, NULL};
+/* What figures depend on, in the words of whoever reads what changed. Not swap,
+ * which some systems resize by the minute and no figure is about; not what
+ * others use of a limit. */
+static const struct {
+    gov_fact fact;
+    const char *was, *unknown;
+} figures_depend_on[] = {
+    {GOV_FACT_DEVICE_CPU, "processor was", "unknown"},
+    {GOV_FACT_DEVICE_CORES, "processors were", "unknown"},
+    {GOV_FACT_DEVICE_RAM, "RAM was", "unknown"},
+    {GOV_FACT_DEVICE_LIMIT, "memory limit was", "none"},
+    {GOV_FACT_DEVICE_PAGE_SIZE, "page size was", "unknown"},
+    {GOV_FACT_DEVICE_HUGE_PAGES, "huge pages were", "unknown"},
+    {GOV_FACT_DEVICE_SYSTEM, "kernel was", "unknown"},
+    {GOV_FACT_DEVICE_IO_URING, "io_uring for this user was", "unknown"},
+};
 
-    return known ? gov_value_print(out, bytes, GOV_TYPE_BYTES, &value)
-                 : otherwise;
+static bool is_known(const struct gov_device_fact *at)
+{
+    return at != NULL && at->known;
 }
 
-/* The kernel takes a share of RAM that changes a little from boot to boot; what
- * differs by less than 1/64 is the same machine. */
-static bool ram_differs(const struct gov_device *a, const struct gov_device *b)
+/* A fact that is known on one side only has changed; one that a platform does
+ * not have is as good as one that it does not say. */
+static bool has_changed(const struct gov_device_fact *was,
+                        const struct gov_device_fact *is)
 {
-    uint64_t more = a->ram_bytes > b->ram_bytes ? a->ram_bytes : b->ram_bytes;
-    uint64_t less = a->ram_bytes > b->ram_bytes ? b->ram_bytes : a->ram_bytes;
+    uint64_t more, less;
 
-    return (a->have & RAM) != (b->have & RAM) || more - less > more / 64;
+    if (!is_known(was) || !is_known(is))
+        return is_known(was) != is_known(is);
+    more = was->number > is->number ? was->number : is->number;
+    less = was->number > is->number ? is->number : was->number;
+    /* The kernel takes a share of RAM that changes a little from boot to boot;
+     * what differs by less than 1/64 is the same machine. */
+    if (was->fact == GOV_FACT_DEVICE_RAM)
+        return more - less > more / 64;
+    return more != less || strcmp(was->text, is->text) != 0;
 }
 
-static bool limit_differs(const struct gov_device *a,
-                          const struct gov_device *b)
+static const char *print_fact(char *out, size_t bytes,
+                              const struct gov_device_fact *at,
+                              const char *unknown)
 {
-    return (a->have & LIMIT) != (b->have & LIMIT) ||
-           a->limit_bytes != b->limit_bytes;
+    struct gov_value value = {true, 0, NULL};
+
+    if (!is_known(at))
+        return unknown;
+    value.number = (int64_t)at->number;
+    value.text = at->text;
+    return gov_value_print(out, bytes, gov_fact_info(at->fact)->type, &value);
 }
 
-bool gov__profile_differs(const struct gov_device *stored,
-                          const struct gov_device *now, char *note,
-                          size_t note_bytes)
+size_t gov_device_changes(const struct gov_device *stored,
+                          const struct gov_device *now, char *out, size_t bytes)
 {
-    const char *what = NULL, *was = "", *is = "";
-    char a[32], b[32];
+    size_t count = 0, used = 0;
 
-    if (strcmp(stored->cpu, now->cpu) != 0) {
-        what = "processor";
-        was = stored->cpu;
-        is = now->cpu;
-    } else if (strcmp(stored->system, now->system) != 0) {
-        what = "system";
-        was = stored->system;
-        is = now->system;
-    } else if (ram_differs(stored, now)) {
-        what = "RAM";
-        was = print_bytes(a, sizeof(a), stored->have & RAM, stored->ram_bytes,
-                          "unknown");
-        is = print_bytes(b, sizeof(b), now->have & RAM, now->ram_bytes,
-                         "unknown");
-    } else if (limit_differs(stored, now)) {
-        what = "memory limit";
-        was = print_bytes(a, sizeof(a), stored->have & LIMIT,
-                          stored->limit_bytes, "none");
-        is = print_bytes(b, sizeof(b), now->have & LIMIT, now->limit_bytes,
-                         "none");
-    } else if (stored->page_bytes != now->page_bytes) {
-        what = "page size";
-        was = print_bytes(a, sizeof(a), true, stored->page_bytes, "");
-        is = print_bytes(b, sizeof(b), true, now->page_bytes, "");
+    if (bytes > 0)
+        out[0] = '\0';
+    for (size_t i = 0;
+         i < sizeof(figures_depend_on) / sizeof(figures_depend_on[0]); i++) {
+        const char *unknown = figures_depend_on[i].unknown;
+        const struct gov_device_fact *was =
+            gov_device_fact(stored, figures_depend_on[i].fact);
+        const struct gov_device_fact *is =
+            gov_device_fact(now, figures_depend_on[i].fact);
+        char a[96], b[96];
+        int n;
+
+        if (!has_changed(was, is))
+            continue;
+        count++;
+        if (used >= bytes)
+            continue;
+        n = snprintf(out + used, bytes - used, "%s%s %s, now %s",
+                     used > 0 ? "; " : "", figures_depend_on[i].was,
+                     print_fact(a, sizeof(a), was, unknown),
+                     print_fact(b, sizeof(b), is, unknown));
+        used += n > 0 ? (size_t)n : 0;
     }
-    if (what != NULL && note != NULL)
-        snprintf(note, note_bytes, "%s was %s, now %s; run gov profile again",
-                 what, was[0] != '\0' ? was : "unknown",
-                 is[0] != '\0' ? is : "unknown");
-    return what != NULL;
+    return count;
 }
 
-static void take_measurements(struct gov_device *out,
-                              const struct gov_device *stored)
+/* Takes over what was measured, when it was measured here. Says why not in
+ * `note`, of `bytes` > 0. */
+static void take_measured(struct gov_device *out,
+                          const struct gov_device *stored, char *note,
+                          size_t bytes)
 {
-    out->have |= stored->have & MEASURED;
-    out->read_rate = stored->read_rate;
-    out->read_rate_noisy = stored->read_rate_noisy;
-    out->memory_rate = stored->memory_rate;
-    out->memory_rate_noisy = stored->memory_rate_noisy;
-    out->minor_fault_ns = stored->minor_fault_ns;
-    out->minor_fault_noisy = stored->minor_fault_noisy;
-    out->give_back_us = stored->give_back_us;
-    out->give_back_noisy = stored->give_back_noisy;
+    static const char again[] = "; run gov profile again";
+    size_t used;
+
+    if (stored->measured_at == 0) {
+        snprintf(note, bytes, "the stored profile has no figures%s", again);
+        return;
+    }
+    /* When not all changes have room, what to do about them still has. */
+    if (gov_device_changes(stored, out, note,
+                           bytes > strlen(again) ? bytes - strlen(again)
+                                                 : bytes) > 0) {
+        used = strlen(note);
+        snprintf(note + used, bytes - used, "%s", again);
+        return;
+    }
+    memcpy(out->figures, stored->figures, sizeof(out->figures));
+    memcpy(out->gpus, stored->gpus, sizeof(out->gpus));
+    out->gpu_count = stored->gpu_count;
+    out->measured_full = stored->measured_full;
     out->measured_at = stored->measured_at;
+    memcpy(out->measured_on, stored->measured_on, sizeof(out->measured_on));
+    gov__device_tier(out);
 }
 
 gov_status gov__device_current(const struct gov_platform *platform,
@@ -427,21 +482,21 @@ gov_status gov__device_current(const struct gov_platform *platform,
                                size_t note_bytes, gov_error *err)
 {
     struct gov_device stored = {0};
+    char unwanted[GOV_MESSAGE_BYTES];
     gov_error why;
     gov_status status = gov__device_probe(platform, out, err);
 
     if (status != GOV_OK)
         return status;
-    if (note != NULL && note_bytes > 0)
-        note[0] = '\0';
-    else
-        note = NULL;
-    if (gov_device_load(&stored, NULL, &why) != GOV_OK) {
-        if (note != NULL)
-            snprintf(note, note_bytes, "%s", why.message);
-    } else if (!gov__profile_differs(&stored, out, note, note_bytes)) {
-        take_measurements(out, &stored);
+    if (note == NULL || note_bytes == 0) {
+        note = unwanted;
+        note_bytes = sizeof(unwanted);
     }
+    note[0] = '\0';
+    if (gov_device_load(&stored, NULL, &why) != GOV_OK)
+        snprintf(note, note_bytes, "%s", why.message);
+    else
+        take_measured(out, &stored, note, note_bytes);
     return GOV_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "governor/platform/linux_cgroup.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -60,9 +61,9 @@ static void unescape(char *text)
 }
 
 /* "36 35 0:31 ROOT POINT opts [optional...] - TYPE SOURCE SUPEROPTS", cut into
- * its fields. Fills *out and returns 1 for cgroup v1 with the memory
- * controller, 2 for v2, 0 for anything else. */
-static int parse_mount(char *line, struct mount *out)
+ * its fields. Fills *out and returns 1 for cgroup v1, whose controllers are in
+ * *controllers, 2 for v2, 0 for anything else. */
+static int parse_mount(char *line, struct mount *out, const char **controllers)
 {
     char *field[6], *save = NULL, *type, *super;
     int n = 0;
@@ -85,10 +86,8 @@ static int parse_mount(char *line, struct mount *out)
     unescape(out->point);
     if (strcmp(type, "cgroup2") == 0)
         return 2;
-    if (strcmp(type, "cgroup") == 0 && super != NULL &&
-        has_word(super, "memory"))
-        return 1;
-    return 0;
+    *controllers = super;
+    return strcmp(type, "cgroup") == 0 && super != NULL ? 1 : 0;
 }
 
 /* The part of `path` below the mounted part of the hierarchy; NULL when it is
@@ -165,8 +164,8 @@ bool gov__cgroup_absent(int error)
 
 /* The groups of this process, as "NUMBER:CONTROLLERS:PATH" lines tell them. */
 struct own_groups {
-    bool have_v1, have_v2;
-    char v1[GOV__CGROUP_PATH], v2[GOV__CGROUP_PATH];
+    bool have_memory, have_cpu, have_v2;
+    char memory[GOV__CGROUP_PATH], cpu[GOV__CGROUP_PATH], v2[GOV__CGROUP_PATH];
 };
 
 static int read_groups(const char *root, struct own_groups *out)
@@ -175,7 +174,7 @@ static int read_groups(const char *root, struct own_groups *out)
     struct gov__lines lines;
     int rc = gov__path_join(path, sizeof(path), root, "/proc/self/cgroup");
 
-    out->have_v1 = out->have_v2 = false;
+    out->have_memory = out->have_cpu = out->have_v2 = false;
     if (rc == 0)
         rc = gov__lines_open(&lines, path);
     if (rc != 0)
@@ -191,8 +190,11 @@ static int read_groups(const char *root, struct own_groups *out)
             group[0] = '\0'; /* too long to follow: as if not below */
         if (names[1] == '\0')
             out->have_v2 = copy_field(out->v2, sizeof(out->v2), group);
-        else if (has_word(names + 1, "memory"))
-            out->have_v1 = copy_field(out->v1, sizeof(out->v1), group);
+        if (has_word(names + 1, "memory"))
+            out->have_memory =
+                copy_field(out->memory, sizeof(out->memory), group);
+        if (has_word(names + 1, "cpu"))
+            out->have_cpu = copy_field(out->cpu, sizeof(out->cpu), group);
     }
     rc = lines.error;
     gov__lines_close(&lines);
@@ -215,16 +217,30 @@ int gov__cgroups_find(const char *root, struct gov__cgroups *out)
     if (rc != 0)
         return gov__cgroup_absent(rc) ? 0 : rc;
     while ((line = gov__lines_next(&lines)) != NULL) {
-        int version = parse_mount(line, &mount);
+        const char *controllers;
+        int version = parse_mount(line, &mount, &controllers);
 
-        if (version == 1 && own.have_v1)
-            place(root, &mount, own.v1, &out->memory_v1);
-        else if (version == 2 && own.have_v2)
+        if (version == 2 && own.have_v2)
             place(root, &mount, own.v2, &out->unified);
+        if (version == 1 && own.have_memory && has_word(controllers, "memory"))
+            place(root, &mount, own.memory, &out->memory_v1);
+        if (version == 1 && own.have_cpu && has_word(controllers, "cpu"))
+            place(root, &mount, own.cpu, &out->cpu_v1);
     }
     rc = lines.error;
     gov__lines_close(&lines);
     return rc;
+}
+
+int gov__cgroup_number(const char *group, const char *file, const char *key,
+                       uint64_t *out)
+{
+    char path[GOV__CGROUP_PATH + 32];
+
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s", group, file) >=
+        sizeof(path))
+        return ENAMETOOLONG;
+    return gov__file_number(path, key, out);
 }
 
 bool gov__cgroup_parent(char *path, const char *mount)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A group of a nested cluster has some 400 characters; one that has more than
  * fit is not found below the mount, whose own limit counts then. */
@@ -24,7 +25,7 @@ struct gov__cgroup {
 };
 
 struct gov__cgroups {
-    struct gov__cgroup memory_v1;
+    struct gov__cgroup memory_v1, cpu_v1;
     struct gov__cgroup unified; /* v2 */
 };
 
@@ -35,6 +36,11 @@ int gov__cgroups_find(const char *root, struct gov__cgroups *out);
 /* Whether an errno value says that a file is not there, not ours to read, or of
  * a group that is just being removed. */
 bool gov__cgroup_absent(int error);
+
+/* The number after `key` in a file of a group's directory, as
+ * gov__file_number(). */
+int gov__cgroup_number(const char *group, const char *file, const char *key,
+                       uint64_t *out);
 
 /* Shortens `path` by its last component; false when it is `mount` already. */
 bool gov__cgroup_parent(char *path, const char *mount);

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 
 #include "policies/alloc.h"
+#include "policies/facts.h"
 
 /* Machine-wide memory. */
 struct gov__machine {
@@ -35,6 +36,10 @@ struct gov__limit {
     /* Less is left than limit - (used - file) by this much, because a group
      * further up with a wider limit is fuller; mostly 0. */
     uint64_t short_bytes;
+    /* Swap that all in the group may use, where that is limited by itself; it
+     * may be 0, and be there without a memory limit. */
+    bool have_swap_limit;
+    uint64_t swap_limit_bytes;
     char source[160]; /* e.g. "cgroup v1 /app, memory.limit_in_bytes" */
 };
 
@@ -71,6 +76,28 @@ enum gov__advice {
     GOV__ADVICE_SEQUENTIAL,
     GOV__ADVICE_RANDOM,
     GOV__ADVICE_HUGE, /* huge pages where possible */
+};
+
+struct gov__told {
+    uint64_t number;  /* in the unit of the fact's type; a flag is 0 or 1 */
+    char text[96];    /* for facts of type text, NUL-terminated */
+    char source[160]; /* NUL-terminated, also on failure */
+};
+
+struct gov__gpu {
+    char name[96];
+    char bus[32]; /* PCI address, "0000:65:00.0"; "" when not told */
+    uint64_t memory_bytes, working_set_bytes, used_bytes; /* 0: not told */
+    bool shares_ram, software;
+    char source[160];
+};
+
+struct gov__queued_read {
+    int fd;
+    unsigned char *buffer;
+    size_t chunk;
+    unsigned depth;
+    uint64_t offset, bytes;
 };
 
 struct gov_platform {
@@ -124,9 +151,29 @@ struct gov_platform {
      * NUL-terminated. */
     int (*object_path)(void *ctx, const void *address, char *out, size_t bytes);
 
-    /* Facts of the hardware and the system; texts are NUL-terminated. */
-    int (*cpu)(void *ctx, char *model, size_t model_bytes, uint32_t *cores);
-    int (*system)(void *ctx, char *text, size_t bytes); /* "Linux 6.1.0" */
+    /* One fact of the hardware or the system (GOV_FACT_DEVICE_*) that is not in
+     * machine() or limit(): what it is and where it is from. On failure
+     * out->source says why in a few words ("/proc/cpuinfo has no model"), and
+     * nothing else in *out is valid. ENOTSUP: this platform has no such fact,
+     * and nobody need be told. ENODATA: it has, and does not say. What a user
+     * may do is tried, without a trace: no descriptor stays open. */
+    int (*tell)(void *ctx, gov_fact fact, struct gov__told *out);
+
+    /* Every graphics processor that a driver tells of, and the same one again by
+     * every other driver that knows it; device/gpus.c makes one of them. Writes at
+     * most `max`, returns how many in *count. Loads drivers; slow. */
+    int (*gpus)(void *ctx, struct gov__gpu *out, size_t max, size_t *count);
+
+    /* Makes reads of an open file pass the page cache by, or not any more. Needs
+     * buffers, offsets and sizes in multiples of 4096. */
+    int (*set_direct)(void *ctx, int fd, bool direct);
+    /* Reads bytes from offset with `depth` reads of `chunk` bytes queued at once
+     * into `buffer` (depth * chunk bytes, aligned to pages), over and over: for
+     * measuring. *done is what was read. */
+    int (*read_queued)(void *ctx, const struct gov__queued_read *read,
+                       uint64_t *done);
+    /* A short name of the file system that holds an open file: "ext4". */
+    int (*file_system)(void *ctx, int fd, char *out, size_t bytes);
 };
 
 /* The table of the system this was built for. Static; never NULL. */

@@ -205,28 +205,122 @@ static int generic_object_path(void *ctx, const void *address, char *out,
     return ENOTSUP;
 }
 
-static int generic_cpu(void *ctx, char *model, size_t bytes, uint32_t *cores)
+static int tell_number(struct gov__told *out, uint64_t number,
+                       const char *source)
 {
-    long n = 1;
-
-    (void)ctx;
-    snprintf(model, bytes, "unknown");
-#ifdef _SC_NPROCESSORS_ONLN
-    n = sysconf(_SC_NPROCESSORS_ONLN);
-#endif
-    *cores = n > 0 ? (uint32_t)n : 1;
+    out->number = number;
+    snprintf(out->source, sizeof(out->source), "%s", source);
     return 0;
 }
 
-static int generic_system(void *ctx, char *text, size_t bytes)
+static int tell_text(struct gov__told *out, const char *text,
+                     const char *source)
 {
-    struct utsname name;
-
-    (void)ctx;
-    if (uname(&name) < 0)
-        return errno;
-    snprintf(text, bytes, "%s %s", name.sysname, name.release);
+    snprintf(out->text, sizeof(out->text), "%s", text);
+    snprintf(out->source, sizeof(out->source), "%s", source);
     return 0;
+}
+
+static int tell_cores(struct gov__told *out)
+{
+#ifdef _SC_NPROCESSORS_ONLN
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (n > 0)
+        return tell_number(out, (uint64_t)n, "sysconf(_SC_NPROCESSORS_ONLN)");
+#endif
+    (void)tell_text(out, "", "the system does not say");
+    return ENODATA;
+}
+
+static int tell_memlock(struct gov__told *out)
+{
+#ifdef RLIMIT_MEMLOCK
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0)
+        return limit.rlim_cur < INT64_MAX
+                   ? tell_number(out, limit.rlim_cur, "RLIMIT_MEMLOCK")
+                   : tell_number(out, INT64_MAX, "RLIMIT_MEMLOCK: unlimited");
+#endif
+    (void)tell_text(out, "", "the system does not say");
+    return ENODATA;
+}
+
+static int tell_uname(gov_fact fact, struct gov__told *out)
+{
+    struct utsname names;
+    char text[96];
+
+    if (uname(&names) < 0) {
+        (void)tell_text(out, "", "uname() failed");
+        return ENODATA;
+    }
+    if (fact == GOV_FACT_DEVICE_ARCH)
+        return tell_text(out,
+                         strcmp(names.machine, "aarch64") == 0 ? "arm64"
+                                                               : names.machine,
+                         "uname()");
+    snprintf(text, sizeof(text), "%.40s %.50s", names.sysname, names.release);
+    return tell_text(out, text, "uname()");
+}
+
+static int generic_tell(void *ctx, gov_fact fact, struct gov__told *out)
+{
+    memset(out, 0, sizeof(*out));
+    switch ((int)fact) {
+    case GOV_FACT_DEVICE_CORES:
+        return tell_cores(out);
+    case GOV_FACT_DEVICE_OS:
+        return tell_text(out, "other", "what the library was built for");
+    case GOV_FACT_DEVICE_ARCH:
+    case GOV_FACT_DEVICE_SYSTEM:
+        return tell_uname(fact, out);
+    case GOV_FACT_DEVICE_PAGE_SIZE:
+        return tell_number(out, generic_page_bytes(ctx),
+                           "sysconf(_SC_PAGESIZE)");
+    case GOV_FACT_DEVICE_MEMLOCK:
+        return tell_memlock(out);
+    default:
+        (void)tell_text(out, "", "POSIX has no such fact");
+        return ENOTSUP;
+    }
+}
+
+static int generic_gpus(void *ctx, struct gov__gpu *out, size_t max,
+                        size_t *count)
+{
+    (void)ctx;
+    (void)out;
+    (void)max;
+    *count = 0;
+    return ENOTSUP;
+}
+
+static int generic_set_direct(void *ctx, int fd, bool direct)
+{
+    (void)ctx;
+    (void)fd;
+    (void)direct;
+    return ENOTSUP;
+}
+
+static int generic_read_queued(void *ctx, const struct gov__queued_read *read,
+                               uint64_t *done)
+{
+    (void)ctx;
+    (void)read;
+    *done = 0;
+    return ENOTSUP;
+}
+
+static int generic_file_system(void *ctx, int fd, char *out, size_t bytes)
+{
+    (void)ctx;
+    (void)fd;
+    (void)out;
+    (void)bytes;
+    return ENOTSUP;
 }
 
 const struct gov_platform *gov__platform_native(void)
@@ -255,8 +349,11 @@ const struct gov_platform *gov__platform_native(void)
         .idle = generic_idle,
         .symbol = generic_symbol,
         .object_path = generic_object_path,
-        .cpu = generic_cpu,
-        .system = generic_system,
+        .tell = generic_tell,
+        .gpus = generic_gpus,
+        .set_direct = generic_set_direct,
+        .read_queued = generic_read_queued,
+        .file_system = generic_file_system,
     };
 
     return &native;

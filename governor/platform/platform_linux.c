@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,6 +19,7 @@
 
 #include "governor/platform/linux_cgroup.h"
 #include "governor/platform/linux_lines.h"
+#include "governor/platform/linux_parts.h"
 
 /* Newer than Debian 12's headers on some architectures; numbers from
  * include/uapi/asm-generic/mman-common.h and linux/prctl.h. */
@@ -62,7 +62,7 @@ static size_t linux_page_bytes(void *ctx)
 
 /* ---- evidence -------------------------------------------------------------- */
 
-static int linux_machine(void *ctx, struct gov__machine *out)
+int gov__linux_machine(void *ctx, struct gov__machine *out)
 {
     static const char *const keys[] = {
         "MemTotal:", "MemAvailable:", "SwapTotal:", "SwapFree:"};
@@ -111,22 +111,11 @@ static const struct cgroup_words words_v2 = {
     "memory.current",
     {"inactive_file ", "active_file "}};
 
-static int group_number(const char *group, const char *file, const char *key,
-                        uint64_t *out)
-{
-    char path[GOV__CGROUP_PATH + 32];
-
-    if ((size_t)snprintf(path, sizeof(path), "%s/%s", group, file) >=
-        sizeof(path))
-        return ENAMETOOLONG;
-    return gov__file_number(path, key, out);
-}
-
-/* As group_number(); what is not there leaves *out as it is. */
+/* As gov__cgroup_number(); what is not there leaves *out as it is. */
 static int optional_number(const char *group, const char *file, const char *key,
                            uint64_t *out)
 {
-    int rc = group_number(group, file, key, out);
+    int rc = gov__cgroup_number(group, file, key, out);
 
     return gov__cgroup_absent(rc) ? 0 : rc;
 }
@@ -198,14 +187,36 @@ static int tightest(const struct gov__cgroup *cgroup,
     return 0;
 }
 
-static int linux_limit(void *ctx, struct gov__limit *out)
+/* The least swap that the group or one above it allows; v2 only, as v1 limits
+ * the sum of both. */
+static int swap_limit(const struct gov__cgroup *cgroup, struct gov__limit *out)
 {
+    char group[GOV__CGROUP_PATH];
+    uint64_t least = UINT64_MAX;
+
+    memcpy(group, cgroup->group, sizeof(group));
+    do {
+        uint64_t bytes = UINT64_MAX;
+        int rc = optional_number(group, "memory.swap.max", "", &bytes);
+
+        if (rc != 0)
+            return rc;
+        if (bytes < least)
+            least = bytes;
+    } while (gov__cgroup_parent(group, cgroup->mount));
+    out->have_swap_limit = least != UINT64_MAX;
+    out->swap_limit_bytes = out->have_swap_limit ? least : 0;
+    return 0;
+}
+
+int gov__linux_limit(void *ctx, struct gov__limit *out)
+{
+    const struct gov__limit none = {.limit_bytes = UINT64_MAX};
     struct gov__cgroups groups;
     struct gov__machine machine;
     int rc;
 
-    memset(out, 0, sizeof(*out));
-    out->limit_bytes = UINT64_MAX;
+    *out = none;
     rc = gov__cgroups_find(root_of(ctx), &groups);
     /* The memory controller lives in one hierarchy only, so a hybrid system
      * finds a limit in one of them at most. */
@@ -213,18 +224,16 @@ static int linux_limit(void *ctx, struct gov__limit *out)
         rc = tightest(&groups.memory_v1, &words_v1, out);
     else if (rc == 0 && groups.unified.found)
         rc = tightest(&groups.unified, &words_v2, out);
-    /* That a limit cannot be read does not mean that there is none. */
-    if (rc != 0)
-        return rc;
     /* A limit above what is installed binds nobody. One that equals it does:
      * lxcfs shows a container its limit as the machine's total. */
     if (out->limit_bytes == UINT64_MAX ||
-        (linux_machine(ctx, &machine) == 0 &&
-         out->limit_bytes > machine.total_bytes)) {
-        memset(out, 0, sizeof(*out));
-        out->limit_bytes = UINT64_MAX;
-    }
-    return 0;
+        (gov__linux_machine(ctx, &machine) == 0 &&
+         out->limit_bytes > machine.total_bytes))
+        *out = none;
+    if (rc == 0 && groups.unified.found)
+        rc = swap_limit(&groups.unified, out);
+    /* That a limit cannot be read does not mean that there is none. */
+    return rc;
 }
 
 /* "some avg10=0.00 avg60=0.00 avg300=0.00 total=123" */
@@ -246,7 +255,7 @@ static int read_pressure(const char *path, uint64_t *some, uint64_t *full)
     return 0;
 }
 
-static int linux_stall(void *ctx, struct gov__stall *out)
+int gov__linux_stall(void *ctx, struct gov__stall *out)
 {
     struct gov__cgroups groups;
     char path[GOV__CGROUP_PATH + 32];
@@ -284,11 +293,11 @@ static int linux_refaults(void *ctx, uint64_t *out_bytes)
 
     (void)gov__cgroups_find(root_of(ctx), &groups);
     if (groups.unified.found && !groups.unified.top)
-        rc = group_number(groups.unified.group, "memory.stat",
-                          "workingset_refault_file ", &pages);
+        rc = gov__cgroup_number(groups.unified.group, "memory.stat",
+                                "workingset_refault_file ", &pages);
     if (rc != 0 && groups.memory_v1.found)
-        rc = group_number(groups.memory_v1.group, "memory.stat",
-                          "workingset_refault_file ", &pages);
+        rc = gov__cgroup_number(groups.memory_v1.group, "memory.stat",
+                                "workingset_refault_file ", &pages);
     if (rc != 0) {
         rc = path_in(ctx, "/proc/vmstat", path, sizeof(path));
         if (rc == 0)
@@ -682,70 +691,13 @@ static int linux_object_path(void *ctx, const void *address, char *out,
     return n < 0 || (size_t)n >= bytes ? ENAMETOOLONG : 0;
 }
 
-/* ---- hardware ----------------------------------------------------------------- */
-
-static int linux_cpu(void *ctx, char *model, size_t bytes, uint32_t *cores)
-{
-    /* x86 says "model name", where "cpu" would find "cpu family"; boards with
-     * an arm kernel say "Model" or "Hardware", riscv "uarch", powerpc "cpu";
-     * arm servers say nothing. */
-    static const char *const keys[] = {"model name", "Model", "Hardware",
-                                       "uarch", "cpu"};
-    struct gov__lines lines;
-    char path[GOV__CGROUP_PATH], *line;
-    cpu_set_t set;
-
-    snprintf(model, bytes, "unknown");
-    CPU_ZERO(&set);
-    *cores = 0;
-    if (sched_getaffinity(0, sizeof(set), &set) == 0)
-        *cores = (uint32_t)CPU_COUNT(&set);
-    if (*cores == 0)
-        *cores = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
-    if (path_in(ctx, "/proc/cpuinfo", path, sizeof(path)) != 0 ||
-        gov__lines_open(&lines, path) != 0)
-        return 0;
-    while ((line = gov__lines_next(&lines)) != NULL) {
-        char *colon = strchr(line, ':');
-        bool named = false;
-
-        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-            size_t n = strlen(keys[i]);
-
-            named |= strncmp(line, keys[i], n) == 0 &&
-                     line[n + strspn(line + n, " \t")] == ':';
-        }
-        if (!named || colon == NULL || colon[1] != ' ')
-            continue;
-        snprintf(model, bytes, "%s", colon + 2);
-        break;
-    }
-    gov__lines_close(&lines);
-    return 0;
-}
-
-static int linux_system(void *ctx, char *text, size_t bytes)
-{
-    char path[GOV__CGROUP_PATH], release[128];
-    size_t n;
-    int rc = path_in(ctx, "/proc/sys/kernel/osrelease", path, sizeof(path));
-
-    if (rc == 0)
-        rc = gov__read_text(path, release, sizeof(release), &n);
-    if (rc != 0)
-        return rc;
-    release[strcspn(release, "\n")] = '\0';
-    snprintf(text, bytes, "Linux %s", release);
-    return 0;
-}
-
 /* The table but for its context; written once for the native one, which is
  * constant, and for those of tests. */
 #define LINUX_TABLE(context)                                                   \
     {                                                                          \
         .ctx = (context), .name = "linux", .now_us = linux_now_us,             \
-        .page_bytes = linux_page_bytes, .machine = linux_machine,              \
-        .limit = linux_limit, .stall = linux_stall,                            \
+        .page_bytes = linux_page_bytes, .machine = gov__linux_machine,         \
+        .limit = gov__linux_limit, .stall = gov__linux_stall,                  \
         .refaults = linux_refaults, .process = linux_process,                  \
         .alive = linux_alive, .map = linux_map, .unmap = linux_unmap,          \
         .discard = linux_discard, .offer = linux_offer,                        \
@@ -753,8 +705,10 @@ static int linux_system(void *ctx, char *text, size_t bytes)
         .drop_cached = linux_drop_cached, .advise = linux_advise,              \
         .resident = linux_resident, .find_mapping = linux_find_mapping,        \
         .trim = linux_trim, .idle = linux_idle, .symbol = linux_symbol,        \
-        .object_path = linux_object_path, .cpu = linux_cpu,                    \
-        .system = linux_system,                                                \
+        .object_path = linux_object_path, .tell = gov__linux_tell,             \
+        .gpus = gov__linux_gpus, .set_direct = gov__linux_set_direct,          \
+        .read_queued = gov__linux_read_queued,                                 \
+        .file_system = gov__linux_file_system,                                 \
     }
 
 void gov__platform_linux_at(struct gov_platform *out,

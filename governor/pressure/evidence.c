@@ -42,22 +42,25 @@ static void sample_headroom(const struct gov_platform *platform,
     struct gov__machine machine;
     struct gov__limit limit;
     struct bound bound = {0, NULL};
+    bool have_limit = platform->limit(platform->ctx, &limit) == 0;
+    bool have_machine = platform->machine(platform->ctx, &machine) == 0;
 
+    out->have_bounds = have_limit && have_machine;
+    out->limit_bytes = out->have_bounds ? limit.limit_bytes : 0;
+    out->ram_bytes = out->have_bounds ? machine.total_bytes : 0;
     if (budget_bytes == 0)
         return;
     if (out->have_process)
         tighten(&bound, less(budget_bytes, out->process.footprint_bytes),
                 "budget");
     /* File pages in the group can be dropped, so they are not in the way. */
-    if (platform->limit(platform->ctx, &limit) == 0 &&
-        limit.limit_bytes != UINT64_MAX && limit.used_bytes != 0)
+    if (have_limit && limit.limit_bytes != UINT64_MAX && limit.used_bytes != 0)
         tighten(&bound,
                 less(less(limit.limit_bytes,
                           less(limit.used_bytes, limit.used_file_bytes)),
                      limit.short_bytes),
                 "container limit");
-    if (platform->machine(platform->ctx, &machine) == 0 &&
-        machine.available_bytes != 0)
+    if (have_machine && machine.available_bytes != 0)
         tighten(&bound, machine.available_bytes, "system memory");
     if (bound.source == NULL)
         return;

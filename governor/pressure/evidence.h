@@ -14,6 +14,8 @@ struct gov__sample {
     struct gov__process process;
     const char *stall_source;    /* static; NULL where there is no PSI */
     const char *headroom_source; /* static: what bounds it; NULL if unknown */
+    bool have_bounds;            /* both of these could be read just now */
+    uint64_t limit_bytes, ram_bytes; /* UINT64_MAX: no limit */
 };
 
 /* Takes a sample at now_ms against a budget (0: unknown). Headroom is the

@@ -204,6 +204,61 @@ static void publish(struct gov_runtime *runtime,
     write_page(runtime);
 }
 
+/* ---- the budget ---------------------------------------------------------- */
+
+static gov_status find_budget(struct gov_runtime *runtime, gov_error *err)
+{
+    struct gov_device device;
+    gov_status status = gov__device_probe(runtime->platform, &device, err);
+    uint64_t budget;
+
+    if (status != GOV_OK)
+        return status;
+    budget = gov_device_number(&device, GOV_FACT_BUDGET_RAM, 0);
+    if (budget == 0)
+        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
+                        "this system reports no memory total to govern; set "
+                        "budget_bytes");
+    atomic_store(&runtime->budget_bytes, budget);
+    runtime->limit_bytes =
+        gov_device_number(&device, GOV_FACT_DEVICE_LIMIT, UINT64_MAX);
+    runtime->ram_bytes = gov_device_number(&device, GOV_FACT_DEVICE_RAM, 0);
+    return GOV_OK;
+}
+
+static void announce_budget(struct gov_runtime *runtime,
+                            const struct gov__sample *sample)
+{
+    struct gov_event event = {.kind = GOV_EVENT_NOTICE};
+    char text[160], limit[32] = "lifted";
+
+    if (sample->limit_bytes != UINT64_MAX)
+        snprintf(limit, sizeof(limit), "now %" PRIu64 " MiB",
+                 sample->limit_bytes >> 20);
+    snprintf(text, sizeof(text),
+             "the memory limit is %s: the budget is %" PRIu64 " MiB", limit,
+             atomic_load(&runtime->budget_bytes) >> 20);
+    event.text = text;
+    gov__runtime_event(runtime, &event);
+}
+
+/* A container may be resized, and memory plugged, while we run. The budget
+ * follows what it was derived from, not every breath of the neighbours: it would
+ * wobble, and plans with it. One that an app gave stays. Returns whether it
+ * changed. */
+static bool follow_bounds(struct gov_runtime *runtime,
+                          const struct gov__sample *sample)
+{
+    uint64_t before = atomic_load(&runtime->budget_bytes);
+
+    if (runtime->budget_given || !sample->have_bounds ||
+        (sample->limit_bytes == runtime->limit_bytes &&
+         sample->ram_bytes == runtime->ram_bytes))
+        return false;
+    return find_budget(runtime, NULL) == GOV_OK &&
+           atomic_load(&runtime->budget_bytes) != before;
+}
+
 /* ---- the turn ------------------------------------------------------------ */
 
 /* Steps the level machine; returns the level before it. */
@@ -273,6 +328,11 @@ void gov_step(gov_runtime *runtime)
         return;
     gov__evidence_sample(runtime->platform, runtime->budget_bytes,
                          gov__runtime_ms(runtime), &sample);
+    if (follow_bounds(runtime, &sample)) {
+        announce_budget(runtime, &sample);
+        gov__evidence_sample(runtime->platform, runtime->budget_bytes,
+                             gov__runtime_ms(runtime), &sample);
+    }
     if (judge(runtime, &sample, reason) != gov_level_now(runtime))
         announce(runtime, reason);
     if (gov_level_now(runtime) >= GOV_LEVEL_WARN)
@@ -336,26 +396,6 @@ static gov_status read_options(struct gov_options *options,
                         "sample_ms of %" PRIu32 " is not within %d to %d; 0 "
                         "means the usual",
                         options->sample_ms, MIN_SAMPLE_MS, MAX_SAMPLE_MS);
-    return GOV_OK;
-}
-
-static gov_status find_budget(struct gov_runtime *runtime,
-                              const struct gov_options *options, gov_error *err)
-{
-    struct gov_device device;
-    gov_status status;
-
-    runtime->budget_bytes = options->budget_bytes;
-    if (runtime->budget_bytes != 0)
-        return GOV_OK;
-    status = gov__device_probe(runtime->platform, &device, err);
-    if (status != GOV_OK)
-        return status;
-    runtime->budget_bytes = device.budget_bytes;
-    if (runtime->budget_bytes == 0)
-        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
-                        "this system reports no memory total to govern; set "
-                        "budget_bytes");
     return GOV_OK;
 }
 
@@ -490,7 +530,9 @@ gov_status gov__open_on(gov_runtime **out, const struct gov_options *options,
     if (runtime == NULL)
         return GOV_E_NOMEM;
     prepare(runtime, &own, platform);
-    status = find_budget(runtime, &own, err);
+    runtime->budget_given = own.budget_bytes != 0;
+    runtime->budget_bytes = own.budget_bytes;
+    status = runtime->budget_given ? GOV_OK : find_budget(runtime, err);
     if (status != GOV_OK)
         goto fail;
     if (!own.no_publish)

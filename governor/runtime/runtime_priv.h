@@ -44,7 +44,9 @@ struct gov_runtime {
     struct gov_alloc alloc;
     uint64_t opened_us;
     uint32_t sample_ms;
-    uint64_t budget_bytes;
+    _Atomic uint64_t budget_bytes; /* written by the thread that is stepping */
+    bool budget_given;             /* by the options: never changes */
+    uint64_t limit_bytes, ram_bytes; /* what it was derived from */
     bool has_thread;
     pthread_t thread;
     int wake[2]; /* a pipe: a byte wakes the thread; -1 without */

@@ -6,6 +6,8 @@
 # before each run. Medians and their ratio go to build/bench/decode.md and .json.
 # "Stock" is its best setting that survives the limit.
 #
+# Then what gov profile measures against fio: tests/bench/device.sh.
+#
 #   RUNS=5 SIZE=1GB TOKENS=16 THREADS="1 2" tests/bench/bench.sh
 set -eu
 
@@ -99,3 +101,5 @@ for share in $SHARES; do
 done
 cp "$work/json" build/bench/decode.json
 cat build/bench/decode.md
+echo
+B=$B "$(dirname "$0")/device.sh"

@@ -29,7 +29,7 @@ compare() {
     cat "$tmp/help" >> "$tmp/all-$(basename "$page")"
 }
 
-for command in profile model plan run policy; do
+for command in profile model capacity plan run policy; do
     compare "gov $command" docs/man/gov.1 "$B/bin/gov" "$command"
 done
 compare gov docs/man/gov.1 "$B/bin/gov"

@@ -221,21 +221,61 @@ static int object_path(void *ctx, const void *address, char *out, size_t bytes)
     return ENOTSUP;
 }
 
-static int cpu(void *ctx, char *model, size_t model_bytes, uint32_t *cores)
+static int tell_fact(void *ctx, gov_fact fact, struct gov__told *out)
 {
-    if (fails(ctx, "cpu"))
-        return EIO;
-    snprintf(model, model_bytes, "simulated");
-    *cores = 4;
-    return 0;
+    struct sim *sim = ctx;
+    int rc = tell(sim, "tell", &sim->tell_rc[fact], out, &sim->told[fact],
+                  sizeof(*out));
+
+    if (rc != 0) /* the source is valid on failure, too */
+        memcpy(out->source, sim->told[fact].source, sizeof(out->source));
+    return rc;
 }
 
-static int system_text(void *ctx, char *text, size_t bytes)
+static int gpus(void *ctx, struct gov__gpu *out, size_t max, size_t *count)
 {
-    if (fails(ctx, "system"))
-        return EIO;
-    snprintf(text, bytes, "Simulated 1.0");
-    return 0;
+    (void)out;
+    (void)max;
+    (void)count;
+    return fails(ctx, "gpus") ? EIO : ENOTSUP;
+}
+
+static int set_direct(void *ctx, int fd, bool direct)
+{
+    (void)ctx;
+    (void)fd;
+    (void)direct;
+    return ENOTSUP;
+}
+
+static int read_queued(void *ctx, const struct gov__queued_read *read,
+                       uint64_t *done)
+{
+    (void)ctx;
+    (void)read;
+    (void)done;
+    return ENOTSUP;
+}
+
+static int file_system(void *ctx, int fd, char *out, size_t bytes)
+{
+    (void)ctx;
+    (void)fd;
+    (void)out;
+    (void)bytes;
+    return ENOTSUP;
+}
+
+void sim_tell(struct sim *sim, gov_fact fact, uint64_t number, const char *text)
+{
+    struct gov__told *told = &sim->told[fact];
+
+    sim_lock(sim);
+    sim->tell_rc[fact] = 0;
+    told->number = number;
+    snprintf(told->text, sizeof(told->text), "%s", text != NULL ? text : "");
+    snprintf(told->source, sizeof(told->source), "the simulator");
+    sim_unlock(sim);
 }
 
 void sim_init(struct sim *sim)
@@ -263,8 +303,11 @@ void sim_init(struct sim *sim)
         .trim = trim,
         .symbol = symbol,
         .object_path = object_path,
-        .cpu = cpu,
-        .system = system_text,
+        .tell = tell_fact,
+        .gpus = gpus,
+        .set_direct = set_direct,
+        .read_queued = read_queued,
+        .file_system = file_system,
     };
 
     memset(sim, 0, sizeof(*sim));
@@ -278,5 +321,10 @@ void sim_init(struct sim *sim)
     sim->stall = (struct gov__stall){.have_memory = true, .source = "system"};
     sim->process = (struct gov__process){
         .footprint_bytes = SIM_GIB, .anon_bytes = SIM_GIB, .start_ticks = 1};
+    for (size_t i = 0; i < GOV_FACT_COUNT; i++)
+        sim->tell_rc[i] = ENOTSUP;
+    sim_tell(sim, GOV_FACT_DEVICE_CPU, 0, "simulated");
+    sim_tell(sim, GOV_FACT_DEVICE_CORES, 4, NULL);
+    sim_tell(sim, GOV_FACT_DEVICE_SYSTEM, 0, "Simulated 1.0");
     sim_fail(sim, SIM_NEVER, false);
 }

@@ -26,6 +26,9 @@ struct sim {
     struct gov__stall stall;
     struct gov__process process;
     int machine_rc, limit_rc, stall_rc, process_rc, map_rc;
+    /* What tell() answers; it says as a source what is in `told`, if anything. */
+    struct gov__told told[GOV_FACT_COUNT];
+    int tell_rc[GOV_FACT_COUNT];
 
     _Atomic int64_t maps, mapped_bytes; /* live ones */
     _Atomic uint64_t calls, fail_at;
@@ -34,8 +37,13 @@ struct sim {
 };
 
 /* 16 GiB of which 12 are available, no limit, PSI of the system at zero, a
- * process of 1 GiB; one second after boot. */
+ * process of 1 GiB; one second after boot. Of facts, the processor, four of
+ * them, and the system; the rest is ENOTSUP. */
 void sim_init(struct sim *sim);
+
+/* tell() answers this from now on. */
+void sim_tell(struct sim *sim, gov_fact fact, uint64_t number,
+              const char *text);
 
 /* Call number n from now (from 0) fails with EIO, and with `forever` all that
  * follow; the counter starts again. now_us() and page_bytes() cannot fail. */

@@ -201,6 +201,16 @@ static const struct {
      "gov test: unexpected argument "
      "012345678901234567890123456789012345678901234567890123456789012...; "
      "see gov test --help"},
+    /* CSI as one character and as one byte, and what is no UTF-8 */
+    {"a b \xC2\x9B"
+     "2J",
+     "gov test: unexpected argument ??2J; see gov test --help"},
+    {"a b \x9B"
+     "2J\xC3",
+     "gov test: unexpected argument ?2J?; see gov test --help"},
+    {"a b \xE2\x82\xAC\xF0\x9F\x99\x82\xC3\xA9\x7F",
+     "gov test: unexpected argument \xE2\x82\xAC\xF0\x9F\x99\x82\xC3\xA9?; see "
+     "gov test --help"},
 };
 
 START_TEST(lines_are_refused)

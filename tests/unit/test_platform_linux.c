@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The Linux table over small copies of /proc and /sys: fixtures/NAME.tree holds
- * one each, all files of it in one text. Its first line says where it comes
- * from. */
+/* The Linux table over small copies of /proc and /sys (tree_fixture.h), and over
+ * the machine that runs the tests. What tell() says is in test_platform_facts.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,118 +13,12 @@
 #include "governor/platform/platform.h"
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
+#include "tests/unit/tree_fixture.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)
 #define GIB (KIB * MIB)
 #define NONE UINT64_MAX
-
-/* Elsewhere than on Linux it does not exist; then there is nothing to test. */
-#pragma weak gov__platform_linux_at
-
-static struct gov_platform platform;
-static struct gov__linux_root root;
-
-static void make_parents(char *path)
-{
-    for (char *slash = strchr(path + 1, '/'); slash != NULL;
-         slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        (void)mkdir(path, 0700);
-        *slash = '/';
-    }
-}
-
-/* Puts one file below the root. */
-static void plant(const char *name, const char *text, size_t bytes)
-{
-    char path[2048];
-    FILE *file;
-
-    snprintf(path, sizeof(path), "%s/%s", root.root, name);
-    make_parents(path);
-    file = fopen(path, "w");
-    ck_assert_msg(file != NULL, "%s: %s", path, strerror(errno));
-    ck_assert_uint_eq(fwrite(text, 1, bytes, file), bytes);
-    fclose(file);
-}
-
-static void plant_text(const char *name, const char *text)
-{
-    plant(name, text, strlen(text));
-}
-
-/* Reads a whole fixture; the caller frees it. */
-static char *read_tree(const char *name)
-{
-    char path[256], *text;
-    FILE *file;
-    size_t n;
-
-    snprintf(path, sizeof(path), "tests/unit/fixtures/%s.tree", name);
-    file = fopen(path, "r");
-    ck_assert_msg(file != NULL, "%s: %s (run from the top of the tree)", path,
-                  strerror(errno));
-    text = calloc(1, 65536);
-    ck_assert_ptr_nonnull(text);
-    n = fread(text, 1, 65535, file);
-    ck_assert_uint_lt(n, 65535);
-    fclose(file);
-    return text;
-}
-
-/* Writes something else over a few bytes. */
-static void spoil(char *text, size_t length, uint32_t *seed)
-{
-    static const char junk[] = "\n :,/-.\\019mx";
-
-    for (size_t n = 0; n < 1 + length / 64 && length > 0; n++) {
-        *seed = *seed * 1664525 + 1013904223;
-        text[(*seed >> 8) % length] = junk[(*seed >> 4) % (sizeof(junk) - 1)];
-    }
-}
-
-/* Fills the root with the files of a tree: "-- NAME --", then its text. With a
- * seed the texts, not the names, are spoiled. */
-static void plant_tree(char *text, uint32_t *seed)
-{
-    char *at = strstr(text, "\n-- ");
-
-    while (at != NULL) {
-        char *name = at + 4, *end = strstr(name, " --\n"), *body, *next;
-        size_t length;
-
-        ck_assert_ptr_nonnull(end);
-        *end = '\0';
-        body = end + 4;
-        /* The newline that ends an empty file's header is the one before the
-         * next header. */
-        next = strncmp(body, "-- ", 3) == 0 ? body - 1 : strstr(body, "\n-- ");
-        length = next == NULL   ? strlen(body)
-                 : next >= body ? (size_t)(next - body) + 1
-                                : 0;
-        /* The next header must still be found. */
-        if (seed != NULL && length > 1)
-            spoil(body, length - 1, seed);
-        plant(name, body, length);
-        at = next;
-    }
-}
-
-static void use_empty_tree(void)
-{
-    root.root = fresh_directory();
-    gov__platform_linux_at(&platform, &root);
-}
-
-static void use_tree(const char *name)
-{
-    char *text = read_tree(name);
-
-    use_empty_tree();
-    plant_tree(text, NULL);
-    free(text);
-}
 
 /* ---- limit ---------------------------------------------------------------- */
 
@@ -167,7 +60,50 @@ static const struct {
     {"hybrid", NONE, 0, 0, 0, ""},
     {"hybrid-limited", 1536 * MIB, 100 * MIB, 51 * MIB, 0,
      "cgroup v1 /agent/9c36, memory.limit_in_bytes"},
+    {"laptop-hybrid", NONE, 0, 0, 0, ""},
+    {"raspberry-pi", NONE, 0, 0, 0, ""},
+    {"android", NONE, 0, 0, 0, ""},
+    {"wsl1", NONE, 0, 0, 0, ""},
+    {"wsl2", NONE, 0, 0, 0, ""},
 };
+
+static const struct {
+    const char *tree;
+    bool have;
+    uint64_t bytes;
+} swap_limits[] = {
+    {"v2-quota", true, 0},       {"lxcfs", true, 0},
+    {"laptop-hybrid", false, 0}, {"v2-above-ram", false, 0},
+    {"v1-docker", false, 0},     {"no-cgroup", false, 0},
+};
+
+/* Swap may be limited where memory is not. */
+START_TEST(swap_limit_is_the_least)
+{
+    struct gov__limit limit;
+
+    use_tree(swap_limits[_i].tree);
+    ck_assert_int_eq(platform.limit(platform.ctx, &limit), 0);
+    ck_assert_int_eq(limit.have_swap_limit, swap_limits[_i].have);
+    ck_assert_uint_eq(limit.swap_limit_bytes, swap_limits[_i].bytes);
+}
+END_TEST
+
+/* The pod's, when the container has none of its own. */
+START_TEST(swap_limit_of_a_parent)
+{
+    struct gov__limit limit;
+
+    use_tree("v2-quota");
+    plant_text("sys/fs/cgroup/kubepods.slice/pod7.slice/cri-1.scope/"
+               "memory.swap.max",
+               "max\n");
+    ck_assert_int_eq(platform.limit(platform.ctx, &limit), 0);
+    ck_assert(limit.have_swap_limit);
+    ck_assert_uint_eq(limit.swap_limit_bytes, GIB);
+    ck_assert_uint_eq(limit.limit_bytes, NONE);
+}
+END_TEST
 
 START_TEST(limit_is_the_tightest)
 {
@@ -329,53 +265,6 @@ START_TEST(refaults_are_read)
 }
 END_TEST
 
-static const struct {
-    const char *cpuinfo, *want;
-} cpus[] = {
-    {"processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\n"
-     "model\t\t: 151\nmodel name\t: Some CPU @ 3.00GHz\nstepping\t: 2\n",
-     "Some CPU @ 3.00GHz"},
-    {"processor\t: 0\nBogoMIPS\t: 108.00\nCPU implementer\t: 0x41\n"
-     "CPU part\t: 0xd08\n\nModel\t\t: Raspberry Pi 4 Model B Rev 1.4\n",
-     "Raspberry Pi 4 Model B Rev 1.4"},
-    {"processor\t: 0\nBogoMIPS\t: 50.00\nCPU implementer\t: 0x41\n", "unknown"},
-    {"processor\t: 0\ncpu\t\t: POWER9, altivec supported\nclock\t: 1\n",
-     "POWER9, altivec supported"},
-    {"processor\t: 0\nhart\t: 1\nisa\t: rv64imafdc\nuarch\t: sifive,u74\n",
-     "sifive,u74"},
-    {"", "unknown"},
-    {NULL, "unknown"},
-};
-
-START_TEST(cpu_is_named)
-{
-    char model[64];
-    uint32_t cores;
-
-    use_empty_tree();
-    if (cpus[_i].cpuinfo != NULL)
-        plant_text("proc/cpuinfo", cpus[_i].cpuinfo);
-    ck_assert_int_eq(platform.cpu(platform.ctx, model, sizeof(model), &cores),
-                     0);
-    ck_assert_str_eq(model, cpus[_i].want);
-    ck_assert_uint_ge(cores, 1);
-}
-END_TEST
-
-START_TEST(system_is_named)
-{
-    char text[64], small[8];
-
-    use_empty_tree();
-    ck_assert_int_eq(platform.system(platform.ctx, text, sizeof(text)), ENOENT);
-    plant_text("proc/sys/kernel/osrelease", "6.1.0-18-amd64\n");
-    ck_assert_int_eq(platform.system(platform.ctx, text, sizeof(text)), 0);
-    ck_assert_str_eq(text, "Linux 6.1.0-18-amd64");
-    ck_assert_int_eq(platform.system(platform.ctx, small, sizeof(small)), 0);
-    ck_assert_str_eq(small, "Linux 6");
-}
-END_TEST
-
 #define STAT_TAIL                                                              \
     " 1 10 10 0 -1 4194560 1234 0 56 0 7 8 0 0 20 0 1 0 98765 22 33 "          \
     "18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0\n"
@@ -483,8 +372,6 @@ START_TEST(native_answers)
     struct gov__limit limit;
     struct gov__process process;
     uint64_t before = native->now_us(native->ctx);
-    char text[96];
-    uint32_t cores;
 
     ck_assert_int_eq(native->machine(native->ctx, &machine), 0);
     ck_assert_uint_gt(machine.total_bytes, 16 * MIB);
@@ -496,9 +383,6 @@ START_TEST(native_answers)
     ck_assert_uint_gt(process.anon_bytes, 0);
     ck_assert_int_eq(native->alive(native->ctx, getpid(), process.start_ticks),
                      0);
-    ck_assert_int_eq(native->system(native->ctx, text, sizeof(text)), 0);
-    ck_assert_int_eq(strncmp(text, "Linux ", 6), 0);
-    ck_assert_int_eq(native->cpu(native->ctx, text, sizeof(text), &cores), 0);
     ck_assert_uint_ge(native->now_us(native->ctx), before);
 }
 END_TEST
@@ -544,14 +428,14 @@ Suite *suite(void)
         return s;
     }
     ADD_ROWS(tc, limit_is_the_tightest, limits);
+    ADD_ROWS(tc, swap_limit_is_the_least, swap_limits);
+    tcase_add_test(tc, swap_limit_of_a_parent);
     tcase_add_loop_test(tc, limit_of_a_long_path, 0, 4);
     tcase_add_loop_test(tc, limit_without_a_total, 0, 2);
     ADD_ROWS(tc, limit_of_garbage, limits);
     ADD_ROWS(tc, machine_is_read, machines);
     ADD_ROWS(tc, stall_is_the_own_groups, stalls);
     ADD_ROWS(tc, refaults_are_read, refaults);
-    ADD_ROWS(tc, cpu_is_named, cpus);
-    tcase_add_test(tc, system_is_named);
     ADD_ROWS(tc, process_is_read, processes);
     tcase_add_loop_test(tc, failing_calls_are_survived, 0, 2);
     tc = tcase_create("native");

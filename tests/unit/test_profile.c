@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,32 +40,34 @@ static struct gov_device whole_device(void)
 
     memset(&device, 0, sizeof(device));
     device.size = sizeof(device);
-    device.have = GOV_DEVICE_HAVE_RAM | GOV_DEVICE_HAVE_LIMIT |
-                  GOV_DEVICE_HAVE_SWAP | GOV_DEVICE_HAVE_CORES |
-                  GOV_DEVICE_HAVE_READ_RATE | GOV_DEVICE_HAVE_FAULT_COST |
-                  GOV_DEVICE_HAVE_MEMORY_RATE | GOV_DEVICE_HAVE_GIVE_BACK;
-    device.ram_bytes = 16 * GIB;
-    device.limit_bytes = 8 * GIB;
-    device.others_bytes = 100 * MIB;
+    gov__device_set(&device, GOV_FACT_DEVICE_RAM, 16 * GIB, "/proc/meminfo");
+    gov__device_set(&device, GOV_FACT_DEVICE_LIMIT, 8 * GIB,
+                    "cgroup v2 /app, memory.max");
+    gov__device_set(&device, GOV_FACT_DEVICE_OTHERS, 100 * MIB, "others");
     gov__device_budget(&device);
-    device.swap_bytes = 2 * GIB;
-    device.page_bytes = 4096;
-    device.cores = 8;
-    strcpy(device.limit_source, "cgroup v2 /app, memory.max");
-    strcpy(device.cpu, "Some \"CPU\" \\ 3 GHz");
-    strcpy(device.os, "linux");
-    strcpy(device.system, "Linux 6.1.0-18-amd64");
-    strcpy(device.arch, "x86_64");
-    strcpy(device.pressure_backend, "PSI (own cgroup)");
-    device.read_rate = 1500000000;
-    device.read_rate_noisy = true;
-    device.memory_rate = 20000000000;
-    device.memory_rate_noisy = true;
-    device.minor_fault_ns = 250;
-    device.minor_fault_noisy = true;
-    device.give_back_us = 9000;
-    device.give_back_noisy = true;
+    gov__device_set(&device, GOV_FACT_DEVICE_SWAP, 2 * GIB, "/proc/meminfo");
+    gov__device_unknown(&device, GOV_FACT_DEVICE_ZRAM, "may not be read");
+    gov__device_set(&device, GOV_FACT_DEVICE_MEMLOCK, UINT64_MAX, "getrlimit");
+    gov__device_set(&device, GOV_FACT_DEVICE_PAGE_SIZE, 4096, "sysconf");
+    gov__device_set_text(&device, GOV_FACT_DEVICE_CPU, "Some \"CPU\" \\ 3 GHz",
+                         "/proc/cpuinfo");
+    gov__device_set(&device, GOV_FACT_DEVICE_CORES, 8, "sched_getaffinity");
+    gov__device_set_text(&device, GOV_FACT_DEVICE_SYSTEM,
+                         "Linux 6.1.0-18-amd64", "uname()");
+    gov__device_set(&device, GOV_FACT_DEVICE_PSI, 1, "tried");
+    gov__device_set(&device, GOV_FACT_DEVICE_IO_URING, 0, "tried: EPERM");
+    for (unsigned i = 0; i < GOV_FIGURE_COUNT; i++)
+        device.figures[i] = (struct gov_device_figure){
+            true, i % 2 == 1, 3 + i, 2000 + i, 1000 + i, 3000 + i, "a note"};
+    device.gpu_count = 2;
+    device.gpus[0] =
+        (struct gov_gpu){"RTX \"1\"", "0000:65:00.0", 8 * GIB, 7 * GIB,
+                         GIB,         false,          false,   "NVML"};
+    device.gpus[1] =
+        (struct gov_gpu){"lavapipe", "", 0, 15 * GIB, 0, true, true, "Vulkan"};
+    device.measured_full = true;
     device.measured_at = 1700000000;
+    strcpy(device.measured_on, "/var/tmp");
     return device;
 }
 
@@ -145,100 +149,189 @@ START_TEST(everything_comes_back)
 }
 END_TEST
 
-/* Unknown is not zero: each figure taken away alone stays away. */
+/* Unknown is not zero: each fact and figure taken away alone stays away. */
 START_TEST(unknown_comes_back_unknown)
 {
     struct gov_device device = whole_device(), back;
-    uint32_t bit = UINT32_C(1) << _i;
-    char text[8192];
+    static char text[65536];
 
-    begin();
-    device.have &= ~bit;
-    if (bit == GOV_DEVICE_HAVE_LIMIT || bit == GOV_DEVICE_HAVE_RAM)
-        gov__device_budget(&device);
-    ck_assert_int_eq(gov_device_json(&device, text, sizeof(text), NULL),
-                     GOV_OK);
-    ck_assert_ptr_nonnull(strstr(text, "null"));
-    save(&device);
-    memset(&back, 0, sizeof(back));
-    ck_assert_int_eq(gov_device_load(&back, path, NULL), GOV_OK);
-    ck_assert_uint_eq(back.have, device.have);
-    ck_assert_uint_eq(back.budget_bytes, device.budget_bytes);
-    if (bit == GOV_DEVICE_HAVE_READ_RATE)
-        ck_assert(back.read_rate == 0 && !back.read_rate_noisy);
-    if (bit == GOV_DEVICE_HAVE_LIMIT)
-        ck_assert(back.limit_source[0] == '\0' && back.others_bytes == 0);
+    for (uint32_t i = 0; i < device.fact_count + GOV_FIGURE_COUNT; i++) {
+        device = whole_device();
+        if (i < device.fact_count)
+            gov__device_unknown(&device, device.facts[i].fact, "not said");
+        else
+            device.figures[i - device.fact_count] =
+                (struct gov_device_figure){.note = "cannot be had"};
+        ck_assert_int_eq(gov_device_json(&device, text, sizeof(text), NULL),
+                         GOV_OK);
+        ck_assert_ptr_nonnull(strstr(text, "null"));
+        memset(&back, 0, sizeof(back));
+        ck_assert_int_eq(
+            gov__profile_parse(&back, text, strlen(text), "x", NULL), GOV_OK);
+        ck_assert_int_eq(memcmp(&device, &back, sizeof(device)), 0);
+    }
 }
 END_TEST
 
 START_TEST(the_text_is_this)
 {
-    struct gov_device device = whole_device();
-    char text[8192];
+    struct gov_device device = {.size = sizeof(device)};
+    static char text[65536];
+    const char *figures;
 
-    device.have &=
-        ~(uint32_t)(GOV_DEVICE_HAVE_LIMIT | GOV_DEVICE_HAVE_READ_RATE);
-    gov__device_budget(&device);
+    gov__device_set(&device, GOV_FACT_DEVICE_RAM, 17179869184, "/proc/meminfo");
+    gov__device_unknown(&device, GOV_FACT_DEVICE_LIMIT, "no limit");
+    gov__device_set_text(&device, GOV_FACT_DEVICE_CPU, "a \"CPU\" \\", "");
+    gov__device_set(&device, GOV_FACT_DEVICE_PSI, 1, "tried");
+    /* Not for a file to say: it follows from figures. */
+    gov__device_set(&device, GOV_FACT_DEVICE_READ_RATE, 1, "");
+    gov__device_set(&device, GOV_FACT_MODEL_FILE, 1, "");
+    /* A second entry is not what gov_device_fact() answers. */
+    device.facts[device.fact_count++].fact = GOV_FACT_DEVICE_RAM;
+    device.measured_at = 1700000000;
+    strcpy(device.measured_on, "/var/tmp");
+    device.figures[0] =
+        (struct gov_device_figure){true, true, 3, 200, 100, 300, "slow"};
+    strcpy(device.figures[1].note, "too old");
+    device.gpu_count = 1;
+    device.gpus[0] = (struct gov_gpu){.name = "GPU",
+                                      .working_set_bytes = 5,
+                                      .shares_ram = true,
+                                      .source = "Vulkan"};
     ck_assert_int_eq(gov_device_json(&device, text, sizeof(text), NULL),
                      GOV_OK);
-    ck_assert_str_eq(text, "{\n"
-                           "  \"format\": \"governor device profile\",\n"
-                           "  \"version\": 1,\n"
-                           "  \"measured_at_s\": 1700000000,\n"
-                           "  \"cpu\": \"Some \\\"CPU\\\" \\\\ 3 GHz\",\n"
-                           "  \"cores\": 8,\n"
-                           "  \"os\": \"linux\",\n"
-                           "  \"system\": \"Linux 6.1.0-18-amd64\",\n"
-                           "  \"arch\": \"x86_64\",\n"
-                           "  \"page_bytes\": 4096,\n"
-                           "  \"ram_bytes\": 17179869184,\n"
-                           "  \"swap_bytes\": 2147483648,\n"
-                           "  \"limit_bytes\": null,\n"
-                           "  \"limit_source\": null,\n"
-                           "  \"others_bytes\": null,\n"
-                           "  \"reserve_bytes\": 1717986918,\n"
-                           "  \"budget_bytes\": 15461882266,\n"
-                           "  \"pressure_backend\": \"PSI (own cgroup)\",\n"
-                           "  \"read_rate_bytes_per_s\": null,\n"
-                           "  \"read_rate_noisy\": null,\n"
-                           "  \"memory_rate_bytes_per_s\": 20000000000,\n"
-                           "  \"memory_rate_noisy\": true,\n"
-                           "  \"minor_fault_ns\": 250,\n"
-                           "  \"minor_fault_noisy\": true,\n"
-                           "  \"give_back_us\": 9000,\n"
-                           "  \"give_back_noisy\": true\n"
-                           "}");
+    figures = strstr(text, "    \"read.parallel\"");
+    ck_assert_ptr_nonnull(figures);
+    ck_assert_msg(strncmp(text,
+                          "{\n"
+                          "  \"format\": \"governor device profile\",\n"
+                          "  \"version\": 2,\n"
+                          "  \"measured_at_s\": 1700000000,\n"
+                          "  \"measured_on\": \"/var/tmp\",\n"
+                          "  \"measured_full\": false,\n"
+                          "  \"facts\": {\n"
+                          "    \"device.ram\": {\n"
+                          "      \"value\": 17179869184,\n"
+                          "      \"source\": \"/proc/meminfo\"\n"
+                          "    },\n"
+                          "    \"device.limit\": {\n"
+                          "      \"value\": null,\n"
+                          "      \"source\": \"no limit\"\n"
+                          "    },\n"
+                          "    \"device.cpu\": {\n"
+                          "      \"value\": \"a \\\"CPU\\\" \\\\\",\n"
+                          "      \"source\": \"\"\n"
+                          "    },\n"
+                          "    \"device.psi\": {\n"
+                          "      \"value\": true,\n"
+                          "      \"source\": \"tried\"\n"
+                          "    }\n"
+                          "  },\n"
+                          "  \"figures\": {\n"
+                          "    \"read.readahead\": {\n"
+                          "      \"median\": 200,\n"
+                          "      \"low\": 100,\n"
+                          "      \"high\": 300,\n"
+                          "      \"samples\": 3,\n"
+                          "      \"noisy\": true,\n"
+                          "      \"note\": \"slow\"\n"
+                          "    },\n"
+                          "    \"read.populate\": {\n"
+                          "      \"median\": null,\n"
+                          "      \"low\": null,\n"
+                          "      \"high\": null,\n"
+                          "      \"samples\": 0,\n"
+                          "      \"noisy\": false,\n"
+                          "      \"note\": \"too old\"\n"
+                          "    },\n",
+                          (size_t)(figures - text)) == 0,
+                  "%s", text);
+    ck_assert_str_eq(strstr(text, "  \"gpus\""),
+                     "  \"gpus\": [\n"
+                     "    {\n"
+                     "      \"name\": \"GPU\",\n"
+                     "      \"bus\": \"\",\n"
+                     "      \"memory_bytes\": null,\n"
+                     "      \"working_set_bytes\": 5,\n"
+                     "      \"used_bytes\": null,\n"
+                     "      \"shares_ram\": true,\n"
+                     "      \"software\": false,\n"
+                     "      \"source\": \"Vulkan\"\n"
+                     "    }\n"
+                     "  ]\n"
+                     "}");
 }
 END_TEST
 
-/* The promise that 8 KiB suffice, for the worst texts there can be. */
+/* Fills a device with the longest there can be of everything, in the character
+ * that takes most room in JSON. */
+static struct gov_device widest_device(char c)
+{
+    struct gov_device device;
+
+    memset(&device, c, sizeof(device));
+    device.size = sizeof(device);
+    device.fact_count = 0;
+    for (unsigned i = 0; i < GOV_FACT_COUNT; i++) {
+        const struct gov_fact_info *info = gov_fact_info((gov_fact)i);
+        struct gov_device_fact *at = &device.facts[device.fact_count];
+
+        if (!gov__device_lists((gov_fact)i))
+            continue;
+        at->fact = (gov_fact)i;
+        at->known = true;
+        at->number = info->type == GOV_TYPE_TEXT   ? 0
+                     : info->type == GOV_TYPE_FLAG ? 1
+                                                   : UINT64_MAX;
+        device.fact_count++;
+    }
+    device.gpu_count = GOV_DEVICE_GPUS;
+    for (unsigned i = 0; i < GOV_DEVICE_GPUS; i++) {
+        struct gov_gpu *gpu = &device.gpus[i];
+
+        gpu->memory_bytes = gpu->working_set_bytes = gpu->used_bytes =
+            UINT64_MAX;
+        gpu->shares_ram = gpu->software = false;
+    }
+    for (unsigned i = 0; i < GOV_DEVICE_FIGURES; i++)
+        device.figures[i] = (struct gov_device_figure){
+            true, false, UINT32_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, ""};
+    for (unsigned i = 0; i < GOV_DEVICE_FIGURES; i++)
+        memset(device.figures[i].note, c, sizeof(device.figures[i].note));
+    device.measured_full = false;
+    return device;
+}
+
+/* The promise that 64 KiB suffice, for the worst texts there can be; none of
+ * them ends. What is not printable ASCII is not written. */
 START_TEST(json_fits_where_it_says)
 {
-    struct gov_device device = whole_device();
+    static const char widest[] = {'"', '\\', 1, '\x9b', '/'};
+    static char text[65536];
+    struct gov_device device = widest_device(widest[_i]);
     gov_error err = {0};
-    char text[8192];
     size_t length;
 
-    memset(device.cpu, 1, sizeof(device.cpu) - 1);
-    memset(device.system, 1, sizeof(device.system) - 1);
-    memset(device.limit_source, 1, sizeof(device.limit_source) - 1);
-    memset(device.pressure_backend, 1, sizeof(device.pressure_backend) - 1);
-    memset(device.os, 1, sizeof(device.os)); /* not even terminated */
-    device.ram_bytes = UINT64_MAX;
-    ck_assert_int_eq(gov_device_json(&device, text, sizeof(text), &err),
+    ck_assert_int_eq(gov_device_json(&device, text, sizeof(text) - 1, &err),
                      GOV_OK);
     length = strlen(text);
+    for (size_t i = 0; i < length; i++)
+        ck_assert(text[i] == '\n' || (text[i] >= ' ' && text[i] <= '~'));
     ck_assert_int_eq(gov_device_json(&device, text, length + 1, &err), GOV_OK);
     ck_assert_int_eq(gov_device_json(&device, text, length, &err),
                      GOV_E_INVALID);
     ck_assert_int_eq(gov_device_json(&device, text, 0, &err), GOV_E_INVALID);
+    begin();
+    save(&device);
+}
+END_TEST
 
-    device = whole_device();
-    strcpy(device.cpu, "caf\xe9");
-    ck_assert_int_eq(gov_device_json(&device, text, sizeof(text), &err),
-                     GOV_E_INVALID);
-    ck_assert_str_eq(err.message, "cpu of the device is not UTF-8, or there is "
-                                  "no memory for it");
+START_TEST(json_of_nothing)
+{
+    struct gov_device device;
+    gov_error err = {0};
+    char text[64];
+
     memset(&device, 0, sizeof(device));
     ck_assert_int_eq(gov_device_json(&device, text, sizeof(text), &err),
                      GOV_E_INVALID);
@@ -246,6 +339,90 @@ START_TEST(json_fits_where_it_says)
                                   "gov_device_probe() first");
     ck_assert_int_eq(gov_device_json(NULL, text, sizeof(text), NULL),
                      GOV_E_INVALID);
+    /* Counts beyond the lists are not believed. */
+    device = whole_device();
+    device.fact_count = device.gpu_count = UINT32_MAX;
+    ck_assert_int_eq(gov_device_json(&device, text, sizeof(text), NULL),
+                     GOV_E_INVALID);
+}
+END_TEST
+
+static struct {
+    uint64_t calls, fail_at;
+    bool forever;
+    int64_t live;
+} heap;
+
+static void *heap_alloc(size_t bytes)
+{
+    uint64_t n = heap.calls++;
+    void *block = NULL;
+
+    if (n < heap.fail_at || (n > heap.fail_at && !heap.forever))
+        block = gov_alloc_default()->alloc(NULL, bytes);
+    heap.live += block != NULL;
+    return block;
+}
+
+static void heap_release(void *block)
+{
+    heap.live -= block != NULL;
+    gov_alloc_default()->release(NULL, block);
+}
+
+/* Each allocation of the JSON library fails in turn, in writing and in reading:
+ * an error, never a part of a profile, and nothing leaks. */
+START_TEST(json_without_memory)
+{
+    struct gov_device device = whole_device(), back;
+    static char text[65536], again[65536];
+    uint64_t writing, reading;
+
+    json_set_alloc_funcs(heap_alloc, heap_release);
+    heap.fail_at = UINT64_MAX;
+    heap.forever = _i != 0;
+    ck_assert_int_eq(gov_device_json(&device, text, sizeof(text), NULL),
+                     GOV_OK);
+    writing = heap.calls;
+    heap.calls = 0;
+    ck_assert_int_eq(gov__profile_parse(&back, text, strlen(text), "x", NULL),
+                     GOV_OK);
+    reading = heap.calls;
+    ck_assert_int_eq(heap.live, 0);
+    ck_assert_uint_gt(writing, 100);
+    ck_assert_uint_gt(reading, 100);
+    for (uint64_t n = 0; n < writing + reading; n++) {
+        bool write = n < writing;
+        gov_error err = {0};
+        gov_status status;
+
+        heap.calls = 0;
+        heap.fail_at = write ? n : n - writing;
+        status = write
+                     ? gov_device_json(&device, again, sizeof(again), &err)
+                     : gov__profile_parse(&back, text, strlen(text), "x", &err);
+        ck_assert_msg(heap.live == 0, "allocation %d leaks", (int)n);
+        /* It may do with less, and then it is right; but jansson 2.14 loses a
+         * character of a long text when its buffer cannot grow (lex_save()
+         * does not look). */
+        if (status == GOV_OK) {
+            if (write)
+                ck_assert_str_eq(again, text);
+            else
+                ck_assert_int_eq(memcmp(device.figures, back.figures,
+                                        sizeof(device.figures)),
+                                 0);
+            ck_assert(write ||
+                      gov_device_changes(&device, &back, NULL, 0) == 0);
+            continue;
+        }
+        /* A token that jansson has no memory for is a wrong one to it. */
+        if (!write && status == GOV_E_FORMAT)
+            continue;
+        ck_assert_int_eq(status, GOV_E_NOMEM);
+        ck_assert_str_eq(err.message, write ? "no memory for the profile"
+                                            : "no memory to read profile x");
+    }
 }
 END_TEST
 
@@ -262,73 +439,141 @@ static const struct {
      "profile %s is broken at line 1, column 0 ('[' or '{' expected near end "
      "of file)" AGAIN},
     {NULL, "[1]", "%s is not a device profile" AGAIN},
-    {NULL, "{\"version\": 1}", "%s is not a device profile" AGAIN},
+    {NULL, "{\"version\": 2}", "%s is not a device profile" AGAIN},
     {"device profile", "device file", "%s is not a device profile" AGAIN},
     {"\"governor device profile\"", "5", "%s is not a device profile" AGAIN},
-    {"\"version\": 1", "\"version\": 7",
-     "profile %s is of version 7, this gov reads 1" AGAIN},
-    {"\"version\": 1", "\"version\": -1",
-     "profile %s is of version -1, this gov reads 1" AGAIN},
-    {"\"version\": 1", "\"version\": 1.0", "profile %s has no version" AGAIN},
-    {"\"version\": 1,", "", "profile %s has no version" AGAIN},
+    {"\"version\": 2", "\"version\": 1",
+     "profile %s is of version 1, this governor writes version 2" AGAIN},
+    {"\"version\": 2", "\"version\": 3",
+     "profile %s is of version 3, this governor writes version 2" AGAIN},
+    {"\"version\": 2", "\"version\": -1",
+     "profile %s is of version -1, this governor writes version 2" AGAIN},
+    {"\"version\": 2", "\"version\": 2.0", "profile %s has no version" AGAIN},
+    {"\"version\": 2,", "", "profile %s has no version" AGAIN},
+    {"1700000000", "-1", "profile %s: measured_at_s is out of range" AGAIN},
+    {"1700000000", "null",
+     "profile %s: measured_at_s is not a whole number" AGAIN},
+    {"1700000000", "0",
+     "profile %s: measured_at_s is 0, and there are figures" AGAIN},
+    {"\"/var/tmp\"", "7", "profile %s: measured_on is not a text" AGAIN},
+    {"\"measured_full\": true", "\"measured_full\": 1",
+     "profile %s: measured_full is neither true nor false" AGAIN},
+    {"\"facts\"", "\"fact\"", "profile %s: facts is no object" AGAIN},
+    {"\"figures\"", "\"figure\"", "profile %s: figures is no object" AGAIN},
+    {"\"gpus\"", "\"gpu\"", "profile %s: gpus is no array" AGAIN},
     {"8589934592", "\"8589934592\"",
-     "profile %s: limit_bytes is not a whole number" AGAIN},
+     "profile %s: device.limit, value is not a whole number" AGAIN},
     {"17179869184", "17179869184.5",
-     "profile %s: ram_bytes is not a whole number" AGAIN},
+     "profile %s: device.ram, value is not a whole number" AGAIN},
     {"17179869184", "true",
-     "profile %s: ram_bytes is not a whole number" AGAIN},
-    {"17179869184", "-1", "profile %s: ram_bytes is out of range" AGAIN},
-    {"17179869184", "0", "profile %s: ram_bytes is out of range" AGAIN},
+     "profile %s: device.ram, value is not a whole number" AGAIN},
+    {"17179869184", "-1",
+     "profile %s: device.ram, value is out of range" AGAIN},
+    {"17179869184", "0", "profile %s: device.ram, value is out of range" AGAIN},
     {"17179869184", "72057594037927937",
-     "profile %s: ram_bytes is out of range" AGAIN},
+     "profile %s: device.ram, value is out of range" AGAIN},
     {"17179869184", "99999999999999999999",
-     "profile %s is broken at line 11, column 35 (too big integer near "
+     "profile %s is broken at line 9, column 35 (too big integer near "
      "'99999999999999999999')" AGAIN},
     {"17179869184", "4096",
-     "profile %s: limit_bytes is more than ram_bytes" AGAIN},
-    {"\"cores\": 8", "\"cores\": 4294967297",
-     "profile %s: cores is out of range" AGAIN},
-    {"4096", "4097", "profile %s: page_bytes is no power of two" AGAIN},
-    {"4096", "0", "profile %s: page_bytes is out of range" AGAIN},
-    {"4096", "null", "profile %s: there is no page_bytes" AGAIN},
-    {"\"linux\"", "null", "profile %s: there is no os" AGAIN},
-    {"\"linux\"", "17", "profile %s: os is not a text" AGAIN},
-    {"\"linux\"", "\"sixteen  letters\"", "profile %s: os is too long" AGAIN},
-    {"\"linux\"", "\"fifteen letters\"", NULL},
-    {"\"linux\"", "\"\\u001b[2J\"",
-     "profile %s: os has control characters" AGAIN},
-    {"\"linux\"", "\"\\u009b2J\"",
-     "profile %s: os has control characters" AGAIN},
-    {"\"linux\"", "\"a\\u0000b\"",
-     "profile %s is broken at line 7, column 18 (\\u0000 is not allowed "
-     "without JSON_ALLOW_NUL near '\"a\\u0000b\"')" AGAIN},
-    {"\"read_rate_noisy\": true", "\"read_rate_noisy\": 1",
-     "profile %s: read_rate_noisy is neither true nor false" AGAIN},
-    {"\"give_back_us\": 9000", "\"give_back_us\": 0",
-     "profile %s: give_back_us is out of range" AGAIN},
-    {"\"budget_bytes\": ", "\"budget_bytes\": 9",
-     "profile %s: budget_bytes and reserve_bytes are more than there "
-     "is" AGAIN},
-    {"\"os\"", "\"cpu\"",
-     "profile %s is broken at line 7, column 7 (duplicate object key near "
-     "'\"cpu\"')" AGAIN},
-    {"}\n", "} x\n",
-     "profile %s is broken at line 27, column 3 (end of file expected near "
+     "profile %s: budget.ram and device.reserve are more than there is" AGAIN},
+    {"8589934592", "8000000000",
+     "profile %s: budget.ram and device.reserve are more than there is" AGAIN},
+    {"\"device.cores\": {\n      \"value\": 8",
+     "\"device.cores\": {\n      \"value\": 4294967297",
+     "profile %s: device.cores, value is out of range" AGAIN},
+    {"4096", "4097", "profile %s: device.page_size is no power of two" AGAIN},
+    {"4096", "0", "profile %s: device.page_size, value is out of range" AGAIN},
+    {"\"Linux 6.1.0-18-amd64\"", "17",
+     "profile %s: device.system, value is not a text" AGAIN},
+    {"\"Linux 6.1.0-18-amd64\"",
+     "\"123456789012345678901234567890123456789012345678901234567890"
+     "123456789012345678901234567890123456\"",
+     "profile %s: device.system, value is too long" AGAIN},
+    {"\"Linux 6.1.0-18-amd64\"",
+     "\"123456789012345678901234567890123456789012345678901234567890"
+     "12345678901234567890123456789012345\"",
+     NULL},
+    {"Linux 6", "\\u001b[2J",
+     "profile %s: device.system, value is not plain ASCII" AGAIN},
+    {"Linux 6", "\\u009b2J",
+     "profile %s: device.system, value is not plain ASCII" AGAIN},
+    {"Linux 6", "\\u202e",
+     "profile %s: device.system, value is not plain ASCII" AGAIN},
+    {"Linux 6", "a\\u0000b",
+     "profile %s is broken at line 53, column 38 (\\u0000 is not allowed "
+     "without JSON_ALLOW_NUL)" AGAIN},
+    {"\"sysconf\"", "null",
+     "profile %s: device.page_size, source is not a text" AGAIN},
+    {"\"value\": true", "\"value\": 1",
+     "profile %s: device.psi, value is neither true nor false" AGAIN},
+    {"\"device.psi\": {", "\"device.psi\": 4, \"x\": {",
+     "profile %s: device.psi is no object" AGAIN},
+    {"\"read.readahead\": {", "\"read.readahead\": [], \"x\": {",
+     "profile %s: read.readahead is no object" AGAIN},
+    {"\"median\": 2000", "\"median\": 0",
+     "profile %s: read.readahead, median is out of range" AGAIN},
+    {"\"median\": 2000", "\"median\": 1125899906842625",
+     "profile %s: read.readahead, median is out of range" AGAIN},
+    {"\"median\": 2008", "\"median\": 1000000000001",
+     "profile %s: fault.minor, median is out of range" AGAIN},
+    {"\"median\": 2000", "\"median\": 999",
+     "profile %s: read.readahead has a median that is not between low and "
+     "high" AGAIN},
+    {"\"high\": 3000", "\"high\": 1999",
+     "profile %s: read.readahead has a median that is not between low and "
+     "high" AGAIN},
+    {"\"low\": 1000", "\"low\": null",
+     "profile %s: read.readahead, low is not a whole number" AGAIN},
+    {"\"samples\": 3", "\"samples\": 0",
+     "profile %s: read.readahead, samples is out of range" AGAIN},
+    {"\"samples\": 3", "\"samples\": 4294967296",
+     "profile %s: read.readahead, samples is out of range" AGAIN},
+    {"\"noisy\": false", "\"noisy\": null",
+     "profile %s: read.readahead, noisy is neither true nor false" AGAIN},
+    {"\"a note\"", "\"a\\nnote\"",
+     "profile %s: read.readahead, note is not plain ASCII" AGAIN},
+    {"\"0000:65:00.0\"", "\"0123456789012345678901234567890X\"",
+     "profile %s: a graphics processor, bus is too long" AGAIN},
+    {"\"memory_bytes\": 8589934592", "\"memory_bytes\": 0",
+     "profile %s: a graphics processor, memory_bytes is out of range" AGAIN},
+    {"\"shares_ram\": false", "\"shares_ram\": true",
+     "profile %s: a graphics processor shares RAM and has memory of its "
+     "own" AGAIN},
+    {"\"memory_bytes\": 8589934592", "\"memory_bytes\": 7516192767",
+     "profile %s: a graphics processor may use more memory than it has" AGAIN},
+    {"\"memory_bytes\": 8589934592", "\"memory_bytes\": 7516192768", NULL},
+    {"\"shares_ram\": false", "\"shares_ram\": null",
+     "profile %s: a graphics processor, shares_ram is neither true nor "
+     "false" AGAIN},
+    {"\"gpus\": [", "\"gpus\": [0,",
+     "profile %s: a graphics processor is no object" AGAIN},
+    {"\"gpus\": [", "\"gpus\": [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,",
+     "profile %s: gpus has more entries than any machine" AGAIN},
+    {"\"device.cores\"", "\"device.ram\"",
+     "profile %s is broken at line 48, column 16 (duplicate object key near "
+     "'\"device.ram\"')" AGAIN},
+    {"]\n}\n", "]\n} x\n",
+     "profile %s is broken at line 177, column 3 (end of file expected near "
      "'x')" AGAIN},
-    {"}\n", "",
-     "profile %s is broken at line 27, column 0 ('}' expected near end of "
+    {"]\n}\n", "]",
+     "profile %s is broken at line 176, column 3 ('}' expected near end of "
      "file)" AGAIN},
-    {"linux", "\xff\xfe",
-     "profile %s is broken at line 7, column 9 (unable to decode byte 0xff "
+    {"Linux", "\xff\xfe",
+     "profile %s is broken at line 53, column 16 (unable to decode byte 0xff "
      "near '\"')" AGAIN},
-    {"linux\"", "\x1b[2J\x1b",
-     "profile %s is broken at line 7, column 9 (control character 0x1b near "
+    {"Linux", "\x1b[2J\x1b",
+     "profile %s is broken at line 53, column 16 (control character 0x1b near "
      "'\"')" AGAIN},
     /* What is not known, or more than is known, is no fault. */
     {"17179869184", "null", NULL},
-    {"\"version\": 1,", "\"version\": 1, \"gpu\": {\"name\": []},", NULL},
-    {"8589934592", "null", NULL},
-    {"\"read_rate_noisy\": true", "\"read_rate_noisy\": null", NULL},
+    {"\"version\": 2,", "\"version\": 2, \"npus\": {\"name\": []},", NULL},
+    {"\"device.ram\": {", "\"device.npu\": 4, \"device.ram\": {", NULL},
+    {"\"device.ram\": {", "\"device.read_rate\": 4, \"device.ram\": {", NULL},
+    {"\"device.ram\": {", "\"model.file\": 4, \"device.ram\": {", NULL},
+    {"\"read.readahead\": {", "\"read.tape\": {", NULL},
+    {"\"value\": true,", "\"more\": 1,", NULL},
+    {"\"name\": ", "\"more\": 1, \"name\": ", NULL},
     {"{\n", "\n\n\t {", NULL},
 };
 
@@ -336,7 +581,7 @@ START_TEST(edited_text)
 {
     struct gov_device device = whole_device(), back;
     const char *find = edits[_i].find, *put = edits[_i].put, *at;
-    char text[8192], edited[16384];
+    static char text[65536], edited[65536];
     gov_error err = {0};
 
     begin();
@@ -360,22 +605,26 @@ START_TEST(edited_text)
 }
 END_TEST
 
-/* Parts of a figure that is not there do not bring it back. */
-START_TEST(a_part_is_not_a_figure)
+/* What must not come from a file does not. */
+START_TEST(derived_facts_are_passed_over)
 {
-    struct gov_device device = whole_device(), back;
-    char text[8192], *at;
+    struct gov_device device = {.size = sizeof(device)}, back;
+    static char text[65536];
+    char *at;
 
-    begin();
+    gov__device_set(&device, GOV_FACT_DEVICE_MEMLOCK, 5, "");
     ck_assert_int_eq(gov_device_json(&device, text, sizeof(text), NULL),
                      GOV_OK);
-    at = strstr(text, "8589934592");
-    memcpy(at, "null      ", 10);
+    at = strstr(text, "device.memlock");
+    ck_assert_ptr_nonnull(at);
+    memcpy(at, "device.tierXXX", 14); /* nobody's */
     ck_assert_int_eq(gov__profile_parse(&back, text, strlen(text), "x", NULL),
                      GOV_OK);
-    ck_assert_uint_eq(back.have & GOV_DEVICE_HAVE_LIMIT, 0);
-    ck_assert_uint_eq(back.others_bytes, 0);
-    ck_assert_str_eq(back.limit_source, "");
+    ck_assert_uint_eq(back.fact_count, 0);
+    memcpy(at, "gpu.shares_ram", 14); /* follows from the list of GPUs */
+    ck_assert_int_eq(gov__profile_parse(&back, text, strlen(text), "x", NULL),
+                     GOV_OK);
+    ck_assert_uint_eq(back.fact_count, 0);
 }
 END_TEST
 
@@ -384,14 +633,14 @@ END_TEST
 START_TEST(mutations_are_harmless)
 {
     struct gov_device device = whole_device(), back, twice;
-    char text[8192], mutant[8200], again[8192];
+    static char text[65536], mutant[65536], again[65536];
     uint32_t seed = 1 + (uint32_t)_i;
     size_t length;
 
     ck_assert_int_eq(gov_device_json(&device, text, sizeof(text), NULL),
                      GOV_OK);
     length = strlen(text);
-    for (int round = 0; round < 5000; round++) {
+    for (int round = 0; round < 3000; round++) {
         gov_error err = {0};
 
         memcpy(mutant, text, length);
@@ -657,6 +906,11 @@ START_TEST(names_that_are_taken)
 }
 END_TEST
 
+static uint64_t cores(const struct gov_device *device)
+{
+    return gov_device_number(device, GOV_FACT_DEVICE_CORES, 0);
+}
+
 /* Each call fails in turn: the old profile stays whole, nothing is beside it. */
 START_TEST(failing_calls)
 {
@@ -664,7 +918,7 @@ START_TEST(failing_calls)
     bool forever = _i != 0;
     uint64_t calls;
 
-    new.cores = 9;
+    gov__device_set(&new, GOV_FACT_DEVICE_CORES, 9, "");
     begin();
     save(&old);
     faults_reset();
@@ -689,7 +943,8 @@ START_TEST(failing_calls)
         if (!forever)
             ck_assert_msg(entries(dir) == 1, "%s left a file", faults_last());
         ck_assert_int_eq(gov_device_load(&back, path, NULL), GOV_OK);
-        ck_assert(back.cores == 8 || back.cores == 9);
+        ck_assert_uint_ge(cores(&back), 8);
+        ck_assert_uint_le(cores(&back), 9);
     }
 }
 END_TEST
@@ -715,6 +970,40 @@ START_TEST(failing_reads)
         ck_assert_int_eq(err.os_errno, EIO);
         ck_assert_int_eq(faults_open_descriptors(), before);
     }
+}
+END_TEST
+
+/* A write past RLIMIT_FSIZE would end the host with SIGXFSZ. */
+START_TEST(file_size_limit)
+{
+    struct gov_device device = whole_device(), back;
+    struct rlimit before, limit;
+    static char text[65536];
+    char message[512];
+    gov_error err = {0};
+    size_t bytes;
+
+    begin();
+    ck_assert_int_eq(gov_device_json(&device, text, sizeof(text), NULL),
+                     GOV_OK);
+    bytes = strlen(text) + 1;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = before;
+    limit.rlim_cur = bytes;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    save(&device);
+    limit.rlim_cur = bytes - 1;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    gov__device_set(&device, GOV_FACT_DEVICE_CORES, 9, "sched_getaffinity");
+    snprintf(message, sizeof(message),
+             "cannot store the profile as %%s: files of this process may not "
+             "have %zu bytes; raise its limit (ulimit -f)",
+             bytes);
+    expect(gov_device_save(&device, path, &err), &err, GOV_E_IO, message);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+    ck_assert_int_eq(entries(dir), 1);
+    ck_assert_int_eq(gov_device_load(&back, path, NULL), GOV_OK);
+    ck_assert_uint_eq(cores(&back), 8);
 }
 END_TEST
 
@@ -781,92 +1070,140 @@ END_TEST
 
 static void other_cpu(struct gov_device *now)
 {
-    strcpy(now->cpu, "Other");
+    gov__device_set_text(now, GOV_FACT_DEVICE_CPU, "Other", "");
 }
 
 static void no_cpu(struct gov_device *now)
 {
-    now->cpu[0] = '\0';
+    gov__device_unknown(now, GOV_FACT_DEVICE_CPU, "");
 }
 
 static void other_system(struct gov_device *now)
 {
-    strcpy(now->system, "Linux 6.12.1");
+    gov__device_set_text(now, GOV_FACT_DEVICE_SYSTEM, "Linux 6.12.1", "");
+}
+
+static void set_ram(struct gov_device *now, uint64_t bytes)
+{
+    gov__device_set(now, GOV_FACT_DEVICE_RAM, bytes, "");
 }
 
 static void more_ram(struct gov_device *now)
 {
-    now->ram_bytes += now->ram_bytes / 32;
+    set_ram(now, 16 * GIB + GIB / 2);
 }
 
 static void little_more_ram(struct gov_device *now)
 {
-    now->ram_bytes += now->ram_bytes / 100;
+    set_ram(now, 16 * GIB + GIB / 6);
 }
 
 static void unknown_ram(struct gov_device *now)
 {
-    now->have &= ~(uint32_t)GOV_DEVICE_HAVE_RAM;
-    now->ram_bytes = 0;
+    gov__device_unknown(now, GOV_FACT_DEVICE_RAM, "");
 }
 
 static void no_limit(struct gov_device *now)
 {
-    now->have &= ~(uint32_t)GOV_DEVICE_HAVE_LIMIT;
-    now->limit_bytes = 0;
+    gov__device_unknown(now, GOV_FACT_DEVICE_LIMIT, "no limit");
 }
 
 static void other_limit(struct gov_device *now)
 {
-    now->limit_bytes = 2 * GIB;
+    gov__device_set(now, GOV_FACT_DEVICE_LIMIT, 2 * GIB, "");
 }
 
 static void other_page(struct gov_device *now)
 {
-    now->page_bytes = 16384;
+    gov__device_set(now, GOV_FACT_DEVICE_PAGE_SIZE, 16384, "");
 }
 
+static void fewer_cores(struct gov_device *now)
+{
+    gov__device_set(now, GOV_FACT_DEVICE_CORES, 1, "");
+}
+
+static void io_uring(struct gov_device *now)
+{
+    gov__device_set(now, GOV_FACT_DEVICE_IO_URING, 1, "");
+}
+
+static void huge_pages(struct gov_device *now)
+{
+    gov__device_set_text(now, GOV_FACT_DEVICE_HUGE_PAGES, "always", "");
+}
+
+static void much(struct gov_device *now)
+{
+    other_cpu(now);
+    more_ram(now);
+    no_limit(now);
+    other_system(now);
+}
+
+/* None of it is what a figure hangs on. */
 static void more_use(struct gov_device *now)
 {
-    now->others_bytes *= 3;
-    now->cores = 1;
+    gov__device_set(now, GOV_FACT_DEVICE_OTHERS, 300 * MIB, "");
+    gov__device_set(now, GOV_FACT_DEVICE_SWAP, 0, "");
+    gov__device_set(now, GOV_FACT_DEVICE_MEMLOCK, 0, "");
+    gov__device_set_text(now, GOV_FACT_DEVICE_PRESSURE_BACKEND, "none", "");
+    gov__device_set_text(now, GOV_FACT_DEVICE_TIER, "laptop", "");
     gov__device_budget(now);
+}
+
+/* Where it is from is not what it is. */
+static void other_source(struct gov_device *now)
+{
+    gov__device_set(now, GOV_FACT_DEVICE_CORES, 8, "somewhere else");
 }
 
 static const struct {
     void (*change)(struct gov_device *now);
-    const char *note; /* NULL: the same machine */
+    size_t count;
+    const char *text;
 } changes[] = {
-    {other_cpu,
-     "processor was Some \"CPU\" \\ 3 GHz, now Other; run gov profile again"},
-    {no_cpu,
-     "processor was Some \"CPU\" \\ 3 GHz, now unknown; run gov profile again"},
-    {other_system, "system was Linux 6.1.0-18-amd64, now Linux 6.12.1; run gov "
-                   "profile again"},
-    {more_ram, "RAM was 16.0 GiB, now 16.5 GiB; run gov profile again"},
-    {unknown_ram, "RAM was 16.0 GiB, now unknown; run gov profile again"},
-    {no_limit, "memory limit was 8.00 GiB, now none; run gov profile again"},
-    {other_limit,
-     "memory limit was 8.00 GiB, now 2.00 GiB; run gov profile again"},
-    {other_page, "page size was 4.00 KiB, now 16.0 KiB; run gov profile again"},
-    {little_more_ram, NULL},
-    {more_use, NULL},
+    {other_cpu, 1, "processor was Some \"CPU\" \\ 3 GHz, now Other"},
+    {no_cpu, 1, "processor was Some \"CPU\" \\ 3 GHz, now unknown"},
+    {other_system, 1, "kernel was Linux 6.1.0-18-amd64, now Linux 6.12.1"},
+    {more_ram, 1, "RAM was 16.0 GiB, now 16.5 GiB"},
+    {unknown_ram, 1, "RAM was 16.0 GiB, now unknown"},
+    {no_limit, 1, "memory limit was 8.00 GiB, now none"},
+    {other_limit, 1, "memory limit was 8.00 GiB, now 2.00 GiB"},
+    {other_page, 1, "page size was 4.00 KiB, now 16.0 KiB"},
+    {fewer_cores, 1, "processors were 8, now 1"},
+    {io_uring, 1, "io_uring for this user was no, now yes"},
+    {huge_pages, 1, "huge pages were unknown, now always"},
+    {much, 4,
+     "processor was Some \"CPU\" \\ 3 GHz, now Other; RAM was 16.0 GiB, now "
+     "16.5 GiB; memory limit was 8.00 GiB, now none; kernel was Linux "
+     "6.1.0-18-amd64, now Linux 6.12.1"},
+    {little_more_ram, 0, ""},
+    {more_use, 0, ""},
+    {other_source, 0, ""},
 };
 
 START_TEST(changed_machine)
 {
     struct gov_device stored = whole_device(), now = whole_device();
-    char note[256] = "";
+    char text[512] = "?";
 
     changes[_i].change(&now);
-    if (changes[_i].note == NULL) {
-        ck_assert_msg(!gov__profile_differs(&stored, &now, note, sizeof(note)),
-                      "%s", note);
-        return;
+    ck_assert_uint_eq(gov_device_changes(&stored, &now, text, sizeof(text)),
+                      changes[_i].count);
+    ck_assert_str_eq(text, changes[_i].text);
+    /* The other way round it has changed, too; with no room it still counts. */
+    ck_assert_uint_eq(gov_device_changes(&now, &stored, NULL, 0),
+                      changes[_i].count);
+    /* What does not fit is cut. */
+    for (size_t bytes = 1; bytes < sizeof(text); bytes++) {
+        memset(text, '?', sizeof(text));
+        ck_assert_uint_eq(gov_device_changes(&stored, &now, text, bytes),
+                          changes[_i].count);
+        ck_assert_int_eq(strncmp(text, changes[_i].text, bytes - 1), 0);
+        ck_assert_uint_lt(strnlen(text, bytes), bytes);
+        ck_assert_int_eq(text[bytes], '?');
     }
-    ck_assert(gov__profile_differs(&stored, &now, note, sizeof(note)));
-    ck_assert_str_eq(note, changes[_i].note);
-    ck_assert(gov__profile_differs(&now, &stored, NULL, 0));
 }
 END_TEST
 
@@ -877,11 +1214,13 @@ Suite *suite(void)
 
     suite_add_tcase(s, tc);
     tcase_add_test(tc, everything_comes_back);
-    tcase_add_loop_test(tc, unknown_comes_back_unknown, 0, 8);
+    tcase_add_test(tc, unknown_comes_back_unknown);
     tcase_add_test(tc, the_text_is_this);
-    tcase_add_test(tc, json_fits_where_it_says);
+    tcase_add_loop_test(tc, json_fits_where_it_says, 0, 5);
+    tcase_add_test(tc, json_of_nothing);
+    tcase_add_loop_test(tc, json_without_memory, 0, 2);
     ADD_ROWS(tc, edited_text, edits);
-    tcase_add_test(tc, a_part_is_not_a_figure);
+    tcase_add_test(tc, derived_facts_are_passed_over);
     tcase_add_loop_test(tc, mutations_are_harmless, 0, 4);
     tc = tcase_create("file");
     suite_add_tcase(s, tc);
@@ -899,6 +1238,7 @@ Suite *suite(void)
     tcase_add_test(tc, names_that_are_taken);
     tcase_add_loop_test(tc, failing_calls, 0, 2);
     tcase_add_test(tc, failing_reads);
+    tcase_add_test(tc, file_size_limit);
     ADD_ROWS(tc, default_path, places);
     tcase_add_test(tc, default_path_is_used);
     ADD_ROWS(tc, changed_machine, changes);

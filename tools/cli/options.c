@@ -94,30 +94,54 @@ struct parser {
     char *message;
 };
 
-/* An argument as it may stand in a message: short, on one line, and never a
- * control sequence for the terminal. */
-struct shown {
-    char text[SHOWN_BYTES + 4];
-};
-
-static struct shown show(const char *text, size_t length)
+/* Length of the UTF-8 character that text starts with; 0 for what is none, or
+ * moves a terminal's cursor: C0 and C1 controls and DEL. */
+static size_t character(const char *text, size_t length)
 {
-    struct shown out = {""};
-    size_t n = length < SHOWN_BYTES ? length : SHOWN_BYTES;
+    const unsigned char *c = (const unsigned char *)text;
+    size_t bytes = c[0] < 0x80                   ? 1
+                   : c[0] >= 0xC2 && c[0] < 0xE0 ? 2
+                   : c[0] >= 0xE0 && c[0] < 0xF0 ? 3
+                   : c[0] >= 0xF0 && c[0] < 0xF5 ? 4
+                                                 : 0;
+
+    if (bytes > length || c[0] < 0x20 || c[0] == 0x7F)
+        return 0;
+    for (size_t i = 1; i < bytes; i++)
+        if ((c[i] & 0xC0) != 0x80)
+            return 0;
+    return bytes == 2 && c[0] == 0xC2 && c[1] < 0xA0 ? 0 : bytes;
+}
+
+static struct cli_shown show(const char *text, size_t length)
+{
+    struct cli_shown out = {""};
+    size_t at = 0;
 
     if (length == 0) {
         snprintf(out.text, sizeof(out.text), "an empty text");
         return out;
     }
-    while (n > 0 && n < length && ((unsigned char)text[n] & 0xC0) == 0x80)
-        n--;
-    memcpy(out.text, text, n);
-    for (size_t i = 0; i < n; i++)
-        if (iscntrl((unsigned char)text[i]))
-            out.text[i] = '?';
-    if (n < length)
-        memcpy(out.text + n, "...", 4);
+    while (at < length) {
+        size_t bytes = character(text + at, length - at);
+        size_t step = bytes > 0 ? bytes : 1;
+
+        if (at + step > SHOWN_BYTES) {
+            memcpy(out.text + at, "...", 4);
+            break;
+        }
+        if (bytes > 0)
+            memcpy(out.text + at, text + at, bytes);
+        else
+            out.text[at] = '?';
+        at += step;
+    }
     return out;
+}
+
+struct cli_shown cli_show(const char *text)
+{
+    return show(text, strlen(text));
 }
 
 static enum cli_outcome fail(struct parser *p, const char *format, ...)

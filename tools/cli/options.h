@@ -81,6 +81,14 @@ void cli_help(const struct cli_command *command, FILE *out);
 const char *cli_nearest(const char *word, const char *const *names,
                         size_t count);
 
+/* An argument as it may stand in a message: short, on one line, never a control
+ * sequence for the terminal. */
+struct cli_shown {
+    char text[72];
+};
+
+struct cli_shown cli_show(const char *text);
+
 /* The parsers of values by themselves. Return false for anything else than a
  * whole valid value; *out is then untouched. */
 bool cli_read_count(const char *text, uint64_t *out);

@@ -36,6 +36,8 @@ static void print_plan(const struct gov_planning *planning, bool asked)
     const struct gov_plan *plan = &planning->plan;
     bool colour = cli_colour(STDOUT_FILENO);
     bool heap = plan->strategy == GOV_STRATEGY_HEAP;
+    const struct gov_device_fact *limit =
+        gov_device_fact(&planning->device, GOV_FACT_DEVICE_LIMIT);
     char note[192], size[CLI_SIZE_BYTES];
 
     printf("%s%s%s  %s\n", colour ? "\033[1m" : "",
@@ -61,10 +63,9 @@ static void print_plan(const struct gov_planning *planning, bool asked)
     print_row("footprint", plan->footprint_bytes,
               "predicted; cannot be dropped");
     snprintf(note, sizeof(note), "%s",
-             asked ? "asked for with --budget"
-             : planning->device.limit_source[0] != '\0'
-                 ? planning->device.limit_source
-                 : "memory less reserve");
+             asked                           ? "asked for with --budget"
+             : limit != NULL && limit->known ? limit->source
+                                             : "memory less reserve");
     print_row("budget", plan->budget_bytes, note);
     if (plan->strategy != GOV_STRATEGY_HYBRID &&
         plan->footprint_bytes <= plan->budget_bytes)

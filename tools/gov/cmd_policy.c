@@ -91,10 +91,9 @@ int gov_cmd_policy(int argc, char **argv)
     if (cli_settled(&command, argc, argv, &exit_code))
         return exit_code;
     if (strcmp(words[0], "check") != 0 && positionals.count > 1) {
-        fprintf(
-            stderr,
-            "gov policy: unexpected argument %.60s; see gov policy --help\n",
-            words[1]);
+        fprintf(stderr,
+                "gov policy: unexpected argument %s; see gov policy --help\n",
+                cli_show(words[1]).text);
         return CLI_EXIT_USAGE;
     }
     if (json && markdown) {
@@ -112,9 +111,9 @@ int gov_cmd_policy(int argc, char **argv)
     if (strcmp(words[0], "check") != 0) {
         near = cli_nearest(words[0], verbs, 3);
         fprintf(stderr,
-                "gov policy: unknown command %.60s%s%s%s See gov policy "
+                "gov policy: unknown command %s%s%s%s See gov policy "
                 "--help\n",
-                words[0], near != NULL ? "; did you mean " : "",
+                cli_show(words[0]).text, near != NULL ? "; did you mean " : "",
                 near != NULL ? near : "", near != NULL ? "?" : ".");
         return CLI_EXIT_USAGE;
     }

@@ -72,7 +72,9 @@ static gov_status open_runtime(struct run *run, gov_error *err)
     gov_status status;
 
     options.app = "gov run";
-    options.budget_bytes = run->planning.plan.budget_bytes;
+    /* Else the runtime follows a limit that changes. */
+    if (run->wishes.budget_bytes != 0)
+        options.budget_bytes = run->planning.plan.budget_bytes;
     status = gov_open(&run->runtime, &options, err);
     if (status == GOV_OK)
         gov_on_event(run->runtime, on_event, run);

@@ -19,6 +19,7 @@ int gov_cmd_plan(int argc, char **argv);
 int gov_cmd_model(int argc, char **argv);
 int gov_cmd_run(int argc, char **argv);
 int gov_cmd_policy(int argc, char **argv);
+int gov_cmd_capacity(int argc, char **argv);
 
 /* Prints "gov NAME: sentence" to stderr; returns the exit status of a failure. */
 int gov_fails(const char *name, const gov_error *err);

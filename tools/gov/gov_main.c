@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* gov: the governor's command. Finds the subcommand and runs it. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/gov/gov.h"
 
@@ -12,6 +14,8 @@ static const struct {
 } commands[] = {
     {"profile", gov_cmd_profile, "measure this machine once and remember it"},
     {"model", gov_cmd_model, "show what is in a model file and what it costs"},
+    {"capacity", gov_cmd_capacity,
+     "show which sizes of models run here, or on which machine"},
     {"plan", gov_cmd_plan, "decide how a model is loaded, and say why"},
     {"run", gov_cmd_run, "load a model under its plan, generate, react"},
     {"policy", gov_cmd_policy, "check rule files; list the facts they use"},
@@ -71,14 +75,29 @@ static int unknown_command(const char *word)
     for (size_t i = 0; i < COMMANDS; i++)
         names[i] = commands[i].name;
     near = cli_nearest(word, names, COMMANDS);
-    fprintf(stderr, "gov: unknown command %.60s%s%s%s See gov --help\n", word,
-            near != NULL ? "; did you mean " : "", near != NULL ? near : "",
-            near != NULL ? "?" : ".");
+    fprintf(stderr, "gov: unknown command %s%s%s%s See gov --help\n",
+            cli_show(word).text, near != NULL ? "; did you mean " : "",
+            near != NULL ? near : "", near != NULL ? "?" : ".");
     return CLI_EXIT_USAGE;
+}
+
+/* A standard descriptor that came closed would be given to the next file that is
+ * opened, a model or a profile, and that would get what is printed. These are
+ * open for reading, so that printing fails as it did. */
+static void hold_standard_files(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
 }
 
 int main(int argc, char **argv)
 {
+    hold_standard_files();
     if (argc < 2) {
         usage(stderr);
         return CLI_EXIT_USAGE;
@@ -96,7 +115,8 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     if (argv[1][0] == '-') {
-        fprintf(stderr, "gov: unknown option %.60s. See gov --help\n", argv[1]);
+        fprintf(stderr, "gov: unknown option %s. See gov --help\n",
+                cli_show(argv[1]).text);
         return CLI_EXIT_USAGE;
     }
     return unknown_command(argv[1]);

@@ -20,16 +20,16 @@ static bool wishes_valid(const char *name, const struct gov_wishes *wishes)
 
     if (wishes->strategy != NULL && !one_of(wishes->strategy, strategies, 3)) {
         fprintf(stderr,
-                "gov %s: --strategy %.40s is none; it takes mmap, hybrid or "
+                "gov %s: --strategy %s is none; it takes mmap, hybrid or "
                 "heap. See gov %s --help\n",
-                name, wishes->strategy, name);
+                name, cli_show(wishes->strategy).text, name);
         return false;
     }
     if (wishes->kv_type != NULL && !one_of(wishes->kv_type, types, 2)) {
         fprintf(stderr,
-                "gov %s: --kv-type %.40s is none; it takes f16 or q8_0. See "
+                "gov %s: --kv-type %s is none; it takes f16 or q8_0. See "
                 "gov %s --help\n",
-                name, wishes->kv_type, name);
+                name, cli_show(wishes->kv_type).text, name);
         return false;
     }
     return true;

@@ -75,7 +75,7 @@ gov_status gov_schedule_read(struct gov_schedule *out, const char *text,
                             "--simulate step \"%s\" is not LEVEL@TIME; levels "
                             "are normal, warn, critical and real, times 2s or "
                             "500ms",
-                            whole);
+                            cli_show(whole).text);
         out->step[out->count].level = words[i].level;
         out->step[out->count].end = words[i].end;
         out->count++;
