@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the Darwin platform have in common, one concept a file:
+ * platform_darwin.c fills the table with it. None of it has ever run: see
+ * docs/platforms.md. "xnu" in comments is https://github.com/apple-oss-distributions/xnu
+ * at xnu-11417.101.15 (macOS 15.4), read to learn what calls do. */
+#ifndef GOV_PLATFORM_DARWIN_PARTS_H
+#define GOV_PLATFORM_DARWIN_PARTS_H
+
+#include "governor/platform/platform.h"
+
+/* platform_darwin.c: an integer of 4 or 8 bytes by its name in sysctl. ENODATA
+ * for one that is negative or of another size. */
+int gov__darwin_number(const char *name, uint64_t *out);
+
+/* darwin_memory.c */
+int gov__darwin_discard(void *ctx, void *base, size_t bytes);
+int gov__darwin_populate(void *ctx, void *base, size_t bytes);
+int gov__darwin_drop_cached(void *ctx, int fd, uint64_t offset, uint64_t bytes);
+int gov__darwin_resident(void *ctx, void *base, size_t bytes, uint64_t *out);
+int gov__darwin_find_mapping(void *ctx, int fd, struct gov__mapping *out);
+
+/* darwin_facts.c */
+int gov__darwin_tell(void *ctx, gov_fact fact, struct gov__told *out);
+
+/* darwin_metal.c */
+int gov__darwin_gpus(void *ctx, struct gov__gpu *out, size_t max,
+                     size_t *count);
+
+#endif
