@@ -327,18 +327,35 @@ static void add_fact(struct table *table, const char *label,
         row->value_colour = DIM;
 }
 
+/* Whether two facts are unknown for one reason, which is then said once. */
+static bool alike_unknown(const struct gov_device_fact *a,
+                          const struct gov_device_fact *b)
+{
+    return a != NULL && b != NULL && !a->known && !b->known &&
+           strcmp(a->source, b->source) == 0;
+}
+
 static void put_facts(struct table *table, const struct gov_device *device,
                       enum section section, const char *title)
 {
+    bool one_kind = alike_unknown(
+        gov_device_fact(device, GOV_FACT_DEVICE_PERFORMANCE_CORES),
+        gov_device_fact(device, GOV_FACT_DEVICE_EFFICIENCY_CORES));
+
     for (size_t i = 0; i < WORDS; i++) {
         const struct gov_device_fact *fact =
             words[i].section == section ? gov_device_fact(device, words[i].fact)
                                         : NULL;
+        const char *label = words[i].label;
 
         /* Others count only where there is a limit to share with them. */
-        if (fact != NULL &&
-            (fact->known || fact->fact != GOV_FACT_DEVICE_OTHERS))
-            add_fact(table, words[i].label, fact);
+        if (fact == NULL ||
+            (!fact->known && fact->fact == GOV_FACT_DEVICE_OTHERS) ||
+            (one_kind && fact->fact == GOV_FACT_DEVICE_EFFICIENCY_CORES))
+            continue;
+        if (one_kind && fact->fact == GOV_FACT_DEVICE_PERFORMANCE_CORES)
+            label = "  their kinds";
+        add_fact(table, label, fact);
     }
     put_table(table, title, "");
 }
