@@ -9,6 +9,9 @@
 
 #include "tests/support/run.h"
 
+/* Elsewhere than on Linux it does not exist, and nobody calls tree_platform(). */
+#pragma weak gov__platform_linux_at
+
 static void make_parents(char *path)
 {
     for (char *slash = strchr(path + 1, '/'); slash != NULL;
@@ -100,4 +103,13 @@ const char *tree_use(const char *name)
     tree_plant_all(root, text, NULL);
     free(text);
     return root;
+}
+
+const char *tree_platform(struct gov_platform *out, const char *name)
+{
+    static struct gov__linux_root root; /* of the latest table */
+
+    root.root = name != NULL ? tree_use(name) : fresh_directory();
+    gov__platform_linux_at(out, &root);
+    return root.root;
 }

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "governor/platform/platform.h"
+
 /* Puts one file below the root, with its directories. */
 void tree_plant(const char *root, const char *name, const char *text,
                 size_t bytes);
@@ -23,5 +25,9 @@ void tree_plant_all(const char *root, char *text, uint32_t *seed);
 
 /* A fresh directory that holds the tree of that name. */
 const char *tree_use(const char *name);
+
+/* The Linux table over such a directory, an empty one for NULL. It is the only
+ * one: the table filled before reads the new tree from then on. */
+const char *tree_platform(struct gov_platform *out, const char *name);
 
 #endif

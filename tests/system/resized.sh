@@ -16,8 +16,8 @@ trap '[ -z "$holder" ] || kill "$holder" 2> /dev/null || true; wait; rm -rf "$tm
 trap 'exit 1' INT TERM HUP
 "$B/tests/mkmodel" --quiet --target-size 100MB --type Q4_0 "$tmp/m.gguf"
 
-"$B/tests/memlimit" 600000000 "$B/bin/gov" run "$tmp/m.gguf" --ctx 256 --prompt 'Once' \
-    --tokens 200 --ignore-end --strategy mmap > "$tmp/out" 2> "$tmp/err" &
+"$B/tests/memlimit" 600000000 "$B/bin/gov" run "$tmp/m.gguf" --ctx 4096 --prompt 'Once' \
+    --tokens 4000 --ignore-end --strategy mmap > "$tmp/out" 2> "$tmp/err" &
 holder=$!
 
 waits() {

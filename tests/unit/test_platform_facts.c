@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the platform's tell() says, fact by fact, of machines that are not here
- * (tree_fixture.h); what it tries, on the machine that runs the tests, under
+ * (support/tree.h); what it tries, on the machine that runs the tests, under
  * filters that refuse it; and file_system() and set_direct(). */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,13 @@
 #include "governor/platform/platform.h"
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
-#include "tests/unit/tree_fixture.h"
+#include "tests/support/tree.h"
+
+/* Elsewhere than on Linux it does not exist; then there is nothing to test. */
+#pragma weak gov__platform_linux_at
+
+static struct gov_platform platform;
+static const char *root; /* of the tree in use */
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)
@@ -203,7 +209,7 @@ static void check_row(const struct row *row)
 
 START_TEST(a_tree_tells)
 {
-    use_tree(rows[_i].tree);
+    root = tree_platform(&platform, rows[_i].tree);
     check_row(&rows[_i]);
 }
 END_TEST
@@ -294,8 +300,8 @@ static const struct {
 
 START_TEST(a_file_tells)
 {
-    use_empty_tree();
-    plant_text(files[_i].file, files[_i].text);
+    root = tree_platform(&platform, NULL);
+    tree_plant_text(root, files[_i].file, files[_i].text);
     check_row(&files[_i].want);
 }
 END_TEST
@@ -306,17 +312,17 @@ START_TEST(kinds_are_those_allowed)
     struct row row = NUMBER("", PERFORMANCE_CORES, 2,
                             "/sys/devices/cpu_core/cpus and " STATUS);
 
-    use_tree("laptop-hybrid");
-    plant_text("proc/self/status", "Cpus_allowed_list:\t2-3\n");
+    root = tree_platform(&platform, "laptop-hybrid");
+    tree_plant_text(root, "proc/self/status", "Cpus_allowed_list:\t2-3\n");
     check_row(&row);
     row.fact = GOV_FACT_DEVICE_EFFICIENCY_CORES;
     row.number = 0;
     row.source = "/sys/devices/cpu_atom/cpus and " STATUS;
     check_row(&row);
     /* The third kind of newer ones. */
-    plant_text("sys/devices/cpu_lowpower/cpus", "12-13\n");
-    plant_text("sys/devices/system/cpu/online", "0-13\n");
-    plant_text("proc/self/status", "Cpus_allowed_list:\t0-13\n");
+    tree_plant_text(root, "sys/devices/cpu_lowpower/cpus", "12-13\n");
+    tree_plant_text(root, "sys/devices/system/cpu/online", "0-13\n");
+    tree_plant_text(root, "proc/self/status", "Cpus_allowed_list:\t0-13\n");
     row.number = 10;
     check_row(&row);
 }
@@ -328,7 +334,7 @@ START_TEST(page_size_is_this_machines)
 {
     struct gov__told told;
 
-    use_tree("asahi");
+    root = tree_platform(&platform, "asahi");
     ck_assert_int_eq(
         platform.tell(platform.ctx, GOV_FACT_DEVICE_PAGE_SIZE, &told), 0);
     ck_assert_uint_eq(told.number, (uint64_t)sysconf(_SC_PAGESIZE));
@@ -348,7 +354,7 @@ START_TEST(other_facts_are_not_here)
 {
     struct gov__told told;
 
-    use_tree("laptop-hybrid");
+    root = tree_platform(&platform, "laptop-hybrid");
     ck_assert_int_eq(platform.tell(platform.ctx, not_here[_i], &told), ENOTSUP);
     ck_assert_str_eq(told.source, "Linux has no such fact");
 }
@@ -363,13 +369,13 @@ static const char *const all_trees[] = {
 START_TEST(garbage_is_survived)
 {
     uint32_t seed = 1 + (uint32_t)_i;
-    char *text = read_tree(all_trees[_i]);
+    char *text = tree_read(all_trees[_i]);
 
     for (int round = 0; round < 8; round++) {
         char *tree = strdup(text);
 
-        use_empty_tree();
-        plant_tree(tree, &seed);
+        root = tree_platform(&platform, NULL);
+        tree_plant_all(root, tree, &seed);
         free(tree);
         for (int fact = 0; fact < GOV_FACT_COUNT; fact++) {
             struct gov__told told;
@@ -398,7 +404,7 @@ START_TEST(failing_calls_are_survived)
 {
     int open_before;
 
-    use_tree(fault_trees[_i]);
+    root = tree_platform(&platform, fault_trees[_i]);
     open_before = faults_open_descriptors();
     for (int fact = 0; fact < GOV_FACT_COUNT; fact++) {
         struct gov__told clean, told;
@@ -450,7 +456,7 @@ static const struct {
 /* As root, which the tests may be, nothing is denied: so it is made up. */
 START_TEST(what_is_denied_is_said)
 {
-    use_tree("laptop-hybrid");
+    root = tree_platform(&platform, "laptop-hybrid");
     faults_reset();
     faults_only(denials[_i].call);
     faults_set_errno(denials[_i].error);
@@ -480,12 +486,12 @@ START_TEST(file_system_is_named)
     char name[32], path[64];
     int fd;
 
-    use_tree(mounts[_i].tree);
+    root = tree_platform(&platform, mounts[_i].tree);
     fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     ck_assert_int_ge(fd, 0);
     snprintf(path, sizeof(path), "proc/self/fdinfo/%d", fd);
     if (mounts[_i].mount != NULL)
-        plant_text(path, mounts[_i].mount);
+        tree_plant_text(root, path, mounts[_i].mount);
     ck_assert_int_eq(platform.file_system(platform.ctx, fd, name, sizeof(name)),
                      mounts[_i].error);
     if (mounts[_i].want != NULL) {

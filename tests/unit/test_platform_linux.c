@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The Linux table over small copies of /proc and /sys (tree_fixture.h), and over
+/* The Linux table over small copies of /proc and /sys (support/tree.h), and over
  * the machine that runs the tests. What tell() says is in test_platform_facts.c. */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,13 @@
 #include "governor/platform/platform.h"
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
-#include "tests/unit/tree_fixture.h"
+#include "tests/support/tree.h"
+
+/* Elsewhere than on Linux it does not exist; then there is nothing to test. */
+#pragma weak gov__platform_linux_at
+
+static struct gov_platform platform;
+static const char *root; /* of the tree in use */
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)
@@ -82,7 +88,7 @@ START_TEST(swap_limit_is_the_least)
 {
     struct gov__limit limit;
 
-    use_tree(swap_limits[_i].tree);
+    root = tree_platform(&platform, swap_limits[_i].tree);
     ck_assert_int_eq(platform.limit(platform.ctx, &limit), 0);
     ck_assert_int_eq(limit.have_swap_limit, swap_limits[_i].have);
     ck_assert_uint_eq(limit.swap_limit_bytes, swap_limits[_i].bytes);
@@ -94,10 +100,11 @@ START_TEST(swap_limit_of_a_parent)
 {
     struct gov__limit limit;
 
-    use_tree("v2-quota");
-    plant_text("sys/fs/cgroup/kubepods.slice/pod7.slice/cri-1.scope/"
-               "memory.swap.max",
-               "max\n");
+    root = tree_platform(&platform, "v2-quota");
+    tree_plant_text(root,
+                    "sys/fs/cgroup/kubepods.slice/pod7.slice/cri-1.scope/"
+                    "memory.swap.max",
+                    "max\n");
     ck_assert_int_eq(platform.limit(platform.ctx, &limit), 0);
     ck_assert(limit.have_swap_limit);
     ck_assert_uint_eq(limit.swap_limit_bytes, GIB);
@@ -109,7 +116,7 @@ START_TEST(limit_is_the_tightest)
 {
     struct gov__limit limit;
 
-    use_tree(limits[_i].tree);
+    root = tree_platform(&platform, limits[_i].tree);
     ck_assert_int_eq(platform.limit(platform.ctx, &limit), 0);
     ck_assert_str_eq(limit.source, limits[_i].source);
     ck_assert_uint_eq(limit.limit_bytes, limits[_i].limit);
@@ -126,12 +133,12 @@ START_TEST(limit_of_a_long_path)
     struct gov__limit limit;
     size_t length;
 
-    use_tree("v2-not-below");
+    root = tree_platform(&platform, "v2-not-below");
     memset(cgroup, 'x', sizeof(cgroup));
     length = _i == 0 ? 1000 : _i == 1 ? 1023 : _i == 2 ? 1024 : 3990;
     memcpy(cgroup, "0::/", 4);
     memcpy(cgroup + 3 + length, "\n", 2);
-    plant_text("proc/self/cgroup", cgroup);
+    tree_plant_text(root, "proc/self/cgroup", cgroup);
     ck_assert_int_eq(platform.limit(platform.ctx, &limit), 0);
     ck_assert_uint_eq(limit.limit_bytes, GIB);
     ck_assert_str_eq(limit.source, "cgroup v2 /, memory.max");
@@ -144,8 +151,8 @@ START_TEST(limit_without_a_total)
     struct gov__limit limit;
     char path[512];
 
-    use_tree(_i == 0 ? "v1-64k" : "v1-nested");
-    snprintf(path, sizeof(path), "%s/proc/meminfo", root.root);
+    root = tree_platform(&platform, _i == 0 ? "v1-64k" : "v1-nested");
+    snprintf(path, sizeof(path), "%s/proc/meminfo", root);
     ck_assert_int_eq(remove(path), 0);
     ck_assert_int_eq(platform.limit(platform.ctx, &limit), 0);
     ck_assert_uint_eq(limit.limit_bytes, _i == 0 ? NONE : 3 * GIB);
@@ -156,7 +163,7 @@ END_TEST
 START_TEST(limit_of_garbage)
 {
     uint32_t seed = 1 + (uint32_t)_i;
-    char *text = read_tree(limits[_i].tree);
+    char *text = tree_read(limits[_i].tree);
 
     for (int round = 0; round < 8; round++) {
         struct gov__limit limit;
@@ -164,8 +171,8 @@ START_TEST(limit_of_garbage)
         uint64_t bytes;
         char *tree = strdup(text);
 
-        use_empty_tree();
-        plant_tree(tree, &seed);
+        root = tree_platform(&platform, NULL);
+        tree_plant_all(root, tree, &seed);
         free(tree);
         ck_assert_int_eq(platform.limit(platform.ctx, &limit), 0);
         ck_assert(limit.limit_bytes != NONE || limit.used_bytes == 0);
@@ -207,9 +214,9 @@ START_TEST(machine_is_read)
     const struct gov__machine *want = &machines[_i].want;
     struct gov__machine machine;
 
-    use_empty_tree();
+    root = tree_platform(&platform, NULL);
     if (machines[_i].meminfo != NULL)
-        plant_text("proc/meminfo", machines[_i].meminfo);
+        tree_plant_text(root, "proc/meminfo", machines[_i].meminfo);
     ck_assert_msg(platform.machine(platform.ctx, &machine) ==
                       machines[_i].error,
                   "%s", machines[_i].name);
@@ -238,7 +245,7 @@ START_TEST(stall_is_the_own_groups)
 {
     struct gov__stall stall;
 
-    use_tree(stalls[_i].tree);
+    root = tree_platform(&platform, stalls[_i].tree);
     ck_assert_int_eq(platform.stall(platform.ctx, &stall), stalls[_i].error);
     if (stalls[_i].error != 0)
         return;
@@ -259,7 +266,7 @@ START_TEST(refaults_are_read)
 {
     uint64_t bytes;
 
-    use_tree(refaults[_i].tree);
+    root = tree_platform(&platform, refaults[_i].tree);
     ck_assert_int_eq(platform.refaults(platform.ctx, &bytes), 0);
     ck_assert_uint_eq(bytes, refaults[_i].pages * (uint64_t)getpagesize());
 }
@@ -292,13 +299,13 @@ START_TEST(process_is_read)
 {
     struct gov__process process;
 
-    use_empty_tree();
+    root = tree_platform(&platform, NULL);
     if (processes[_i].status != NULL)
-        plant_text("proc/42/status", processes[_i].status);
+        tree_plant_text(root, "proc/42/status", processes[_i].status);
     if (processes[_i].stat != NULL)
-        plant_text("proc/42/stat", processes[_i].stat);
+        tree_plant_text(root, "proc/42/stat", processes[_i].stat);
     if (processes[_i].io != NULL)
-        plant_text("proc/42/io", processes[_i].io);
+        tree_plant_text(root, "proc/42/io", processes[_i].io);
     ck_assert_msg(platform.process(platform.ctx, 42, &process) ==
                       processes[_i].error,
                   "%s", processes[_i].name);
@@ -333,9 +340,9 @@ START_TEST(failing_calls_are_survived)
     uint64_t calls, want;
     int open_before;
 
-    use_tree(_i == 0 ? "hybrid-limited" : "v2-nested");
-    plant_text("proc/self/status", STATUS);
-    plant_text("proc/self/stat", "42 (app) S" STAT_TAIL);
+    root = tree_platform(&platform, _i == 0 ? "hybrid-limited" : "v2-nested");
+    tree_plant_text(root, "proc/self/status", STATUS);
+    tree_plant_text(root, "proc/self/stat", "42 (app) S" STAT_TAIL);
     open_before = faults_open_descriptors();
     faults_reset();
     ck_assert_int_eq(platform.limit(platform.ctx, &limit), 0);
