@@ -42,6 +42,7 @@ static const gov_fact order[] = {
     GOV_FACT_DEVICE_IO_URING,
     GOV_FACT_DEVICE_PRESSURE_BACKEND,
     GOV_FACT_DEVICE_WIRED_LIMIT,
+    GOV_FACT_GPU_COUNT,
     GOV_FACT_DEVICE_TIER,
 };
 
@@ -322,6 +323,9 @@ static void probe_told(const struct gov_platform *platform,
         case GOV_FACT_DEVICE_PRESSURE_BACKEND:
             probe_pressure(platform, out);
             break;
+        case GOV_FACT_GPU_COUNT:
+            gov__device_unknown(out, order[i], "the drivers were not asked");
+            break;
         case GOV_FACT_DEVICE_TIER:
             gov__device_tier(out);
             break;
@@ -329,6 +333,20 @@ static void probe_told(const struct gov_platform *platform,
             (void)list_told(platform, out, order[i]);
         }
     }
+}
+
+gov_status gov__device_probe_memory(const struct gov_platform *platform,
+                                    struct gov_device *out, gov_error *err)
+{
+    gov_status status;
+
+    memset(out, 0, sizeof(*out));
+    status = probe_memory(platform, out, err);
+    if (status == GOV_OK)
+        out->size = sizeof(*out);
+    else
+        memset(out, 0, sizeof(*out));
+    return status;
 }
 
 gov_status gov__device_probe(const struct gov_platform *platform,
@@ -339,15 +357,10 @@ gov_status gov__device_probe(const struct gov_platform *platform,
     if (out == NULL)
         return gov_fail(err, GOV_E_INVALID, 0,
                         "gov_device_probe() needs a device to fill");
-    memset(out, 0, sizeof(*out));
-    status = probe_memory(platform, out, err);
-    if (status != GOV_OK) {
-        memset(out, 0, sizeof(*out));
-        return status;
-    }
-    out->size = sizeof(*out);
-    probe_told(platform, out);
-    return GOV_OK;
+    status = gov__device_probe_memory(platform, out, err);
+    if (status == GOV_OK)
+        probe_told(platform, out);
+    return status;
 }
 
 gov_status gov_device_probe(struct gov_device *out, gov_error *err)
@@ -403,11 +416,15 @@ static void figure_facts(const struct gov_device *device,
  * Nor do several GPUs make a larger one: a model runs on one of them. */
 static void gpu_facts(const struct gov_device *device, struct gov_facts *facts)
 {
+    const struct gov_device_fact *asked =
+        gov_device_fact(device, GOV_FACT_GPU_COUNT);
     const struct gov_gpu *largest = NULL;
     uint64_t count = 0, own = 0;
     bool untold =
         false; /* one has memory of its own and nobody says how much */
 
+    if (asked != NULL && !asked->known)
+        return;
     for (uint32_t i = 0; i < device->gpu_count && i < GOV_DEVICE_GPUS; i++) {
         const struct gov_gpu *gpu = &device->gpus[i];
 

@@ -10,6 +10,11 @@
 gov_status gov__device_probe(const struct gov_platform *platform,
                              struct gov_device *out, gov_error *err);
 
+/* The facts on memory alone, the budget among them: nothing is tried and nobody
+ * else asked, which is what a runtime needs in somebody's app. */
+gov_status gov__device_probe_memory(const struct gov_platform *platform,
+                                    struct gov_device *out, gov_error *err);
+
 /* What others have of the limit's group that cannot be dropped: own_bytes is
  * what of it this process has. */
 uint64_t gov__device_others(const struct gov__limit *limit, uint64_t own_bytes);

@@ -209,7 +209,8 @@ static void publish(struct gov_runtime *runtime,
 static gov_status find_budget(struct gov_runtime *runtime, gov_error *err)
 {
     struct gov_device device;
-    gov_status status = gov__device_probe(runtime->platform, &device, err);
+    gov_status status =
+        gov__device_probe_memory(runtime->platform, &device, err);
     uint64_t budget;
 
     if (status != GOV_OK)
