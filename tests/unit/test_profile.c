@@ -379,6 +379,7 @@ START_TEST(json_without_memory)
     uint64_t writing, reading;
 
     json_set_alloc_funcs(heap_alloc, heap_release);
+    heap.calls = 0;
     heap.fail_at = UINT64_MAX;
     heap.forever = _i != 0;
     ck_assert_int_eq(gov_device_json(&device, text, sizeof(text), NULL),
@@ -423,6 +424,7 @@ START_TEST(json_without_memory)
         ck_assert_str_eq(err.message, write ? "no memory for the profile"
                                             : "no memory to read profile x");
     }
+    json_set_alloc_funcs(malloc, free); /* for tests in the same process */
 }
 END_TEST
 
