@@ -139,7 +139,9 @@ struct gov_measure_options {
     /* On whose file system reading is measured. NULL: $TMPDIR, else /var/tmp,
      * which is on storage where /tmp is often in memory. */
     const char *directory;
-    bool full;                /* every figure, under 30 seconds; else under 2 */
+    /* Every figure, under 30 seconds; else under 2. What graphics drivers take to
+     * load and to answer comes on top: mostly less than a second, no promise. */
+    bool full;
     gov_progress_fn progress; /* may be NULL; on this thread, every few ms */
     void *progress_ctx;
 };
@@ -149,9 +151,9 @@ struct gov_measure_options {
  * more than a quarter of what is free), already without a name. A figure that
  * cannot be had is left unknown with its note; *err (when given) then says which,
  * and err->message is "" when all succeeded. Loads graphics drivers into the
- * process (NVML, Vulkan), which may start threads of their own. Slow: not on a UI
- * thread. The times are no promise on storage that answers no request for
- * longer.
+ * process (NVML, Vulkan), which may start threads of their own; one that is there
+ * and fails is told as the source of gpu.count. Slow: not on a UI thread. The
+ * times are no promise on storage that answers no request for longer.
  *
  * GOV_E_INVALID    device is NULL or was never probed
  * GOV_E_CANCELLED  progress returned false; nothing is left behind and *device

@@ -80,7 +80,8 @@ static struct gov_device_fact *place(struct gov_device *device, gov_fact fact)
 {
     struct gov_device_fact *at = NULL;
 
-    for (uint32_t i = 0; i < device->fact_count && at == NULL; i++)
+    for (uint32_t i = 0;
+         i < device->fact_count && i < GOV_DEVICE_FACTS && at == NULL; i++)
         if (device->facts[i].fact == fact)
             at = &device->facts[i];
     if (at == NULL && device->fact_count < GOV_DEVICE_FACTS)
@@ -324,7 +325,8 @@ static void probe_told(const struct gov_platform *platform,
             probe_pressure(platform, out);
             break;
         case GOV_FACT_GPU_COUNT:
-            gov__device_unknown(out, order[i], "the drivers were not asked");
+            gov__device_unknown(out, order[i],
+                                "the drivers are asked when it is measured");
             break;
         case GOV_FACT_DEVICE_TIER:
             gov__device_tier(out);

@@ -48,7 +48,8 @@ gov_status gov__device_measure(const struct gov_platform *platform,
                                gov_error *err);
 
 /* Replaces device->gpus by what the platform's drivers tell, each processor
- * once. */
+ * once, and lists gpu.count with the drivers that failed as its source. Takes as
+ * long as the drivers do. */
 gov_status gov__device_gpus(const struct gov_platform *platform,
                             struct gov_device *device, gov_error *err);
 

@@ -29,7 +29,8 @@ static void join(char *joined, size_t bytes, const char *source)
 
     if (knows(joined, source) || length + 2 + strlen(source) >= bytes)
         return;
-    snprintf(joined + length, bytes - length, "; %s", source);
+    snprintf(joined + length, bytes - length, "%s%s", length > 0 ? "; " : "",
+             source);
 }
 
 /* Whether two entries, one of them without an address, are one processor: they
@@ -115,10 +116,24 @@ static void copy(struct gov_gpu *out, const struct gov__gpu *told)
     out->software = told->software;
 }
 
+/* What there is, or why there may be more. */
+static void list_count(struct gov_device *device, const char *failures)
+{
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < device->gpu_count; i++)
+        count += !device->gpus[i].software;
+    gov__device_set(device, GOV_FACT_GPU_COUNT, count,
+                    failures[0] != '\0' ? failures
+                    : count > 0         ? "every driver there is answered"
+                                        : "no driver tells of one");
+}
+
 gov_status gov__device_gpus(const struct gov_platform *platform,
                             struct gov_device *device, gov_error *err)
 {
     struct gov__gpu told[TOLD];
+    char failures[sizeof(device->facts[0].source)] = "";
     size_t count = 0;
     int rc = platform->gpus(platform->ctx, told, TOLD, &count);
 
@@ -133,6 +148,10 @@ gov_status gov__device_gpus(const struct gov_platform *platform,
         struct gov_gpu gpu, *known;
 
         copy(&gpu, &told[i]);
+        if (told[i].failed) {
+            join(failures, sizeof(failures), gpu.source);
+            continue;
+        }
         known = same_as(device, &gpu);
         if (known != NULL)
             merge(known, &gpu);
@@ -141,5 +160,10 @@ gov_status gov__device_gpus(const struct gov_platform *platform,
     }
     for (uint32_t i = 0; i < device->gpu_count; i++)
         finish(&device->gpus[i]);
+    if (rc == ENOTSUP)
+        gov__device_unknown(device, GOV_FACT_GPU_COUNT,
+                            "nobody can be asked on this system");
+    else
+        list_count(device, failures);
     return GOV_OK;
 }

@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -120,8 +122,10 @@ static int open_scratch(const struct gov__measuring *m, const char *directory)
 }
 
 /* A quarter of what is free and of the budget, in whole chunks; 0 when that is
- * too little. Writing beyond RLIMIT_FSIZE would raise SIGXFSZ in the host. */
-static uint64_t scratch_bytes(const struct gov__measuring *m, int fd)
+ * too little, and *why says of what. Writing beyond RLIMIT_FSIZE would raise
+ * SIGXFSZ in the host. */
+static uint64_t scratch_bytes(const struct gov__measuring *m, int fd,
+                              const char **why)
 {
     uint64_t bytes = m->full ? FULL_FILE_BYTES : QUICK_FILE_BYTES;
     /* Its pages push others out of the cache of a small container. */
@@ -130,13 +134,16 @@ static uint64_t scratch_bytes(const struct gov__measuring *m, int fd)
     struct statvfs info;
     struct rlimit own;
 
+    *why = "less than 64 MiB of storage or memory are free";
     if (fstatvfs(fd, &info) == 0 && info.f_frsize > 0 &&
         info.f_bavail < bytes * 4 / info.f_frsize)
         bytes = (uint64_t)info.f_bavail * info.f_frsize / 4;
-    if (getrlimit(RLIMIT_FSIZE, &own) == 0 && own.rlim_cur < bytes)
-        bytes = (uint64_t)own.rlim_cur;
     if (budget / 4 < bytes)
         bytes = budget / 4;
+    if (getrlimit(RLIMIT_FSIZE, &own) == 0 && own.rlim_cur < bytes) {
+        bytes = (uint64_t)own.rlim_cur;
+        *why = "a file of this process may not have 16 MiB (ulimit -f)";
+    }
     bytes -= bytes % CHUNK_BYTES;
     return bytes >= FILE_MIN_BYTES ? bytes : 0;
 }
@@ -545,17 +552,20 @@ static void none(struct gov__measuring *m, int error, const char *why)
             gov__measure_note(m, paths[i].figure, error, why);
 }
 
-/* "/var/tmp (ext4)" */
+/* "/var/tmp (ext4)". It is read later and elsewhere, where a relative name means
+ * another directory. */
 static void tell_where(struct gov__measuring *m, int fd, const char *directory)
 {
-    char text[sizeof(m->device->measured_on)], kind[24];
+    char text[sizeof(m->device->measured_on)], kind[24], whole[PATH_MAX];
     int error =
         m->platform->file_system(m->platform->ctx, fd, kind, sizeof(kind));
 
+    if (directory[0] != '/' && realpath(directory, whole) != NULL)
+        directory = whole;
     if (error == 0)
         snprintf(text, sizeof(text), "%.128s (%s)", directory, kind);
     else
-        snprintf(text, sizeof(text), "%s", directory);
+        snprintf(text, sizeof(text), "%.159s", directory);
     gov__copy_printable(m->device->measured_on, sizeof(text), text);
 }
 
@@ -568,11 +578,12 @@ static void write_and_read(struct gov__measuring *m, struct scratch *scratch)
                              .what = "writing a scratch file",
                              .from = 20,
                              .to = READ_FROM};
+    const char *why;
     int error;
 
-    team.want = scratch_bytes(m, scratch->fd);
+    team.want = scratch_bytes(m, scratch->fd, &why);
     if (team.want == 0) {
-        none(m, 0, "less than 64 MiB of storage or memory are free");
+        none(m, 0, why);
         return;
     }
     fill_chunk(m->buffer);

@@ -3,7 +3,6 @@
  * may take long each, and an app's screen must not wait for them. Outlives no
  * call. */
 #include <errno.h>
-#include <signal.h>
 #include <time.h>
 
 #include "governor/device/measure_priv.h"
@@ -52,26 +51,19 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* The host's signal handlers shall not run on threads it does not know. */
 static int start(struct gov__team *team, struct member *members,
                  unsigned *started)
 {
-    sigset_t all, before;
-    int error;
+    int error = 0;
 
-    sigfillset(&all);
-    error = pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (error != 0)
-        return error;
     for (*started = 0; *started < team->members && error == 0;) {
         struct member *member = &members[*started];
 
         member->team = team;
         member->index = *started;
-        error = pthread_create(&member->thread, NULL, run, member);
+        error = gov__thread_start(&member->thread, run, member);
         *started += error == 0;
     }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }
 

@@ -300,6 +300,8 @@ static int replace(const char *path, const char *text, size_t bytes)
     }
     if (fd < 0)
         return errno;
+    /* An odd umask has taken more away; what has no modes refuses. */
+    (void)fchmod(fd, 0600);
     error = write_all(fd, text, bytes);
     if (error == 0 && fsync(fd) != 0)
         error = errno;
@@ -454,6 +456,7 @@ static void take_measured(struct gov_device *out,
                           size_t bytes)
 {
     static const char again[] = "; run gov profile again";
+    const struct gov_device_fact *count;
     size_t used;
 
     if (stored->measured_at == 0) {
@@ -471,6 +474,11 @@ static void take_measured(struct gov_device *out,
     memcpy(out->figures, stored->figures, sizeof(out->figures));
     memcpy(out->gpus, stored->gpus, sizeof(out->gpus));
     out->gpu_count = stored->gpu_count;
+    count = gov_device_fact(stored, GOV_FACT_GPU_COUNT);
+    if (count != NULL && count->known)
+        gov__device_set(out, count->fact, count->number, count->source);
+    else if (count != NULL)
+        gov__device_unknown(out, count->fact, count->source);
     out->measured_full = stored->measured_full;
     out->measured_at = stored->measured_at;
     memcpy(out->measured_on, stored->measured_on, sizeof(out->measured_on));

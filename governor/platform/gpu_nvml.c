@@ -33,6 +33,7 @@ struct nvml {
     int (*name)(nvml_device device, char *name, unsigned int length);
     int (*pci)(nvml_device device, struct nvml_pci *pci);
     int (*memory)(nvml_device device, struct nvml_memory *memory);
+    const char *(*explain)(int rc); /* may be missing */
     /* Of newer drivers; all or none. */
     int (*mig_mode)(nvml_device device, unsigned int *now, unsigned int *next);
     int (*mig_count)(nvml_device device, unsigned int *count);
@@ -67,6 +68,7 @@ static bool find_all(struct nvml *nvml)
         !find(library, "nvmlDeviceGetPciInfo_v3", &nvml->pci) ||
         !find(library, "nvmlDeviceGetMemoryInfo", &nvml->memory))
         return false;
+    (void)find(library, "nvmlErrorString", &nvml->explain);
     if (!find(library, "nvmlDeviceGetMigMode", &nvml->mig_mode) ||
         !find(library, "nvmlDeviceGetMaxMigDeviceCount", &nvml->mig_count) ||
         !find(library, "nvmlDeviceGetMigDeviceHandleByIndex",
@@ -141,14 +143,26 @@ static size_t read_instances(const struct nvml *nvml, nvml_device device,
     return n;
 }
 
+/* "NVML: Driver/library version mismatch": an update that waits for a restart. */
+static size_t tell_error(const struct nvml *nvml, int error,
+                         struct gov__gpu *out, size_t max)
+{
+    const char *text = nvml->explain != NULL ? nvml->explain(error) : NULL;
+
+    if (text == NULL)
+        return gov__gpu_failed(out, max, "NVML: error %d", error);
+    return gov__gpu_failed(out, max, "NVML: %.120s", text);
+}
+
 static size_t read_all(const struct nvml *nvml, struct gov__gpu *out,
                        size_t max)
 {
     unsigned int count = 0;
     size_t n = 0;
+    int rc = nvml->count(&count);
 
-    if (nvml->count(&count) != 0)
-        return 0;
+    if (rc != 0)
+        return tell_error(nvml, rc, out, max);
     for (unsigned int i = 0; i < count && i < PROCESSORS && n < max; i++) {
         nvml_device device = NULL;
         unsigned int mig = 0, next = 0;
@@ -171,6 +185,24 @@ static size_t read_all(const struct nvml *nvml, struct gov__gpu *out,
     return n;
 }
 
+static size_t ask(struct nvml *nvml, const char *library, struct gov__gpu *out,
+                  size_t max)
+{
+    size_t count;
+    int rc;
+
+    if (!find_all(nvml))
+        return gov__gpu_failed(out, max, "NVML: %.64s lacks a call", library);
+    rc = nvml->init();
+    if (rc != 0)
+        return tell_error(nvml, rc, out, max);
+    /* It counts how often it was initialised: a host that uses it, too, is not
+     * disturbed. */
+    count = read_all(nvml, out, max);
+    nvml->shutdown();
+    return count;
+}
+
 int gov__nvml_read_from(const char *library, struct gov__gpu *out, size_t max,
                         size_t *count)
 {
@@ -181,12 +213,7 @@ int gov__nvml_read_from(const char *library, struct gov__gpu *out, size_t max,
     nvml.library = dlopen(library, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (nvml.library == NULL)
         return 0;
-    /* NVML counts how often it was initialised: a host that uses it, too, is
-     * not disturbed. */
-    if (find_all(&nvml) && nvml.init() == 0) {
-        *count = read_all(&nvml, out, max);
-        nvml.shutdown();
-    }
+    *count = ask(&nvml, library, out, max);
     dlclose(nvml.library);
     return 0;
 }

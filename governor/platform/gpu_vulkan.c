@@ -34,7 +34,7 @@ struct offers {
     bool budget, bus;
 };
 
-static bool make_instance(struct vulkan *vk)
+static VkResult make_instance(struct vulkan *vk)
 {
     static const char *const extensions[] = {
         VK_KHR_GET_PHYSICAL_DEVICE_PROPERTIES_2_EXTENSION_NAME};
@@ -48,9 +48,13 @@ static bool make_instance(struct vulkan *vk)
                                  .ppEnabledExtensionNames = extensions};
     PFN_vkCreateInstance create =
         (PFN_vkCreateInstance)vk->find(NULL, "vkCreateInstance");
+    VkResult rc = VK_ERROR_INITIALIZATION_FAILED;
 
-    return create != NULL && create(&info, NULL, &vk->instance) == VK_SUCCESS &&
-           vk->instance != NULL;
+    if (create != NULL)
+        rc = create(&info, NULL, &vk->instance);
+    return rc == VK_SUCCESS && vk->instance == NULL
+               ? VK_ERROR_INITIALIZATION_FAILED
+               : rc;
 }
 
 static PFN_vkVoidFunction find(const struct vulkan *vk, const char *name)
@@ -168,7 +172,10 @@ static size_t read_all(const struct vulkan *vk, struct gov__gpu *out,
     size_t n = 0;
 
     if (rc != VK_SUCCESS && rc != VK_INCOMPLETE)
-        return 0;
+        return gov__gpu_failed(out, max,
+                               "Vulkan: its drivers list no processor "
+                               "(VkResult %d)",
+                               (int)rc);
     for (uint32_t i = 0; i < count && i < PROCESSORS && n < max; i++) {
         struct gov__gpu *at = &out[n];
         struct offers offers;
@@ -188,24 +195,40 @@ static size_t read_all(const struct vulkan *vk, struct gov__gpu *out,
     return n;
 }
 
+/* The loader answers so when there is no driver for it, too. */
+static size_t tell_error(VkResult rc, struct gov__gpu *out, size_t max)
+{
+    if (rc == VK_ERROR_INCOMPATIBLE_DRIVER)
+        return gov__gpu_failed(out, max, "Vulkan: no driver that works");
+    return gov__gpu_failed(
+        out, max, "Vulkan: it cannot be started (VkResult %d)", (int)rc);
+}
+
 static int read_from(void *library, struct gov__gpu *out, size_t max,
                      size_t *count)
 {
     const struct gov_alloc *memory = gov_alloc_default();
     struct vulkan vk = {0};
+    VkResult rc;
     void *symbol = dlsym(library, "vkGetInstanceProcAddr");
 
     /* As in gpu_nvml.c: ISO C has no conversion for it. */
     memcpy(&vk.find, &symbol, sizeof(symbol));
-    if (vk.find == NULL)
+    if (vk.find == NULL) {
+        *count = gov__gpu_failed(out, max, "Vulkan: it lacks a call");
         return 0;
+    }
     vk.names = memory->alloc(memory->ctx, EXTENSIONS * sizeof(*vk.names));
     if (vk.names == NULL)
         return ENOMEM;
     memset(vk.names, 0, EXTENSIONS * sizeof(*vk.names));
-    if (make_instance(&vk)) {
-        if (find_all(&vk))
-            *count = read_all(&vk, out, max);
+    rc = make_instance(&vk);
+    if (rc != VK_SUCCESS) {
+        *count = tell_error(rc, out, max);
+    } else {
+        *count = find_all(&vk)
+                     ? read_all(&vk, out, max)
+                     : gov__gpu_failed(out, max, "Vulkan: it lacks a call");
         /* Every driver exports this one. The loader would unload them with the
          * instance, which itself must not stay: it keeps processors awake and
          * files open. */

@@ -33,17 +33,23 @@ static void note(struct card *card, int error)
         card->rc = error;
 }
 
-/* The figure of a file of the card; 0 when it is not told. */
-static uint64_t number(struct card *card, const char *file)
+/* The figure of a file below the first bytes of the card's path; 0 when it is not
+ * told. */
+static uint64_t number_below(struct card *card, size_t bytes, const char *file)
 {
     char path[sizeof(card->path) + 64];
     uint64_t n = 0;
     int rc;
 
-    snprintf(path, sizeof(path), "%s/%s", card->path, file);
+    snprintf(path, sizeof(path), "%.*s/%s", (int)bytes, card->path, file);
     rc = gov__file_number(path, "", &n);
     note(card, rc);
     return rc == 0 ? n : 0;
+}
+
+static uint64_t number(struct card *card, const char *file)
+{
+    return number_below(card, strlen(card->path), file);
 }
 
 /* The first line of a file of the card; "" when it is not told. */
@@ -192,11 +198,12 @@ static void read_xe(struct card *card)
 }
 
 /* Only Intel's own builds of i915 have these files; there they are the card's,
- * not its device's. */
+ * not its device's, which is a link: ".." would be the bus. */
 static void read_i915(struct card *card)
 {
-    uint64_t total = number(card, "../lmem_total_bytes"),
-             free = number(card, "../lmem_avail_bytes");
+    const size_t own = strlen(card->path) - strlen("/device");
+    uint64_t total = number_below(card, own, "lmem_total_bytes"),
+             free = number_below(card, own, "lmem_avail_bytes");
 
     card->out->memory_bytes = total;
     if (free != 0)

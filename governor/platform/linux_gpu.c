@@ -6,7 +6,9 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "governor/platform/linux_parts.h"
 
@@ -56,6 +58,20 @@ void gov__keep_loaded(const char *symbol)
         }
         dlclose(library);
     }
+}
+
+size_t gov__gpu_failed(struct gov__gpu *out, size_t max, const char *why, ...)
+{
+    va_list args;
+
+    if (max == 0)
+        return 0;
+    memset(out, 0, sizeof(*out));
+    out->failed = true;
+    va_start(args, why);
+    vsnprintf(out->source, sizeof(out->source), why, args);
+    va_end(args);
+    return 1;
 }
 
 int gov__linux_gpus(void *ctx, struct gov__gpu *out, size_t max, size_t *count)

@@ -20,7 +20,8 @@ int gov__linux_file_system(void *ctx, int fd, char *out, size_t bytes);
 int gov__linux_read_queued(void *ctx, const struct gov__queued_read *read,
                            uint64_t *done);
 
-/* linux_gpu.c: asks the drivers of this machine, whatever the root. */
+/* linux_gpu.c: what sysfs below the root shows, and natively what the drivers'
+ * libraries tell. */
 int gov__linux_gpus(void *ctx, struct gov__gpu *out, size_t max, size_t *count);
 
 /* ---- telling ------------------------------------------------------------------ */

@@ -39,6 +39,13 @@
 
 /* ---- trying --------------------------------------------------------------------- */
 
+/* What keeps a child away says nothing of the call that it was for: EPERM and the
+ * like would be taken for its answer. */
+static int no_child(int error)
+{
+    return error == EAGAIN || error == ENOMEM ? error : ECHILD;
+}
+
 /* A seccomp filter may answer a call with the end of the process (systemd's
  * SystemCallFilter=, the one of Android's apps), and cannot be asked. So where
  * there is a filter a child goes first. It shares nothing, gets no signal that is
@@ -54,7 +61,7 @@ static int in_child(int (*attempt)(void))
     sigfillset(&all);
     rc = pthread_sigmask(SIG_SETMASK, &all, &before);
     if (rc != 0)
-        return rc;
+        return no_child(rc);
     /* All arguments are 0, so that their order, which differs between
      * architectures, does not matter: a fork() without a signal at its end. */
     pid = (pid_t)syscall(SYS_clone, 0UL, 0UL, 0UL, 0UL, 0UL);
@@ -62,7 +69,7 @@ static int in_child(int (*attempt)(void))
         (void)prctl(PR_SET_DUMPABLE, 0); /* no core file */
         _exit(attempt());
     }
-    rc = pid < 0 ? errno : 0;
+    rc = pid < 0 ? no_child(errno) : 0;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0)
         return rc;
@@ -70,8 +77,11 @@ static int in_child(int (*attempt)(void))
         waited = waitpid(pid, &status, __WALL);
     } while (waited < 0 && errno == EINTR);
     if (waited < 0)
-        return errno;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : ENDED;
+        return no_child(errno);
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    /* Somebody else may have killed it: the kernel, for want of memory. */
+    return WTERMSIG(status) == SIGSYS ? ENDED : ECHILD;
 }
 
 static int attempted(int (*attempt)(void))

@@ -14,6 +14,7 @@
 #ifndef GOV_PLATFORM_PLATFORM_H
 #define GOV_PLATFORM_PLATFORM_H
 
+#include <pthread.h>
 #include <stdbool.h>
 
 #include "policies/alloc.h"
@@ -89,6 +90,9 @@ struct gov__gpu {
     char bus[32]; /* PCI address, "0000:65:00.0"; "" when not told */
     uint64_t memory_bytes, working_set_bytes, used_bytes; /* 0: not told */
     bool shares_ram, software;
+    /* No processor, but a driver that is there and cannot tell of any: why is in
+     * source, "NVML: Driver/library version mismatch". */
+    bool failed;
     char source[160];
 };
 
@@ -160,8 +164,9 @@ struct gov_platform {
     int (*tell)(void *ctx, gov_fact fact, struct gov__told *out);
 
     /* Every graphics processor that a driver tells of, and the same one again by
-     * every other driver that knows it; device/gpus.c makes one of them. Writes at
-     * most `max`, returns how many in *count. Loads drivers; slow. */
+     * every other driver that knows it, and an entry for each driver that failed;
+     * device/gpus.c makes one list of them. Writes at most `max`, returns how many
+     * in *count. Loads drivers, which allocate; takes as long as they take. */
     int (*gpus)(void *ctx, struct gov__gpu *out, size_t max, size_t *count);
 
     /* Makes reads of an open file pass the page cache by, or not any more. Needs
@@ -187,6 +192,10 @@ struct gov__linux_root {
 };
 void gov__platform_linux_at(struct gov_platform *out,
                             struct gov__linux_root *root);
+
+/* Starts a thread that takes no signal of the host's, except those that its own
+ * instructions raise: callbacks may run on it. Returns 0 or an errno value. */
+int gov__thread_start(pthread_t *out, void *(*run)(void *), void *arg);
 
 /* Reads a whole small text file into buffer, NUL-terminated. Returns 0 or an
  * errno value; EFBIG when it does not fit. EINTR is retried. */

@@ -540,10 +540,11 @@ struct map_line {
 
 static bool parse_map_line(const char *line, struct map_line *out)
 {
-    unsigned long start, end, offset, inode;
+    unsigned long start, end;
+    unsigned long long offset, inode; /* 64 bits on every machine */
     int at = 0;
 
-    if (sscanf(line, "%lx-%lx %4s %lx %x:%x %lu %n", &start, &end,
+    if (sscanf(line, "%lx-%lx %4s %llx %x:%x %llu %n", &start, &end,
                out->permissions, &offset, &out->major, &out->minor, &inode,
                &at) != 7)
         return false;

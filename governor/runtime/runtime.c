@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -400,22 +399,8 @@ static gov_status read_options(struct gov_options *options,
     return GOV_OK;
 }
 
-/* The thread takes no signal of the host's, except those that its own
- * instructions raise: callbacks run on it, and a host may handle these. */
-static void block_signals(sigset_t *before)
-{
-    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
-    sigset_t blocked;
-
-    sigfillset(&blocked);
-    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-        sigdelset(&blocked, own[i]);
-    pthread_sigmask(SIG_SETMASK, &blocked, before);
-}
-
 static int start_thread(struct gov_runtime *runtime)
 {
-    sigset_t before;
     int rc;
 
     if (pipe(runtime->wake) != 0) {
@@ -426,9 +411,7 @@ static int start_thread(struct gov_runtime *runtime)
         fcntl(runtime->wake[i], F_SETFD, FD_CLOEXEC);
         fcntl(runtime->wake[i], F_SETFL, O_NONBLOCK);
     }
-    block_signals(&before);
-    rc = pthread_create(&runtime->thread, NULL, loop, runtime);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    rc = gov__thread_start(&runtime->thread, loop, runtime);
     runtime->has_thread = rc == 0;
     return rc;
 }

@@ -26,6 +26,7 @@ struct fake_nvml_script fake_nvml;
 
 EXPORT int nvmlInit_v2(void);
 EXPORT int nvmlShutdown(void);
+EXPORT const char *nvmlErrorString(int rc);
 EXPORT int nvmlDeviceGetCount_v2(unsigned *count);
 EXPORT int nvmlDeviceGetHandleByIndex_v2(unsigned index, char **device);
 EXPORT int nvmlDeviceGetName(char *device, char *name, unsigned length);
@@ -47,6 +48,12 @@ int nvmlShutdown(void)
 {
     fake_nvml.opened--;
     return 0;
+}
+
+const char *nvmlErrorString(int rc)
+{
+    (void)rc;
+    return fake_nvml.error;
 }
 
 int nvmlDeviceGetCount_v2(unsigned *count)

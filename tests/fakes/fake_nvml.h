@@ -24,6 +24,7 @@ struct fake_nvml_script {
     unsigned count;          /* what it says there are */
     unsigned mig_of;         /* 1 + index of the one that is cut up; 0: none */
     unsigned mig_count;
+    const char *error; /* the text of any error; NULL: it has none */
     bool endless;      /* texts fill their room without a NUL */
     bool null_handles; /* success, and no handle */
     bool null_migs;    /* the same for instances */

@@ -310,6 +310,7 @@ START_TEST(probe_has_an_order)
         GOV_FACT_DEVICE_IO_URING,
         GOV_FACT_DEVICE_PRESSURE_BACKEND,
         GOV_FACT_DEVICE_WIRED_LIMIT,
+        GOV_FACT_GPU_COUNT,
         GOV_FACT_DEVICE_TIER,
     };
     const size_t count = sizeof(order) / sizeof(order[0]);
@@ -723,6 +724,11 @@ START_TEST(facts_follow_from_gpus)
     gov_device_facts(&device, &facts);
     ck_assert(!facts.value[GOV_FACT_GPU_COUNT].known);
     device.measured_at = 1;
+    gov__device_unknown(&device, GOV_FACT_GPU_COUNT, "nobody was asked");
+    gov_device_facts(&device, &facts);
+    ck_assert(!facts.value[GOV_FACT_GPU_COUNT].known);
+    ck_assert(!facts.value[GOV_FACT_BUDGET_GPU].known);
+    gov__device_set(&device, GOV_FACT_GPU_COUNT, gpu_sets[_i].count, "");
     gov_device_facts(&device, &facts);
     ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_GPU_COUNT, UNKNOWN),
                       gpu_sets[_i].count);
@@ -770,6 +776,7 @@ START_TEST(current_takes_measurements)
         true, true, 3, 123456789, 100000000, 200000000, "a note"};
     stored.gpu_count = 1;
     strcpy(stored.gpus[0].name, "Made-up GPU");
+    gov__device_set(&stored, GOV_FACT_GPU_COUNT, 1, "NVML: broken");
     stored.gpus[0].working_set_bytes = GIB;
     stored.measured_at = 99;
     stored.measured_full = true;
@@ -782,6 +789,7 @@ START_TEST(current_takes_measurements)
         memcmp(device.figures, stored.figures, sizeof(device.figures)), 0);
     ck_assert_int_eq(memcmp(device.gpus, stored.gpus, sizeof(device.gpus)), 0);
     ck_assert_uint_eq(device.gpu_count, 1);
+    check_number(&device, GOV_FACT_GPU_COUNT, 1, "NVML: broken");
     ck_assert_int_eq(device.measured_at, 99);
     ck_assert(device.measured_full);
     ck_assert_str_eq(device.measured_on, "/models");

@@ -130,8 +130,8 @@ static const struct {
     size_t count;
     const char *name, *bus, *source;
 } failing[] = {
-    {FAKE_NVML_INIT, 0, "", "", ""},
-    {FAKE_NVML_COUNT, 0, "", "", ""},
+    {FAKE_NVML_INIT, 1, "", "", "NVML: error 999"},
+    {FAKE_NVML_COUNT, 1, "", "", "NVML: error 999"},
     {FAKE_NVML_HANDLE, 0, "", "", ""},
     {FAKE_NVML_NAME, 3, "", "0000:41:00.0/mig0", "NVML"},
     {FAKE_NVML_PCI, 3, "NVIDIA Fake 80GB MIG 3g.40gb", "", "NVML"},
@@ -160,8 +160,36 @@ START_TEST(nvml_call_fails)
     ck_assert_str_eq(told[0].name, failing[_i].name);
     ck_assert_str_eq(told[0].bus, failing[_i].bus);
     ck_assert_str_eq(told[0].source, failing[_i].source);
+    ck_assert_int_eq(told[0].failed, failing[_i].call <= FAKE_NVML_COUNT);
     ck_assert(failing[_i].call != FAKE_NVML_MEMORY ||
               (told[0].memory_bytes == 0 && told[0].used_bytes == 0));
+}
+END_TEST
+
+START_TEST(nvml_explains)
+{
+    struct fake_nvml_script *script;
+    char text[4096];
+
+    if (!here("nvml_explains"))
+        return;
+    script = fresh_nvml();
+    script->rc[_i == 0 ? FAKE_NVML_INIT : FAKE_NVML_COUNT] = 18;
+    script->error = "Driver/library version mismatch";
+    ask_nvml(NVML);
+    ck_assert_uint_eq(count, 1);
+    ck_assert(told[0].failed);
+    ck_assert_str_eq(told[0].name, "");
+    ck_assert_str_eq(told[0].source, "NVML: Driver/library version mismatch");
+    ck_assert_int_eq(script->opened, 0);
+    memset(text, 'E', sizeof(text));
+    text[sizeof(text) - 1] = '\0';
+    script->error = text;
+    ask_nvml(NVML);
+    ck_assert_uint_eq(strlen(told[0].source), strlen("NVML: ") + 120);
+    ck_assert_int_eq(gov__nvml_read_from(NVML, told, 0, &count), 0);
+    ck_assert_uint_eq(count, 0);
+    script->error = NULL;
 }
 END_TEST
 
@@ -207,6 +235,7 @@ static const struct {
     {"nvmlDeviceGetName", 0},
     {"nvmlDeviceGetPciInfo_v3", 0},
     {"nvmlDeviceGetMemoryInfo", 0},
+    {"nvmlErrorString", 0},
     {"nvmlDeviceGetMigMode", 2},
     {"nvmlDeviceGetMaxMigDeviceCount", 2},
     {"nvmlDeviceGetMigDeviceHandleByIndex", 2},
@@ -249,8 +278,18 @@ START_TEST(nvml_lacks_a_call)
     script->count = 2;
     script->mig_of = 1;
     script->total = GIB;
+    if (strcmp(missing[_i].symbol, "nvmlErrorString") == 0)
+        script->rc[FAKE_NVML_INIT] = 18;
     ask_nvml(path);
-    ck_assert_uint_eq(count, missing[_i].count);
+    if (missing[_i].count == 0) {
+        ck_assert(count == 1 && told[0].failed);
+        ck_assert_ptr_nonnull(strstr(told[0].source, script->rc[0] == 18
+                                                         ? "NVML: error 18"
+                                                         : " lacks a call"));
+    } else {
+        ck_assert_uint_eq(count, missing[_i].count);
+        ck_assert(!told[0].failed);
+    }
     ck_assert_int_eq(script->opened, 0);
 }
 END_TEST
@@ -319,10 +358,14 @@ END_TEST
 /* -1 and the like are VK_ERROR_*; 5 is VK_INCOMPLETE. */
 static const struct {
     int create, enumerate, extensions;
-    size_t count;
+    const char *failure; /* NULL: it tells of four */
 } results[] = {
-    {-9, 0, 0, 0}, {0, -3, 0, 0}, {0, 5, 0, 4},
-    {0, 0, -1, 4}, {0, 0, 5, 4},  {-1000, -1000, -1000, 0},
+    {-9, 0, 0, "Vulkan: no driver that works"},
+    {0, -3, 0, "Vulkan: its drivers list no processor (VkResult -3)"},
+    {0, 5, 0, NULL},
+    {0, 0, -1, NULL},
+    {0, 0, 5, NULL},
+    {-1000, -1000, -1000, "Vulkan: it cannot be started (VkResult -1000)"},
 };
 
 START_TEST(vulkan_call_fails)
@@ -336,7 +379,10 @@ START_TEST(vulkan_call_fails)
     script->enumerate_rc = results[_i].enumerate;
     script->extensions_rc = results[_i].extensions;
     ask_vulkan();
-    ck_assert_uint_eq(count, results[_i].count);
+    ck_assert_uint_eq(count, results[_i].failure != NULL ? 1 : 4);
+    ck_assert_int_eq(told[0].failed, results[_i].failure != NULL);
+    if (results[_i].failure != NULL)
+        ck_assert_str_eq(told[0].source, results[_i].failure);
     ck_assert_int_eq(script->opened, 0);
     if (results[_i].extensions == 5)
         ck_assert_str_eq(told[0].source, "Vulkan, VK_EXT_memory_budget");
@@ -366,7 +412,10 @@ START_TEST(vulkan_lacks_a_call)
     script = fresh_vulkan();
     script->absent = functions[_i];
     ask_vulkan();
-    ck_assert_uint_eq(count, 0);
+    ck_assert(count == 1 && told[0].failed);
+    ck_assert_str_eq(told[0].source,
+                     _i == 0 ? "Vulkan: it cannot be started (VkResult -3)"
+                             : "Vulkan: it lacks a call");
     /* Nobody can destroy one without a call for it. */
     ck_assert_int_eq(script->opened, _i == 1 ? 1 : 0);
     script->opened = 0;
@@ -401,13 +450,14 @@ START_TEST(no_library)
     ask_nvml("libno-such-thing.so.1");
     ck_assert_uint_eq(count, 0);
     ask_nvml(VULKAN);
-    ck_assert_uint_eq(count, 0);
+    ck_assert(count == 1 && told[0].failed);
     count = 99;
     ck_assert_int_eq(
         gov__vulkan_read_from("libno-such-thing.so.1", told, MANY, &count), 0);
     ck_assert_uint_eq(count, 0);
     ck_assert_int_eq(gov__vulkan_read_from(NVML, told, MANY, &count), 0);
-    ck_assert_uint_eq(count, 0);
+    ck_assert(count == 1 && told[0].failed);
+    ck_assert_str_eq(told[0].source, "Vulkan: it lacks a call");
 }
 END_TEST
 
@@ -756,6 +806,47 @@ START_TEST(makes_one_list)
 }
 END_TEST
 
+static const struct {
+    struct gov__gpu told[4];
+    uint64_t count;
+    const char *source;
+} counts[] = {
+    {{{.source = ""}}, 0, "no driver tells of one"},
+    {{{.name = "X", .source = "NVML"}}, 1, "every driver there is answered"},
+    {{{.name = "L", .software = true, .source = "Vulkan"}},
+     0,
+     "no driver tells of one"},
+    {{{.failed = true, .source = "NVML: Driver/library version mismatch"}},
+     0,
+     "NVML: Driver/library version mismatch"},
+    {{{.failed = true, .source = "NVML: \x1b[2J"},
+      {.name = "X", .bus = "a", .source = "DRM, x"},
+      {.failed = true, .source = "Vulkan: no driver that works"}},
+     1,
+     "NVML: ?[2J; Vulkan: no driver that works"},
+};
+
+START_TEST(a_driver_that_fails_is_told)
+{
+    struct answer from = {.count = 0};
+    static struct gov_device device;
+    const struct gov_device_fact *fact;
+    gov_error err;
+
+    memset(&device, 0, sizeof(device));
+    memcpy(from.gpus, counts[_i].told, sizeof(counts[_i].told));
+    while (from.count < 4 && from.gpus[from.count].source[0] != '\0')
+        from.count++;
+    ck_assert_int_eq(list(&from, &device, &err), GOV_OK);
+    ck_assert_uint_eq(device.gpu_count,
+                      counts[_i].count + counts[_i].told[0].software);
+    fact = gov_device_fact(&device, GOV_FACT_GPU_COUNT);
+    ck_assert(fact != NULL && fact->known);
+    ck_assert_uint_eq(fact->number, counts[_i].count);
+    ck_assert_str_eq(fact->source, counts[_i].source);
+}
+END_TEST
+
 START_TEST(more_than_there_is_room_for)
 {
     struct answer from = {.count = SIZE_MAX};
@@ -793,6 +884,7 @@ START_TEST(platform_fails)
     from.rc = ENOTSUP;
     ck_assert_int_eq(list(&from, &device, &err), GOV_OK);
     ck_assert_uint_eq(device.gpu_count, 0);
+    ck_assert(!gov_device_fact(&device, GOV_FACT_GPU_COUNT)->known);
     ck_assert_str_eq(err.message, "");
 }
 END_TEST
@@ -808,6 +900,7 @@ Suite *suite(void)
     tcase_add_test(tc, nvml_tells_two);
     tcase_add_test(tc, nvml_tells_instances);
     tcase_add_loop_test(tc, nvml_call_fails, 0, ROWS(failing));
+    tcase_add_loop_test(tc, nvml_explains, 0, 2);
     tcase_add_test(tc, nvml_is_hostile);
     tcase_add_loop_test(tc, nvml_lacks_a_call, 0, ROWS(missing));
     tcase_add_test(tc, vulkan_tells_four);
@@ -818,6 +911,7 @@ Suite *suite(void)
     tcase_add_test(tc, lavapipe_is_software);
     tcase_add_test(tc, device_lists_lavapipe);
     tcase_add_loop_test(tc, makes_one_list, 0, ROWS(merges));
+    tcase_add_loop_test(tc, a_driver_that_fails_is_told, 0, ROWS(counts));
     tcase_add_test(tc, more_than_there_is_room_for);
     tcase_add_test(tc, platform_fails);
     suite_add_tcase(s, tc);

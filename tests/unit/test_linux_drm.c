@@ -111,6 +111,44 @@ START_TEST(reads_a_tree)
 }
 END_TEST
 
+/* As in sysfs: device is a link, and what is above it is not the card. */
+START_TEST(card_is_not_above_its_device)
+{
+    static const char device[] = "sys/devices/pci0000:54/0000:56:00.0";
+    static const struct {
+        const char *file, *text;
+    } files[] = {
+        {"uevent", "DRIVER=i915\nPCI_ID=8086:56A0\n"},
+        {"drm/renderD128/dev", "226:128\n"},
+        {"drm/card0/lmem_total_bytes", "17179869184\n"},
+        {"drm/card0/lmem_avail_bytes", "16106127360\n"},
+    };
+    const char *root;
+    char path[512], link[64];
+    struct gov__gpu got[MANY];
+    size_t count = 0;
+
+    if (!here("card_is_not_above_its_device"))
+        return;
+    root = tree_use("no-cgroup");
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", device, files[i].file);
+        tree_plant_text(root, path, files[i].text);
+    }
+    tree_plant_text(root, "dev/dri/renderD128", "");
+    tree_plant_text(root, "sys/class/drm/version", "drm 1.1.0 20060810\n");
+    snprintf(path, sizeof(path), "%s/%s/drm/card0/device", root, device);
+    ck_assert_int_eq(symlink("../../../0000:56:00.0", path), 0);
+    snprintf(path, sizeof(path), "%s/sys/class/drm/card0", root);
+    snprintf(link, sizeof(link), "../../../%s/drm/card0", device);
+    ck_assert_int_eq(symlink(link, path), 0);
+    ck_assert_int_eq(gov__drm_read(root, got, MANY, &count), 0);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_uint_eq(got[0].memory_bytes, 17179869184);
+    ck_assert_uint_eq(got[0].used_bytes, 1073741824);
+}
+END_TEST
+
 START_TEST(writes_no_more_than_there_is_room_for)
 {
     struct gov__gpu got[3];
@@ -258,6 +296,7 @@ Suite *suite(void)
     tcase_set_timeout(tc, 20);
     tcase_add_loop_test(tc, reads_a_tree, 0, sizeof(rows) / sizeof(rows[0]));
     tcase_add_test(tc, writes_no_more_than_there_is_room_for);
+    tcase_add_test(tc, card_is_not_above_its_device);
     tcase_add_test(tc, runs_out_of_descriptors);
     tcase_add_loop_test(tc, each_call_fails, 0, 6);
     tcase_add_test(tc, lives_with_junk);

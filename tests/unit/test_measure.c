@@ -672,6 +672,27 @@ START_TEST(measure_random_without_direct)
 }
 END_TEST
 
+/* A profile is read later and elsewhere. */
+START_TEST(measure_in_a_relative_directory)
+{
+    struct gov_platform platform = fake_platform();
+    struct gov_device device = probed();
+    struct gov_measure_options options = {.size = sizeof(options),
+                                          .directory = "."};
+    char before[4096], where[4096], expected[sizeof(device.measured_on)];
+    gov_error err = {0};
+
+    ck_assert_ptr_nonnull(getcwd(before, sizeof(before)));
+    ck_assert_int_eq(chdir(fresh_directory()), 0);
+    ck_assert_ptr_nonnull(getcwd(where, sizeof(where)));
+    ck_assert_int_eq(gov__device_measure(&platform, &device, &options, &err),
+                     GOV_OK);
+    ck_assert_int_eq(chdir(before), 0);
+    snprintf(expected, sizeof(expected), "%.128s (fakefs)", where);
+    ck_assert_str_eq(device.measured_on, expected);
+}
+END_TEST
+
 START_TEST(measure_where_nothing_can_be_written)
 {
     struct gov_platform platform = fake_platform();
@@ -706,8 +727,8 @@ START_TEST(measure_where_nothing_can_be_written)
     ck_assert_int_eq(measure(&platform, &device, false, 0, &err), GOV_OK);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
     ck_assert_str_eq(err.message, "read.readahead, read.populate not measured: "
-                                  "less than 64 MiB of storage or memory are "
-                                  "free");
+                                  "a file of this process may not have 16 MiB "
+                                  "(ulimit -f)");
     gov__device_set(&device, GOV_FACT_BUDGET_RAM, 60 * MIB, "test");
     ck_assert_int_eq(measure(&platform, &device, false, 0, &err), GOV_OK);
     ck_assert_ptr_nonnull(strstr(err.message, "less than 64 MiB"));
@@ -1095,6 +1116,7 @@ Suite *suite(void)
     tcase_add_test(tc, measure_marks_what_is_noisy);
     ADD_ROWS(tc, measure_says_what_it_left_out, unmeasurable);
     tcase_add_test(tc, measure_random_without_direct);
+    tcase_add_test(tc, measure_in_a_relative_directory);
     tcase_add_test(tc, measure_where_nothing_can_be_written);
     tcase_add_test(tc, measure_refuses_what_is_no_device);
     ADD_ROWS(tc, measure_is_modest, rooms);

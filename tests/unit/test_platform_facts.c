@@ -653,6 +653,11 @@ static const struct {
      ENDED},
     {GOV_FACT_DEVICE_IO_URING, SYS_clone, 0, REFUSE(EAGAIN), ENODATA,
      "could not be tried: io_uring_setup(), errno 11"},
+    /* Of a child that cannot be had nothing follows either. */
+    {GOV_FACT_DEVICE_IO_URING, SYS_clone, 0, REFUSE(EPERM), ENODATA,
+     "could not be tried: io_uring_setup(), errno 10"},
+    {GOV_FACT_DEVICE_CACHESTAT, SYS_clone, 0, REFUSE(ENOSYS), ENODATA,
+     "could not be tried: cachestat(), errno 10"},
     {GOV_FACT_DEVICE_CACHESTAT, SYS_cachestat, 0, REFUSE(EPERM), 0,
      "tried: not permitted (" FORBIDS ")"},
     {GOV_FACT_DEVICE_CACHESTAT, SYS_cachestat, 0, REFUSE(ENOSYS), 0,

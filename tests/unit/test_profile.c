@@ -847,6 +847,12 @@ START_TEST(modes_are_private)
         ck_assert_uint_eq(st.st_mode & 07777, 0700);
     }
     ck_assert_int_eq(entries(made), 1);
+    /* A profile that its owner could not read would be none. */
+    before = umask(0777);
+    save(&device);
+    (void)umask(before);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_uint_eq(st.st_mode & 07777, 0600);
 }
 END_TEST
 

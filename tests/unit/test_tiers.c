@@ -10,6 +10,7 @@
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 #define GIB (UINT64_C(1) << 30)
+#define MODELS 64
 
 #define TIER(name, when)                                                       \
     "  - name: " name "\n    when: " when "\n    means: m of " name "\n"
@@ -67,6 +68,44 @@ START_TEST(shipped_tiers)
     ck_assert_str_eq(tier.name, shipped[_i].want);
     ck_assert_uint_eq(tier.number, shipped[_i].number);
     ck_assert_uint_gt(strlen(tier.sentence), 20);
+}
+END_TEST
+
+/* Of a model of the shipped table in so large a budget, with 4096 tokens. */
+static bool runs(const char *name, gov_way way, uint64_t budget)
+{
+    struct gov_capacity_device device = {.budget_bytes = budget};
+    struct gov_capacity_verdict out[GOV_WAY_COUNT];
+    struct gov_capacity_model models[MODELS];
+    size_t count, i;
+
+    ck_assert_int_eq(gov_capacity_models(models, MODELS, &count, NULL, NULL),
+                     GOV_OK);
+    for (i = 0; i < count && strcmp(models[i].name, name) != 0; i++)
+        continue;
+    ck_assert_msg(i < count, "no %s", name);
+    gov_capacity_estimate(&device, &models[i], 4096, out);
+    return out[way].runs;
+}
+
+/* A container of 16 MiB is tiny, too, and no model fits it. */
+START_TEST(tiny_promises_what_runs)
+{
+    struct gov_facts facts = {0};
+    struct gov_tier tier;
+    gov_error err;
+
+    gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, GIB / 64);
+    ck_assert_int_eq(gov_tier_find(&tier, &facts, NULL, 0, NULL, &err), GOV_OK);
+    ck_assert_str_eq(tier.sentence,
+                     "1B models at 4 bits fit from 1.1 GiB for models on, and "
+                     "3B ones run from 1.6 GiB on, read from storage again for "
+                     "every token; below 1 GiB none of them runs");
+    ck_assert(runs("1B Q4_K_M", GOV_WAY_MMAP, 11 * GIB / 10));
+    ck_assert(!runs("1B Q4_K_M", GOV_WAY_STREAMED, 15 * GIB / 16));
+    ck_assert(runs("3B Q4_K_M", GOV_WAY_STREAMED, 16 * GIB / 10));
+    ck_assert(!runs("3B Q4_K_M", GOV_WAY_STREAMED, 15 * GIB / 10));
+    ck_assert(!runs("3B Q4_K_M", GOV_WAY_MMAP, 2 * GIB - 1));
 }
 END_TEST
 
@@ -177,6 +216,7 @@ Suite *suite(void)
     TCase *t = tcase_create("tiers");
 
     tcase_add_loop_test(t, shipped_tiers, 0, COUNT_OF(shipped));
+    tcase_add_test(t, tiny_promises_what_runs);
     tcase_add_test(t, unknown_is_in_no_tier);
     tcase_add_test(t, first_that_is_true);
     tcase_add_loop_test(t, says_where, 0, COUNT_OF(wrong));

@@ -257,7 +257,7 @@ static void put_cell(const struct canvas *c, size_t row, size_t column)
 {
     int x = c->x[column], y = TOP + (int)row * CELL_HEIGHT;
     struct gov_sheet_match match;
-    char speed[16] = "";
+    char speed[24] = ""; /* as gov_sheet_speed() wants */
 
     gov_sheet_judge(c->sheet, row, column, &match);
     fprintf(c->out, "<g class=\"%s\">", fits[match.fit].class);

@@ -128,13 +128,16 @@ static bool is_directory(const char *path)
     return false;
 }
 
-/* What is neither a file nor a link to one can never be replaced by a profile:
- * better said now than after measuring. */
+/* What is neither a file nor a link to one can never be replaced by a profile,
+ * and a name that ends in a slash is none of a file: better said now than after
+ * measuring. */
 static bool is_storable(const char *path)
 {
+    size_t length = strlen(path);
     struct stat st;
 
-    if (lstat(path, &st) != 0 || S_ISREG(st.st_mode) || S_ISLNK(st.st_mode))
+    if (length > 0 && path[length - 1] != '/' &&
+        (lstat(path, &st) != 0 || S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)))
         return true;
     fprintf(stderr,
             "gov profile: cannot store the profile as %s: it is no file; name "
@@ -278,14 +281,15 @@ static int check(struct profile *p)
 static int measure_and_store(struct profile *p)
 {
     gov_error err, unsaved = {GOV_OK, 0, ""};
-    bool saved = false;
+    bool saved = false, named;
     int exit_code;
 
     if (p->wanted.models != NULL && !is_directory(p->wanted.models))
         return GOV_EXIT_FAILURE;
     if (find_path(p, &unsaved) != GOV_OK)
         p->path[0] = '\0';
-    if (!p->wanted.no_save && !is_storable(p->path))
+    named = p->path[0] != '\0' || p->wanted.output != NULL;
+    if (!p->wanted.no_save && named && !is_storable(p->path))
         return GOV_EXIT_FAILURE;
     if (gov_device_probe(&p->device, &err) != GOV_OK)
         return gov_fails("profile", &err);

@@ -414,16 +414,20 @@ static void add_gpu(struct table *table, const struct gov_gpu *gpu, uint32_t n)
 static void put_graphics(struct table *table, const struct gov_device *device,
                          const struct gov_facts *facts)
 {
+    const struct gov_device_fact *count =
+        gov_device_fact(device, GOV_FACT_GPU_COUNT);
+    const char *source = count != NULL ? count->source : "";
     uint64_t budget = gov_facts_get(facts, GOV_FACT_BUDGET_GPU, 0);
     char size[CLI_SIZE_BYTES];
     struct row *row;
 
     for (uint32_t i = 0; i < device->gpu_count; i++)
         add_gpu(table, &device->gpus[i], i);
-    if (device->gpu_count == 0 && device->measured_at != 0)
-        add(table, "GPU", "none", "no driver tells of one");
-    else if (device->gpu_count == 0)
-        add(table, "GPU", "unknown", "nobody has asked the drivers yet");
+    if (device->gpu_count == 0)
+        add(table, "GPU", count != NULL && count->known ? "none" : "unknown",
+            source);
+    else if (count != NULL && count->known)
+        add_fact(table, "counted", count);
     if (budget != 0) {
         row = add(table, "for models", cli_size(size, budget),
                   "beside the memory above");
