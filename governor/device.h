@@ -134,6 +134,16 @@ typedef bool (*gov_progress_fn)(void *ctx, uint32_t permille, const char *what);
 GOV_API GOV_NODISCARD gov_status gov_device_probe(struct gov_device *out,
                                                   gov_error *err);
 
+/* Who loads graphics drivers. */
+typedef enum gov_drivers {
+    GOV_DRIVERS_HERE = 0, /* this process */
+    /* A child, by fork(): a driver that crashes, hangs or prints does it there,
+     * and is left out after 10 s. For programs that have no other thread yet, as
+     * drivers do in the child what is not allowed after fork() with threads. */
+    GOV_DRIVERS_IN_CHILD = 1,
+    GOV_DRIVERS_NOT = 2, /* nobody: no graphics processors are listed */
+} gov_drivers;
+
 struct gov_measure_options {
     size_t size; /* sizeof(struct gov_measure_options) */
     /* On whose file system reading is measured. NULL: $TMPDIR, else /var/tmp,
@@ -144,6 +154,7 @@ struct gov_measure_options {
     bool full;
     gov_progress_fn progress; /* may be NULL; on this thread, every few ms */
     void *progress_ctx;
+    gov_drivers drivers;
 };
 
 /* Adds figures and graphics processors. options NULL means all of them zero.

@@ -201,6 +201,24 @@ static void measure_figures(struct gov__measuring *m, const char *directory)
     (void)platform->unmap(platform->ctx, buffer, m->buffer_bytes);
 }
 
+static gov_status ask_drivers(struct gov__measuring *m, gov_drivers how,
+                              gov_error *err)
+{
+    switch (how) {
+    case GOV_DRIVERS_HERE:
+        return gov__device_gpus(m->platform, m->device, err);
+    case GOV_DRIVERS_IN_CHILD:
+        return gov__measure_drivers(m, err);
+    case GOV_DRIVERS_NOT:
+        break;
+    }
+    memset(m->device->gpus, 0, sizeof(m->device->gpus));
+    m->device->gpu_count = 0;
+    gov__device_unknown(m->device, GOV_FACT_GPU_COUNT,
+                        "drivers were not asked");
+    return GOV_OK;
+}
+
 gov_status gov__device_measure(const struct gov_platform *platform,
                                struct gov_device *device,
                                const struct gov_measure_options *options,
@@ -222,8 +240,8 @@ gov_status gov__device_measure(const struct gov_platform *platform,
     forget(&m);
     m.left_bytes = left_bytes(platform);
     measure_figures(&m, options->directory);
-    if (gov__measure_go_on(&m, 960, "asking graphics drivers") &&
-        gov__device_gpus(platform, &copy, &gpus) != GOV_OK)
+    if (gov__measure_go_on(&m, GOV__ASKING, "asking graphics drivers") &&
+        ask_drivers(&m, options->drivers, &gpus) != GOV_OK)
         missing = gpus;
     if (!gov__measure_go_on(&m, 1000, "done"))
         return gov_fail(err, GOV_E_CANCELLED, 0,
@@ -259,6 +277,11 @@ static gov_status read_options(struct gov_measure_options *out,
                             "the measure options are of a newer version; "
                             "leave what this library does not know at 0");
     memcpy(out, in, in->size < sizeof(*out) ? in->size : sizeof(*out));
+    if ((unsigned)out->drivers > GOV_DRIVERS_NOT)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "there is no way %u to ask graphics drivers; see enum "
+                        "gov_drivers",
+                        (unsigned)out->drivers);
     return GOV_OK;
 }
 

@@ -48,6 +48,14 @@ void gov__measure_note(struct gov__measuring *m, gov_figure figure, int error,
 /* Bytes a second, never 0. */
 uint64_t gov__measure_rate(uint64_t bytes, uint64_t us);
 
+/* ---- measure_drivers.c ------------------------------------------------------- */
+
+#define GOV__ASKING 960 /* permille, when drivers are asked */
+
+/* As gov__device_gpus(), by a child process, whose death is no more than an error
+ * here. Where nothing was told, gpu.count is unknown and says why. */
+gov_status gov__measure_drivers(struct gov__measuring *m, gov_error *err);
+
 /* ---- measure_team.c ---------------------------------------------------------- */
 
 /* Threads that start together, and one figure of how long they took. */

@@ -101,7 +101,8 @@ static int verdict(struct gov__told *out, int rc, const char *call,
         return gov__told_number(
             out, 0, "tried in a child process: a seccomp filter ended it");
     case ENOSYS:
-        return gov__told_number(out, 0, "tried: this kernel has no %s", call);
+        return gov__told_number(out, 0, "tried: ENOSYS, there is no %s here",
+                                call);
     case EPERM:
     case EACCES:
         return gov__told_number(out, 0, "tried: not permitted (%s)", forbids);

@@ -172,6 +172,7 @@ static bool measure(struct profile *p, gov_error *err)
         .full = !p->wanted.quick,
         .progress = on_progress,
         .progress_ctx = &bar,
+        .drivers = GOV_DRIVERS_IN_CHILD,
     };
     gov_status status;
 
