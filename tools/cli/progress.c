@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,9 +23,31 @@ uint64_t cli_now_us(void)
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+int cli_columns(int fd, int otherwise)
+{
+    struct winsize size;
+
+    return isatty(fd) && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0
+               ? size.ws_col
+               : otherwise;
+}
+
+/* Over what stood there: with spaces, which the dumbest terminal knows. */
+static void put_line(struct cli_bar *bar, const char *line, int length)
+{
+    int over = bar->shown > length ? bar->shown - length : 0;
+
+    fprintf(stderr, "\r%.*s%*s", length, line, over, "");
+    if (over > 0)
+        fprintf(stderr, "\r%.*s", length, line);
+    fflush(stderr);
+    bar->shown = length;
+}
+
 void cli_bar_draw(struct cli_bar *bar, uint32_t permille, const char *what)
 {
-    char cells[BAR_WIDTH + 1];
+    char cells[BAR_WIDTH + 1], line[96];
+    int columns = cli_columns(STDERR_FILENO, 80), length;
     uint64_t now;
     uint32_t full;
 
@@ -38,22 +61,24 @@ void cli_bar_draw(struct cli_bar *bar, uint32_t permille, const char *what)
     if (now - bar->start_us < QUIET_US || now - bar->drawn_us < REDRAW_US)
         return;
     bar->drawn_us = now;
-    bar->shown = true;
     if (permille > 1000)
         permille = 1000;
     full = permille * BAR_WIDTH / 1000;
     memset(cells, '-', BAR_WIDTH);
     memset(cells, '#', full);
     cells[BAR_WIDTH] = '\0';
-    fprintf(stderr, "\r\033[K[%s] %3" PRIu32 "%%  %.40s", cells, permille / 10,
-            what);
-    fflush(stderr);
+    length = snprintf(line, sizeof(line), "[%s] %3" PRIu32 "%%  %.40s", cells,
+                      permille / 10, what);
+    /* A full line would wrap on some terminals. */
+    if (length > columns - 1)
+        length = columns > 1 ? columns - 1 : 0;
+    put_line(bar, line, length);
 }
 
 void cli_bar_clear(struct cli_bar *bar)
 {
-    if (bar->shown)
-        fprintf(stderr, "\r\033[K");
+    if (bar->shown > 0)
+        put_line(bar, "", 0);
     memset(bar, 0, sizeof(*bar));
 }
 

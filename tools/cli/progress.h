@@ -10,7 +10,8 @@
 /* A bar that shows itself only on a terminal, and only for what takes longer
  * than a quarter of a second. Zeroed is ready. */
 struct cli_bar {
-    bool started, shown;
+    bool started;
+    int shown; /* characters on the line */
     uint64_t start_us, drawn_us;
 };
 
@@ -18,6 +19,10 @@ struct cli_bar {
 void cli_bar_draw(struct cli_bar *bar, uint32_t permille, const char *what);
 /* Removes what was drawn, so that the next line starts clean. */
 void cli_bar_clear(struct cli_bar *bar);
+
+/* Columns of the terminal behind a descriptor; `otherwise` where it is none or
+ * does not say. */
+int cli_columns(int fd, int otherwise);
 
 /* Whether colours may be used on that descriptor: a terminal, TERM is not
  * "dumb", NO_COLOR is unset or empty (https://no-color.org). */

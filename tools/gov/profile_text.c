@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,11 +44,10 @@ struct gov_profile_look gov_profile_look(void)
 {
     struct gov_profile_look look = {COLUMNS_MAX, cli_colour(STDOUT_FILENO),
                                     (int64_t)time(NULL)};
-    struct winsize size;
+    int columns = cli_columns(STDOUT_FILENO, COLUMNS_MAX);
 
-    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
-        size.ws_col > 0 && size.ws_col < COLUMNS_MAX)
-        look.columns = size.ws_col < COLUMNS_MIN ? COLUMNS_MIN : size.ws_col;
+    if (columns < COLUMNS_MAX)
+        look.columns = columns < COLUMNS_MIN ? COLUMNS_MIN : columns;
     return look;
 }
 
