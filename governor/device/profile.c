@@ -2,6 +2,7 @@
 /* Owns the stored profile: its file, and whether what it says is still about
  * this machine. A file is never trusted: not who wrote it, nor its type, nor
  * its size. The text in it is profile_json.c's. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,12 +11,14 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "governor/device/device_priv.h"
 
 #define PROFILE_MAX_BYTES 65536 /* what gov_device_json() promises to suffice */
 #define PATH_ROOM 4096          /* Linux' PATH_MAX */
+#define STALE_S 60 /* what stands beside a profile and nobody writes */
 
 /* ---- reading ------------------------------------------------------------- */
 
@@ -241,18 +244,65 @@ static int write_all(int fd, const char *text, size_t bytes)
     return 0;
 }
 
+/* The directory of path, with a slash and a dot behind it. Returns 0 or an errno
+ * value. */
+static int directory_of(const char *path, char out[PATH_ROOM])
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+
+    if (length + 2 > PATH_ROOM)
+        return ENAMETOOLONG;
+    memcpy(out, path, length);
+    memcpy(out + length, ".", 2);
+    return 0;
+}
+
+/* Whether open_beside() makes such names for a file `base`. */
+static bool is_beside(const char *name, const char *base)
+{
+    size_t length = strlen(base);
+
+    if (strncmp(name, base, length) != 0 || name[length] != '.')
+        return false;
+    name += length + 1;
+    return name[strspn(name, "0123456789-")] == '.' &&
+           strcmp(name + strspn(name, "0123456789-"), ".tmp") == 0;
+}
+
+/* Removes what processes left that were killed while they saved. Saving takes no
+ * minute; of an owner in another container the number says nothing. */
+static void sweep(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char directory[PATH_ROOM];
+    struct dirent *entry;
+    struct stat info;
+    DIR *dir;
+
+    if (directory_of(path, directory) != 0)
+        return;
+    dir = opendir(directory);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own */
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        if (is_beside(entry->d_name, slash == NULL ? path : slash + 1) &&
+            fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) ==
+                0 &&
+            S_ISREG(info.st_mode) && info.st_uid == geteuid() &&
+            time(NULL) - info.st_mtime > STALE_S)
+            (void)unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir != NULL)
+        closedir(dir);
+}
+
 /* Makes the new name itself survive a crash. */
 static int sync_directory_of(const char *path)
 {
     char directory[PATH_ROOM];
-    const char *slash = strrchr(path, '/');
-    size_t length = slash == NULL ? 0 : (size_t)(slash - path) + 1;
-    int fd, error = 0;
+    int fd, error = directory_of(path, directory);
 
-    if (length + 2 > sizeof(directory))
-        return ENAMETOOLONG;
-    memcpy(directory, path, length);
-    memcpy(directory + length, ".", 2);
+    if (error != 0)
+        return error;
     fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return errno == EACCES ? 0 : errno; /* one may write and not read it */
@@ -312,6 +362,7 @@ static int replace(const char *path, const char *text, size_t bytes)
         (void)unlink(name);
         return error;
     }
+    sweep(path);
     return sync_directory_of(path);
 }
 

@@ -914,6 +914,34 @@ START_TEST(names_that_are_taken)
 }
 END_TEST
 
+/* Of a process that was killed while it saved; not what is new, or somebody
+ * else's. */
+START_TEST(what_is_stale_is_removed)
+{
+    static const char *const names[] = {".123-0.tmp", ".123-1.tmp", ".x.tmp",
+                                        ".123-0.tmp.old"};
+    const struct timespec old[2] = {{1000000000, 0}, {1000000000, 0}};
+    struct gov_device device = whole_device();
+    char name[600];
+
+    begin();
+    for (size_t i = 0; i < 4; i++) {
+        int fd;
+
+        snprintf(name, sizeof(name), "%s%s", path, names[i]);
+        fd = open(name, O_WRONLY | O_CREAT, 0600);
+        ck_assert_int_ge(fd, 0);
+        if (i != 1)
+            ck_assert_int_eq(futimens(fd, old), 0);
+        close(fd);
+    }
+    save(&device);
+    ck_assert_int_eq(entries(dir), 4); /* the first is gone, the profile came */
+    snprintf(name, sizeof(name), "%s%s", path, names[0]);
+    ck_assert_int_eq(access(name, F_OK), -1);
+}
+END_TEST
+
 static uint64_t cores(const struct gov_device *device)
 {
     return gov_device_number(device, GOV_FACT_DEVICE_CORES, 0);
@@ -1244,6 +1272,7 @@ Suite *suite(void)
     tcase_add_test(tc, relative_path);
     tcase_add_test(tc, unwritable_directory);
     tcase_add_test(tc, names_that_are_taken);
+    tcase_add_test(tc, what_is_stale_is_removed);
     tcase_add_loop_test(tc, failing_calls, 0, 2);
     tcase_add_test(tc, failing_reads);
     tcase_add_test(tc, file_size_limit);
