@@ -275,22 +275,26 @@ static bool is_beside(const char *name, const char *base)
 static void sweep(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char directory[PATH_ROOM];
+    const char *base = slash == NULL ? path : slash + 1;
+    char name[PATH_ROOM];
     struct dirent *entry;
     struct stat info;
     DIR *dir;
 
-    if (directory_of(path, directory) != 0)
+    if (directory_of(path, name) != 0)
         return;
-    dir = opendir(directory);
+    dir = opendir(name);
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own */
-    while (dir != NULL && (entry = readdir(dir)) != NULL)
-        if (is_beside(entry->d_name, slash == NULL ? path : slash + 1) &&
-            fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) ==
-                0 &&
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        int n = snprintf(name, sizeof(name), "%.*s%s", (int)(base - path), path,
+                         entry->d_name);
+
+        if (is_beside(entry->d_name, base) && n > 0 &&
+            (size_t)n < sizeof(name) && lstat(name, &info) == 0 &&
             S_ISREG(info.st_mode) && info.st_uid == geteuid() &&
             time(NULL) - info.st_mtime > STALE_S)
-            (void)unlinkat(dirfd(dir), entry->d_name, 0);
+            (void)unlink(name);
+    }
     if (dir != NULL)
         closedir(dir);
 }
