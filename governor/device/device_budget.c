@@ -37,19 +37,14 @@ static uint64_t at_least(uint64_t n, uint64_t limit)
     return n > limit ? n : limit;
 }
 
-static uint64_t less(uint64_t n, uint64_t by)
-{
-    return n > by ? n - by : 0;
-}
-
 uint64_t gov__device_others(const struct gov__limit *limit, uint64_t own_bytes)
 {
-    uint64_t charged = less(limit->used_bytes, limit->used_file_bytes);
+    uint64_t charged = gov__less(limit->used_bytes, limit->used_file_bytes);
 
-    return less(charged > UINT64_MAX - limit->short_bytes
-                    ? UINT64_MAX
-                    : charged + limit->short_bytes,
-                own_bytes);
+    return gov__less(charged > UINT64_MAX - limit->short_bytes
+                         ? UINT64_MAX
+                         : charged + limit->short_bytes,
+                     own_bytes);
 }
 
 static uint64_t limit_reserve(uint64_t limit_bytes)
@@ -61,7 +56,7 @@ static void limited_budget(struct gov_device *device, uint64_t limit_bytes,
                            uint64_t machine_bytes)
 {
     uint64_t own = limit_reserve(limit_bytes);
-    uint64_t machine = less(limit_bytes, machine_bytes);
+    uint64_t machine = gov__less(limit_bytes, machine_bytes);
     uint64_t reserve = at_least(own, machine);
     uint64_t others = gov_device_number(device, GOV_FACT_DEVICE_OTHERS, 0);
 
@@ -70,7 +65,7 @@ static void limited_budget(struct gov_device *device, uint64_t limit_bytes,
                         ? "10 % of RAM, to which the limit is close"
                         : "5 % of the limit, at least 32 MiB, at most 25 %");
     gov__device_set(device, GOV_FACT_BUDGET_RAM,
-                    less(limit_bytes - reserve, others),
+                    gov__less(limit_bytes - reserve, others),
                     "limit less reserve less what others have of it");
 }
 

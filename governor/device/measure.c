@@ -130,11 +130,6 @@ static void tell_missing(const struct gov__measuring *m, gov_error *err)
 
 /* ---- memory to measure with ---------------------------------------------- */
 
-static uint64_t less(uint64_t n, uint64_t by)
-{
-    return n > by ? n - by : 0;
-}
-
 static uint64_t left_bytes(const struct gov_platform *platform)
 {
     struct gov__machine machine;
@@ -143,9 +138,10 @@ static uint64_t left_bytes(const struct gov_platform *platform)
     int error = platform->limit(platform->ctx, &limit);
 
     if (error == 0 && limit.limit_bytes != UINT64_MAX)
-        left = less(less(limit.limit_bytes,
-                         less(limit.used_bytes, limit.used_file_bytes)),
-                    limit.short_bytes);
+        left = gov__less(
+            gov__less(limit.limit_bytes,
+                      gov__less(limit.used_bytes, limit.used_file_bytes)),
+            limit.short_bytes);
     else if (error != 0 && error != ENOTSUP)
         left = 0; /* there may be one */
     /* Where what is available is not told, a quarter may be. */

@@ -25,7 +25,7 @@ struct nvml_pci { /* nvmlPciInfo_t */
 };
 
 struct nvml {
-    void *library;
+    void *handle;
     int (*init)(void);
     int (*shutdown)(void);
     int (*count)(unsigned int *count);
@@ -58,7 +58,7 @@ static bool find(void *library, const char *name, void *function)
 
 static bool find_all(struct nvml *nvml)
 {
-    void *library = nvml->library;
+    void *library = nvml->handle;
 
     if (!find(library, "nvmlInit_v2", &nvml->init) ||
         !find(library, "nvmlShutdown", &nvml->shutdown) ||
@@ -210,10 +210,10 @@ int gov__nvml_read_from(const char *library, struct gov__gpu *out, size_t max,
 
     *count = 0;
     memset(&nvml, 0, sizeof(nvml));
-    nvml.library = dlopen(library, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    if (nvml.library == NULL)
+    nvml.handle = dlopen(library, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (nvml.handle == NULL)
         return 0;
     *count = ask(&nvml, library, out, max);
-    dlclose(nvml.library);
+    dlclose(nvml.handle);
     return 0;
 }

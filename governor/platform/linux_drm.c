@@ -144,11 +144,6 @@ static bool read_identity(struct card *card)
 
 /* ---- drivers ---------------------------------------------------------------- */
 
-static uint64_t less(uint64_t n, uint64_t by)
-{
-    return n > by ? n - by : 0;
-}
-
 /* https://docs.kernel.org/gpu/amdgpu/driver-misc.html. "vram" of a processor
  * within the CPU is a part of RAM that the firmware keeps from the system, often
  * 512 MiB; engines use "gtt", which is RAM. Only these have a voltage of the
@@ -166,7 +161,7 @@ static void read_amdgpu(struct card *card)
     if (out->shares_ram) {
         out->used_bytes = number(card, "mem_info_gtt_used");
         out->working_set_bytes =
-            less(number(card, "mem_info_gtt_total"), out->used_bytes);
+            gov__less(number(card, "mem_info_gtt_total"), out->used_bytes);
     } else {
         out->memory_bytes = number(card, "mem_info_vram_total");
         out->used_bytes = number(card, "mem_info_vram_used");
@@ -207,7 +202,7 @@ static void read_i915(struct card *card)
 
     card->out->memory_bytes = total;
     if (free != 0)
-        card->out->used_bytes = less(total, free);
+        card->out->used_bytes = gov__less(total, free);
     read_intel(card);
 }
 

@@ -202,6 +202,12 @@ int gov__thread_start(pthread_t *out, void *(*run)(void *), void *arg);
 int gov__read_text(const char *path, char *buffer, size_t bytes,
                    size_t *out_length);
 
+/* What is left of n without `by`; 0 when that is more. */
+static inline uint64_t gov__less(uint64_t n, uint64_t by)
+{
+    return n > by ? n - by : 0;
+}
+
 /* Rounds to a multiple of the page size, which is a power of two. */
 static inline uint64_t gov__round_down(uint64_t n, uint64_t page)
 {

@@ -16,11 +16,6 @@ static void tighten(struct bound *bound, uint64_t bytes, const char *source)
     bound->source = source;
 }
 
-static uint64_t less(uint64_t a, uint64_t b)
-{
-    return a > b ? a - b : 0;
-}
-
 static void sample_stall(const struct gov_platform *platform,
                          struct gov__sample *out)
 {
@@ -51,14 +46,15 @@ static void sample_headroom(const struct gov_platform *platform,
     if (budget_bytes == 0)
         return;
     if (out->have_process)
-        tighten(&bound, less(budget_bytes, out->process.footprint_bytes),
+        tighten(&bound, gov__less(budget_bytes, out->process.footprint_bytes),
                 "budget");
     /* File pages in the group can be dropped, so they are not in the way. */
     if (have_limit && limit.limit_bytes != UINT64_MAX && limit.used_bytes != 0)
         tighten(&bound,
-                less(less(limit.limit_bytes,
-                          less(limit.used_bytes, limit.used_file_bytes)),
-                     limit.short_bytes),
+                gov__less(gov__less(limit.limit_bytes,
+                                    gov__less(limit.used_bytes,
+                                              limit.used_file_bytes)),
+                          limit.short_bytes),
                 "container limit");
     if (have_machine && machine.available_bytes != 0)
         tighten(&bound, machine.available_bytes, "system memory");
