@@ -134,6 +134,11 @@ typedef bool (*gov_progress_fn)(void *ctx, uint32_t permille, const char *what);
 GOV_API GOV_NODISCARD gov_status gov_device_probe(struct gov_device *out,
                                                   gov_error *err);
 
+/* Processors this process may use, by affinity and quota; 0 when not told. What
+ * somebody needs who asks for nothing else: nothing is tried, a few
+ * microseconds. */
+GOV_API uint32_t gov_device_cores(void);
+
 /* Who loads graphics drivers. */
 typedef enum gov_drivers {
     GOV_DRIVERS_HERE = 0, /* this process */

@@ -200,17 +200,15 @@ static gov_status check_load(const struct gov_load *load, gov_error *err)
  * one took 0.16 s. */
 static uint32_t thread_count(uint32_t wanted, gov_strategy strategy)
 {
-    struct gov_device device;
-    uint64_t cores;
+    uint32_t cores = gov_device_cores();
 
     if (wanted != 0)
         return wanted;
-    if (gov_device_probe(&device, NULL) != GOV_OK)
+    if (cores == 0)
         return 1;
-    cores = gov_device_number(&device, GOV_FACT_DEVICE_CORES, 1);
     if (strategy == GOV_STRATEGY_HYBRID && cores > 1)
         cores--;
-    return cores < GGML_MAX_N_THREADS ? (uint32_t)cores : GGML_MAX_N_THREADS;
+    return cores < GGML_MAX_N_THREADS ? cores : GGML_MAX_N_THREADS;
 }
 
 static gov_status refuse(const char *doing, gov_error *err)

@@ -370,6 +370,14 @@ gov_status gov_device_probe(struct gov_device *out, gov_error *err)
     return gov__device_probe(gov__platform_native(), out, err);
 }
 
+uint32_t gov_device_cores(void)
+{
+    struct gov__told told;
+    int error = ask(gov__platform_native(), GOV_FACT_DEVICE_CORES, &told);
+
+    return error == 0 && told.number <= UINT32_MAX ? (uint32_t)told.number : 0;
+}
+
 /* ---- as facts ------------------------------------------------------------------ */
 
 static uint64_t larger(uint64_t a, uint64_t b)

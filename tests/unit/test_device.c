@@ -279,6 +279,16 @@ START_TEST(probe_tells_what_there_is)
 }
 END_TEST
 
+START_TEST(cores_alone)
+{
+    struct gov_device device;
+
+    ck_assert_int_eq(gov_device_probe(&device, NULL), GOV_OK);
+    ck_assert_uint_eq(gov_device_cores(),
+                      gov_device_number(&device, GOV_FACT_DEVICE_CORES, 0));
+}
+END_TEST
+
 /* What is printed and stored is in this order, each once. */
 START_TEST(probe_has_an_order)
 {
@@ -970,6 +980,7 @@ Suite *suite(void)
     suite_add_tcase(s, tc);
     tcase_add_test(tc, probe_tells_what_there_is);
     tcase_add_loop_test(tc, probe_has_an_order, 0, 2);
+    tcase_add_test(tc, cores_alone);
     tcase_add_test(tc, probe_counts_the_others);
     tcase_add_test(tc, probe_of_a_silent_system);
     tcase_add_test(tc, probe_knows_the_pressure_backend);
