@@ -28,10 +28,19 @@ struct mk_header {
     struct mk_tensor_marks *tensors;
 };
 
+/* Which of several files a header is of. */
+struct mk_split {
+    uint32_t number; /* from 0 on; the first holds what the model is */
+    uint32_t count;
+    uint64_t tensors; /* in all files */
+};
+
 /* deep_arrays adds a key whose value is that many arrays, each inside the one
- * before: well-formed, and nothing that a reader should recurse into. */
+ * before: well-formed, and nothing that a reader should recurse into. split is
+ * NULL for a model in one file. */
 void mk_header_init(struct mk_header *header, const struct mk_shape *shape,
-                    const struct mk_plan *plan, uint32_t deep_arrays);
+                    const struct mk_plan *plan, uint32_t deep_arrays,
+                    const struct mk_split *split);
 void mk_header_fini(struct mk_header *header);
 
 #endif

@@ -4,6 +4,8 @@
 #ifndef MKMODEL_OPTIONS_H
 #define MKMODEL_OPTIONS_H
 
+#include "mkmodel_arch.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,6 +17,8 @@ struct mk_request {
     const char *type;
     const char *embd_type;
     const char *output_type;
+    const char *expert_type;
+    const char *tokenizer;
     const char *name;
     const char *break_kind;
     const char *out;
@@ -28,7 +32,10 @@ struct mk_request {
     uint64_t ctx;
     uint64_t seed;
     uint64_t target_size;
+    uint64_t split;
+    uint64_t n[MK_NUMBERS];
     bool tied;
+    bool sparse;
     bool dry_run;
     bool progress;
     bool quiet;

@@ -5,70 +5,22 @@
 #ifndef MKMODEL_PLAN_H
 #define MKMODEL_PLAN_H
 
-#include "mkmodel_types.h"
+#include "mkmodel_arch.h"
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 enum { MK_ALIGNMENT = 32, MK_LAYERS_MAX = 512 };
-
-enum mk_dim {
-    MK_DIM_NONE,
-    MK_DIM_EMBD,
-    MK_DIM_Q,  /* heads x head_dim */
-    MK_DIM_KV, /* kv_heads x head_dim */
-    MK_DIM_FF,
-    MK_DIM_VOCAB
-};
-
-enum mk_role { MK_MATRIX, MK_NORM, MK_EMBEDDING, MK_OUTPUT };
-enum mk_place { MK_BEFORE, MK_LAYER, MK_AFTER };
-
-/* One tensor of an architecture, in file order: those before the layers, those
- * of each layer, those after. */
-struct mk_tensor_rule {
-    const char *name; /* without "blk.N." and without ".weight" */
-    enum mk_place place;
-    enum mk_role role;
-    enum mk_dim columns; /* elements of a row, which is the fan-in */
-    enum mk_dim rows;
-    uint32_t gain_q8; /* standard deviation x sqrt(fan-in) x 256 */
-};
-
-struct mk_arch {
-    const char *name;
-    const struct mk_tensor_rule *rules;
-    size_t rule_count;
-    uint32_t rope_freq_base;
-};
-
-struct mk_shape {
-    const struct mk_arch *arch;
-    const struct mk_type *type;        /* of the matrices */
-    const struct mk_type *embd_type;   /* of the embedding */
-    const struct mk_type *output_type; /* of the output matrix */
-    const char *name;
-    uint64_t seed;
-    uint32_t layers;
-    uint32_t embd;
-    uint32_t ff;
-    uint32_t heads;
-    uint32_t kv_heads;
-    uint32_t head_dim;
-    uint32_t vocab;
-    uint32_t ctx;
-    bool tied; /* the embedding is the output matrix too */
-};
 
 struct mk_tensor {
     char name[64];
     const struct mk_tensor_rule *rule;
     const struct mk_type *type;
     uint64_t columns;
-    uint64_t rows; /* 0 for a vector */
+    uint64_t rows;   /* 0 for a vector */
+    uint64_t planes; /* 0 for a vector or a matrix */
     uint64_t bytes;
     uint64_t offset; /* from the start of the data section */
+    uint64_t seed;   /* of its random stream */
 };
 
 struct mk_plan {
@@ -78,16 +30,27 @@ struct mk_plan {
     uint64_t weights;
 };
 
-/* NULL for an unknown name; mk_arch_at() gives NULL behind the last. */
-const struct mk_arch *mk_arch_find(const char *name);
-const struct mk_arch *mk_arch_at(unsigned i);
-
-uint32_t mk_dim_value(const struct mk_shape *shape, enum mk_dim dim);
 void mk_plan_init(struct mk_plan *plan, const struct mk_shape *shape);
 void mk_plan_fini(struct mk_plan *plan);
+
+/* The tensors from the first on that go into the next of files_left files, an
+ * equal share of the bytes and at least one tensor; returns the first that does
+ * not. At least files_left tensors are left. Released as a plan is. */
+size_t mk_plan_part(struct mk_plan *part, const struct mk_plan *plan,
+                    size_t first, uint32_t files_left);
+
+/* The width in a layer; what is the same in all layers ignores it. */
+uint32_t mk_dim_value(const struct mk_shape *shape, enum mk_dim dim,
+                      uint32_t layer);
+
+/* False where each token sees all before it. */
+bool mk_layer_has_window(const struct mk_shape *shape, uint32_t layer);
 
 /* True for the tensor that makes the logits. */
 bool mk_makes_logits(const struct mk_tensor *tensor,
                      const struct mk_shape *shape);
+
+/* Rows in all planes; a vector is one row. */
+uint64_t mk_tensor_rows(const struct mk_tensor *tensor);
 
 #endif

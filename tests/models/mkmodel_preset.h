@@ -1,18 +1,32 @@
 /* SPDX-License-Identifier: MIT */
-/* From what was asked to a shape: presets, defaults, the size to meet, and the
- * checks that a shape can be built. Never writes a file. */
+/* The presets: the widths and depths that a shape starts from, one row each.
+ * Never checks them. */
 #ifndef MKMODEL_PRESET_H
 #define MKMODEL_PRESET_H
 
-#include "mkmodel_options.h"
-#include "mkmodel_plan.h"
+#include "mkmodel_arch.h"
 
-/* Exits with MK_USAGE and one sentence if no such model can be built. */
-void mk_shape_init(struct mk_shape *shape, const struct mk_request *request);
+struct mk_preset {
+    const char *name;
+    uint32_t layers;
+    uint32_t embd;
+    uint32_t ff;
+    uint32_t heads;
+    uint32_t kv_heads;
+    uint32_t vocab;
+    const char *arch;        /* NULL: llama */
+    uint32_t head_dim;       /* 0: embd / heads */
+    uint32_t ctx;            /* 0: 4096 */
+    const char *expert_type; /* NULL: that of the matrices */
+    uint32_t n[MK_NUMBERS];
+};
 
-/* Bytes of the whole file. */
-uint64_t mk_shape_bytes(const struct mk_shape *shape);
+/* NULL for an unknown name; mk_preset_at() gives NULL behind the last. */
+const struct mk_preset *mk_preset_find(const char *name);
+const struct mk_preset *mk_preset_at(unsigned i);
 
-void mk_presets_help(void);
+const char *mk_preset_arch(const struct mk_preset *preset);
+/* The first of an architecture. */
+const struct mk_preset *mk_preset_for(const struct mk_arch *arch);
 
 #endif

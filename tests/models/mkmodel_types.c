@@ -11,6 +11,7 @@
 
 #include "mkmodel_base.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <strings.h>
 
@@ -123,11 +124,24 @@ static void fill_norm(struct mk_rng *rng, uint64_t std_q28, uint8_t *out,
                       uint64_t blocks)
 {
     const uint32_t one = 1u << 24;
+    float gain = (float)std_q28 * 0x1p-28f;
 
-    (void)std_q28;
     for (uint64_t i = 0; i < blocks; i++) {
         uint32_t sixteenths = (uint32_t)(next(rng) >> 43); /* 0 .. 1/8 */
-        float weight = (float)(one - (one >> 4) + sixteenths) * 0x1p-24f;
+        float weight = (float)(one - (one >> 4) + sixteenths) * 0x1p-24f * gain;
+        uint32_t bits;
+
+        memcpy(&bits, &weight, sizeof(bits));
+        mk_store_u32(out + 4 * i, bits);
+    }
+}
+
+static void fill_decay(struct mk_rng *rng, uint64_t std_q28, uint8_t *out,
+                       uint64_t blocks)
+{
+    (void)std_q28;
+    for (uint64_t i = 0; i < blocks; i++) {
+        float weight = -0.5f - (float)(uint32_t)(next(rng) >> 40) * 0x1p-24f;
         uint32_t bits;
 
         memcpy(&bits, &weight, sizeof(bits));
@@ -264,6 +278,33 @@ static void fill_q6_k(struct mk_rng *rng, uint64_t std_q28, uint8_t *out,
     }
 }
 
+/* The scale is a power of two, so a block has the next one below or above the
+ * wanted, as often as makes the mean square right. The sixteen numbers of a
+ * block come from 0 to 12, as ggml doubles them, and their negatives: root mean
+ * square 5.852. */
+static void fill_mxfp4(struct mk_rng *rng, uint64_t std_q28, uint8_t *out,
+                       uint64_t blocks)
+{
+    uint64_t scale = (std_q28 << 8) / 1498 + 1; /* in units of 2^-28 */
+    uint64_t below = 1;
+    uint64_t ratio_q16;
+    uint64_t above_q16;
+    uint8_t exponent = 128 - 28;
+
+    for (; below << 1 <= scale; below <<= 1)
+        exponent++;
+    /* p with (1 - p) below^2 + p (2 below)^2 = scale^2 */
+    ratio_q16 = (scale << 16) / below;
+    above_q16 = ((ratio_q16 * ratio_q16 >> 16) - 65536) / 3;
+    for (uint64_t i = 0; i < blocks; i++, out += 17) {
+        bool above = (next(rng) >> 48) < above_q16;
+
+        out[0] = above ? exponent + 1 : exponent;
+        mk_store_u64(out + 1, next(rng));
+        mk_store_u64(out + 9, next(rng));
+    }
+}
+
 static const struct mk_type types[] = {
     {"F32", 0, 0, 1, 4, fill_f32},
     {"F16", 1, 1, 1, 2, fill_f16},
@@ -271,9 +312,11 @@ static const struct mk_type types[] = {
     {"Q4_0", 2, 2, 32, 18, fill_q4_0},
     {"Q4_K", 12, 15, 256, 144, fill_q4_k},
     {"Q6_K", 14, 18, 256, 210, fill_q6_k},
+    {"MXFP4", 39, 38, 32, 17, fill_mxfp4},
 };
 
 const struct mk_type mk_norm_type = {"F32", 0, 0, 1, 4, fill_norm};
+const struct mk_type mk_decay_type = {"F32", 0, 0, 1, 4, fill_decay};
 
 const struct mk_type *mk_type_at(unsigned i)
 {

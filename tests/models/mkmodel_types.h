@@ -38,8 +38,10 @@ struct mk_type {
                  uint64_t blocks);
 };
 
-/* Norm weights: F32 near 1, whatever the standard deviation. */
+/* Norm weights: F32 near the standard deviation, which is 1 mostly. */
 extern const struct mk_type mk_norm_type;
+/* What a state keeps of itself, as a logarithm: F32 from -1.5 to -0.5. */
+extern const struct mk_type mk_decay_type;
 
 /* NULL for an unknown name; the case of letters does not matter. */
 const struct mk_type *mk_type_find(const char *name);
@@ -50,7 +52,8 @@ const struct mk_type *mk_type_for_output(const struct mk_type *matrices,
 /* The i-th type, or NULL behind the last. */
 const struct mk_type *mk_type_at(unsigned i);
 
-/* gain / sqrt(fan_in) in units of 2^-28; gain_q8 in units of 1/256. */
+/* gain / sqrt(fan_in) in units of 2^-28; gain_q8 in units of 1/256, below
+ * 4096. */
 uint64_t mk_std_q28(uint32_t gain_q8, uint64_t fan_in);
 
 #endif

@@ -4,7 +4,7 @@
  * SIGKILL, the partial file goes. Never decides what the bytes are. */
 #include "mkmodel_write.h"
 
-#include "mkmodel_vocab.h"
+#include "mkmodel_chunk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,31 +20,15 @@
 #include <unistd.h>
 
 enum {
-    CHUNK_BYTES = 4 << 20,
     THREADS_MAX = 4, /* two already fill a page cache faster than a disk */
     BAR = 40
-};
-
-/* A run of blocks of one tensor with one spread and its own random stream. */
-struct chunk {
-    const struct mk_type *type;
-    uint64_t blocks;
-    uint64_t at; /* in the file */
-    uint64_t std_q28;
-    uint64_t seed;
-};
-
-struct chunks {
-    struct chunk *list;
-    size_t count;
-    size_t cap;
 };
 
 struct writer {
     const char *path;
     char *partial;
     int fd;
-    struct chunks chunks;
+    struct mk_chunks chunks;
     uint64_t file_bytes;
     bool progress;
     pthread_mutex_t lock; /* for what follows */
@@ -54,7 +38,6 @@ struct writer {
     int error; /* errno of the first failure */
 };
 
-/* Set by the signal handler, read by all threads. */
 /* Set by the handler, read by the threads that write; lock-free. */
 static _Atomic int stop_signal;
 
@@ -133,74 +116,6 @@ _Noreturn static void fail(struct writer *w, int error)
            way_out(error, w->file_bytes, room, sizeof(room)));
 }
 
-static void add_chunks(struct chunks *chunks, struct chunk run)
-{
-    uint64_t most = CHUNK_BYTES / run.type->block_bytes;
-    uint64_t left = run.blocks;
-
-    for (uint64_t i = 0; left != 0; i++) {
-        struct chunk *chunk;
-
-        if (chunks->count == chunks->cap) {
-            size_t cap = 2 * chunks->cap + 64;
-            struct chunk *grown = mk_alloc(cap, sizeof(*grown));
-
-            if (chunks->count != 0)
-                memcpy(grown, chunks->list, chunks->count * sizeof(*grown));
-            free(chunks->list);
-            chunks->list = grown;
-            chunks->cap = cap;
-        }
-        chunk = &chunks->list[chunks->count++];
-        *chunk = run;
-        chunk->blocks = left < most ? left : most;
-        chunk->at += i * most * run.type->block_bytes;
-        chunk->seed = mk_seed_mix(run.seed, i);
-        left -= chunk->blocks;
-    }
-}
-
-/* Rows that make the logits of control and byte tokens are 32 times smaller:
- * greedy decoding never picks one, sampling hardly ever. Single characters are
- * halved, which makes the text read more like words. */
-static void add_tensor(struct chunks *chunks, const struct mk_tensor *tensor,
-                       const struct mk_shape *shape, struct chunk run)
-{
-    static const struct {
-        uint64_t end; /* first row behind the band */
-        uint64_t divisor;
-    } bands[] = {{MK_FIRST_CHAR, 32}, {MK_FIRST_PIECE, 2}, {UINT64_MAX, 1}};
-    uint64_t rows = tensor->rows == 0 ? 1 : tensor->rows;
-    uint64_t row_blocks = tensor->columns / tensor->type->block_elements;
-    uint64_t row = 0;
-    size_t band = mk_makes_logits(tensor, shape) ? 0 : 2;
-
-    for (; band < 3 && row < rows; band++) {
-        uint64_t end = bands[band].end < rows ? bands[band].end : rows;
-        struct chunk part = run;
-
-        part.blocks = (end - row) * row_blocks;
-        part.at += row * row_blocks * run.type->block_bytes;
-        part.std_q28 /= bands[band].divisor;
-        part.seed = mk_seed_mix(run.seed, band);
-        add_chunks(chunks, part);
-        row = end;
-    }
-}
-
-static void plan_chunks(struct writer *w, const struct mk_shape *shape,
-                        const struct mk_plan *plan, uint64_t data_at)
-{
-    for (size_t i = 0; i < plan->count; i++) {
-        const struct mk_tensor *t = &plan->tensors[i];
-        struct chunk run = {.type = t->type, .at = data_at + t->offset};
-
-        run.std_q28 = mk_std_q28(t->rule->gain_q8, t->columns);
-        run.seed = mk_seed_mix(shape->seed, i);
-        add_tensor(&w->chunks, t, shape, run);
-    }
-}
-
 static int write_all(int fd, const uint8_t *data, uint64_t len, uint64_t at)
 {
     while (len != 0) {
@@ -238,10 +153,10 @@ static void draw_progress_locked(struct writer *w)
 }
 
 /* The next chunk to write, or NULL when there is none or no reason to go on. */
-static const struct chunk *take_chunk(struct writer *w, int error,
-                                      uint64_t bytes)
+static const struct mk_chunk *take_chunk(struct writer *w, int error,
+                                         uint64_t bytes)
 {
-    const struct chunk *chunk = NULL;
+    const struct mk_chunk *chunk = NULL;
 
     pthread_mutex_lock(&w->lock);
     if (w->error == 0)
@@ -257,8 +172,8 @@ static const struct chunk *take_chunk(struct writer *w, int error,
 static void *work(void *arg)
 {
     struct writer *w = arg;
-    uint8_t *buffer = malloc(CHUNK_BYTES);
-    const struct chunk *c = take_chunk(w, buffer == NULL ? ENOMEM : 0, 0);
+    uint8_t *buffer = malloc(MK_CHUNK_BYTES);
+    const struct mk_chunk *c = take_chunk(w, buffer == NULL ? ENOMEM : 0, 0);
 
     while (c != NULL) {
         uint64_t bytes = c->blocks * c->type->block_bytes;
@@ -304,6 +219,8 @@ static void check_room(struct writer *w)
     struct statvfs disk;
     uint64_t free_bytes;
 
+    if (w->chunks.count == 0)
+        return; /* a hole takes no room */
     if (fstatvfs(w->fd, &disk) != 0 || disk.f_blocks == 0)
         return; /* some file systems do not say; writing will tell */
     free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
@@ -339,14 +256,16 @@ static void open_partial(struct writer *w)
 
 void mk_write_file(const char *path, const struct mk_shape *shape,
                    const struct mk_plan *plan, const struct mk_header *header,
-                   uint64_t file_bytes, bool progress)
+                   uint64_t file_bytes, unsigned how)
 {
     struct writer w = {.path = path, .fd = -1, .file_bytes = file_bytes};
 
-    w.progress = progress && isatty(STDERR_FILENO) && file_bytes != 0;
+    w.progress =
+        (how & MK_WRITE_PROGRESS) && isatty(STDERR_FILENO) && file_bytes != 0;
     w.drawn_percent = UINT32_MAX;
     pthread_mutex_init(&w.lock, NULL);
-    plan_chunks(&w, shape, plan, header->bytes.len);
+    if (!(how & MK_WRITE_SPARSE))
+        mk_chunks_init(&w.chunks, shape, plan, header->bytes.len);
     catch_signals();
     open_partial(&w);
     w.error = write_all(w.fd, header->bytes.data, header->bytes.len, 0);
@@ -365,5 +284,5 @@ void mk_write_file(const char *path, const struct mk_shape *shape,
         fail(&w, errno);
     pthread_mutex_destroy(&w.lock);
     free(w.partial);
-    free(w.chunks.list);
+    mk_chunks_fini(&w.chunks);
 }
