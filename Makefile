@@ -23,7 +23,12 @@ V       ?=
 Q       := $(if $(V),,@)
 
 CC      ?= cc
+# clang++ goes with clang: sanitizers of two compilers do not mix.
+ifeq ($(origin CXX),default)
+CXX     := $(if $(findstring clang,$(CC)),clang++,c++)
+endif
 CFLAGS  ?= -O2 -g
+CXXFLAGS ?= $(CFLAGS)
 PKG_CONFIG ?= pkg-config
 
 SYSTEM  := $(shell uname -s)
@@ -38,7 +43,8 @@ GOV_CPPFLAGS := -I. -D_POSIX_C_SOURCE=200809L -D_XOPEN_SOURCE=700 -D_FILE_OFFSET
 GOV_CFLAGS   := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -fvisibility=hidden -fPIC -pthread
 GOV_LDFLAGS  := -pthread
 ifeq ($(SYSTEM),Darwin)
-GOV_CPPFLAGS += -D_DARWIN_C_SOURCE
+# POSIX's name for the time of the last change is not known there.
+GOV_CPPFLAGS += -D_DARWIN_C_SOURCE -Dst_mtim=st_mtimespec
 endif
 ifeq ($(WERROR),1)
 GOV_CFLAGS += -Werror
@@ -81,7 +87,7 @@ LIB_SRC   := $(filter-out $(wildcard governor/platform/platform_*.c governor/pla
 CLI_SRC   := $(sort $(wildcard tools/cli/*.c))
 GOV_SRC   := $(sort $(wildcard tools/gov/*.c))
 GOVTOP_SRC := $(sort $(wildcard tools/govtop/*.c))
-LLAMA_SRC := $(sort $(wildcard adapters/llama/*.c))
+LLAMA_SRC := $(filter-out %/llama_ask.c,$(sort $(wildcard adapters/llama/*.c)))
 MODEL_SRC := $(sort $(wildcard tests/models/mkmodel*.c))
 UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
 ENGINE_TEST_SRC := $(sort $(wildcard tests/engine/test_*.c))
@@ -107,9 +113,22 @@ GOVTOP  := $(B)/bin/govtop
 MKMODEL := $(B)/tests/mkmodel
 MEMLIMIT := $(B)/tests/memlimit
 STOCK   := $(B)/tests/stock
+HEADER_TIME := $(B)/tests/header_time
+HEADER_MAKE := $(B)/tests/header_make
+# Models of published shapes, and what they need: where there is a dry run.
+SHAPE   := $(B)/tests/shape
+NEED    := $(B)/tests/need
 ADAPTER := $(B)/lib/governor/libgovernor-llama.so
 
 -include $(ENGINE)/engine.mk
+# The dry run needs what only the engine's sources tell.
+DRY_RUN := $(if $(ENGINE_SRCDIR),$(wildcard $(ENGINE_SRCDIR)/src/llama-ext.h))
+ifneq ($(DRY_RUN),)
+LLAMA_SRC += adapters/llama/llama_ask.c
+LLAMA_OBJ += $(B)/adapters/llama/llama_ask.o $(B)/adapters/llama/llama_dry_run.o
+DRY_RUN_FLAGS = -DGOV_LLAMA_VERSION=$(ENGINE_VERSION)
+ENGINE_CXXFLAGS = $(ENGINE_CFLAGS) -isystem $(ENGINE_SRCDIR) -isystem $(ENGINE_SRCDIR)/src
+endif
 # The adapter is built where an engine is; everything else works without one.
 HAVE_ENGINE := $(wildcard $(ENGINE)/engine.mk)
 
@@ -140,7 +159,7 @@ demo-run: all $(MKMODEL) $(MEMLIMIT) $(STOCK)
 
 # Objects depend on this file, so a changed flag rebuilds and nothing else does.
 $(B)/.flags: FORCE
-	$(Q)mkdir -p $(@D); new='$(CC) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CFLAGS) $(CFLAGS) $(GOV_LDFLAGS) $(LDFLAGS) $(enginedir) $(datadir) $(ENGINE_CFLAGS)'; \
+	$(Q)mkdir -p $(@D); new='$(CC) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CFLAGS) $(CFLAGS) $(CXX) $(CXXFLAGS) $(GOV_LDFLAGS) $(LDFLAGS) $(enginedir) $(datadir) $(ENGINE_CFLAGS)'; \
 	 [ "$$new" = "$$(cat $@ 2>/dev/null)" ] || printf '%s\n' "$$new" > $@
 
 COMPILE = $(CC) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CFLAGS) $(EXTRA) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -150,13 +169,25 @@ $(B)/%.o: %.c $(B)/.flags
 	$(if $(V),,@printf '  CC      %s\n' $<)
 	$(Q)$(COMPILE)
 
+# C++ is what the engine's own headers are in, and nothing else of ours.
+# There -Wshadow minds a function with the name of a struct.
+GOV_CXXFLAGS = -std=c++17 $(filter-out -std=c11 -Wshadow,$(GOV_CFLAGS))
+COMPILE_CXX = $(CXX) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CXXFLAGS) $(EXTRA) $(CXXFLAGS) -MMD -MP -c -o $@ $<
+LINK_CXX = $(CXX) $(GOV_CXXFLAGS) $(CXXFLAGS) $(GOV_LDFLAGS) $(LDFLAGS)
+
+$(B)/%.o: %.cpp $(B)/.flags
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@printf '  CXX     %s\n' $<)
+	$(Q)$(COMPILE_CXX)
+
 $(B)/governor/platform/platform_linux.o $(patsubst %.c,$(B)/%.o,$(wildcard governor/platform/linux_*.c)): private EXTRA = -D_GNU_SOURCE
 $(filter $(B)/policies/% $(B)/governor/%,$(LIB_OBJ)): private EXTRA += $(LIB_CFLAGS)
 $(B)/governor/runtime/engine_open.o: private EXTRA += -DGOV_ENGINE_DIR='"$(enginedir)"'
 $(B)/governor/platform/gpu_vulkan.o: private EXTRA += $(VULKAN_CFLAGS)
 # For O_TMPFILE, where the system has it.
 $(B)/governor/device/measure_storage.o: private EXTRA += $(if $(filter Linux,$(SYSTEM)),-D_GNU_SOURCE)
-$(LLAMA_OBJ): private EXTRA = $(ENGINE_CFLAGS)
+$(LLAMA_OBJ): private EXTRA = $(ENGINE_CFLAGS) $(DRY_RUN_FLAGS)
+$(B)/adapters/llama/llama_dry_run.o: private EXTRA = $(ENGINE_CXXFLAGS) $(DRY_RUN_FLAGS)
 $(GOVTOP_OBJ): private EXTRA = $(NCURSES_CFLAGS)
 
 # configs/, as text, in the library: an app that links it needs no file.
@@ -211,7 +242,7 @@ $(GOVTOP): $(GOVTOP_OBJ) $(CLI_OBJ) $(LIB)
 $(ADAPTER): $(LLAMA_OBJ) $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(if $(V),,@printf '  LINK    %s\n' $@)
-	$(Q)$(LINK) -shared -o $@ $(LLAMA_OBJ) -Wl,-rpath,'$(HERE)/..' -Wl,-rpath,'$(HERE)' -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib -lgovernor $(ENGINE_LIBS) $(LIBS)
+	$(Q)$(if $(DRY_RUN),$(LINK_CXX),$(LINK)) -shared -o $@ $(LLAMA_OBJ) -Wl,-rpath,'$(HERE)/..' -Wl,-rpath,'$(HERE)' -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib -lgovernor $(ENGINE_LIBS) $(LIBS)
 
 $(MKMODEL): $(MODEL_OBJ)
 	$(Q)mkdir -p $(@D)
@@ -227,6 +258,26 @@ $(STOCK): $(B)/tests/tools/stock.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $^ -Wl,-rpath,$(ENGINE_LIBDIR) $(ENGINE_LIBS) $(LIBS)
 $(B)/tests/tools/stock.o: private EXTRA = $(ENGINE_CFLAGS)
+
+$(SHAPE): $(B)/tests/tools/shape.o
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK_CXX) -o $@ $^ -Wl,-rpath,$(ENGINE_LIBDIR) $(ENGINE_LIBS) $(LIBS)
+$(B)/tests/tools/shape.o: private EXTRA = $(ENGINE_CXXFLAGS)
+
+$(NEED): $(B)/tests/tools/need.o $(LIB)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(LIBS)
+
+# What reading a header takes, beside llama.cpp: tests/bench/header.sh. Two
+# programs, since both writer and llama.cpp have a gguf_free().
+$(HEADER_TIME): $(B)/tests/tools/header_time.o $(LIB)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $< $(RPATH) -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib -lgovernor $(ENGINE_LIBS) $(LIBS)
+$(B)/tests/tools/header_time.o: private EXTRA = $(ENGINE_CFLAGS)
+
+$(HEADER_MAKE): $(B)/tests/tools/header_make.o $(B)/tests/support/gguf_writer.o
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
 ## ---- tests ---------------------------------------------------------------------
 
@@ -247,8 +298,12 @@ $(B)/tests/unit/test_gpus.o: private EXTRA += -DFAKES='"$(B)/tests/fakes/"'
 
 $(ENGINE_TEST_BIN): $(B)/tests/%: $(B)/tests/engine/%.o $(B)/tests/support/run.o $(LIB)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(RPATH) -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib -lgovernor $(ENGINE_LIBS) $(CHECK_LIBS) $(LIBS)
-$(ENGINE_TEST_BIN:$(B)/tests/%=$(B)/tests/engine/%.o): private EXTRA += $(ENGINE_CFLAGS)
+	$(Q)$(if $(filter %/llama_breakdown.o,$^),$(LINK_CXX),$(LINK)) -o $@ $(filter %.o,$^) $(RPATH) -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib -lgovernor $(ENGINE_LIBS) $(CHECK_LIBS) $(LIBS)
+$(ENGINE_TEST_BIN:$(B)/tests/%=$(B)/tests/engine/%.o): private EXTRA += $(ENGINE_CFLAGS) $(DRY_RUN_FLAGS)
+$(B)/tests/test_llama_need: $(if $(DRY_RUN),$(B)/tests/engine/llama_breakdown.o)
+$(B)/tests/engine/llama_breakdown.o: private EXTRA = $(ENGINE_CXXFLAGS)
+$(B)/tests/test_llama_gpu: $(if $(DRY_RUN),$(B)/tests/engine/fake_gpu.o)
+$(B)/tests/engine/fake_gpu.o: private EXTRA = $(ENGINE_CFLAGS) -isystem $(ENGINE_SRCDIR)/ggml/src
 
 $(REPLAY_BIN): $(B)/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(LIBA)
 	$(Q)mkdir -p $(@D)
@@ -263,7 +318,7 @@ check: ## build and run every test, setting up what they need
 check-run: all tests check-headers check-symbols check-generic check-docs
 	$(Q)B=$(B) SAN=$(SAN) tests/run.sh
 
-tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(STOCK) $(if $(HAVE_ENGINE),$(ENGINE_TEST_BIN))
+tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(STOCK) $(if $(DRY_RUN),$(SHAPE) $(NEED)) $(if $(HAVE_ENGINE),$(ENGINE_TEST_BIN))
 
 check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=asan check
@@ -318,17 +373,17 @@ lint: ## formatting, clang-tidy, banned calls, layers, scripts, man pages
 	$(Q)$(MAKE) --no-print-directory lint-run
 
 lint-run: $(GOV) $(GOVTOP)
-	$(Q)B=$(B) ENGINE_CFLAGS='$(ENGINE_CFLAGS)' tests/lint/lint.sh '$(GOV_CPPFLAGS)'
+	$(Q)B=$(B) ENGINE_CFLAGS='$(ENGINE_CFLAGS) $(DRY_RUN_FLAGS)' ENGINE_CXXFLAGS='$(if $(DRY_RUN),$(ENGINE_CXXFLAGS) $(DRY_RUN_FLAGS))' tests/lint/lint.sh '$(GOV_CPPFLAGS)'
 
 format: ## rewrite the sources in the project's format
-	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
+	$(Q)git ls-files '*.c' '*.h' '*.cpp' | xargs clang-format -i
 
 bench: ## measure against stock llama.cpp and fio; figures go to build/bench
 	$(Q)scripts/deps.sh build engine bench
 	$(Q)scripts/engine.sh $(ENGINE)
 	$(Q)$(MAKE) --no-print-directory bench-run
 
-bench-run: all $(MKMODEL) $(MEMLIMIT) $(STOCK)
+bench-run: all $(MKMODEL) $(MEMLIMIT) $(STOCK) $(if $(HAVE_ENGINE),$(HEADER_TIME) $(HEADER_MAKE)) $(if $(DRY_RUN),$(SHAPE) $(NEED))
 	$(Q)B=$(B) tests/bench/bench.sh
 
 FUZZ_SECONDS ?= 60
@@ -358,7 +413,8 @@ fuzz-programs: $(FUZZ_BIN)
 
 # macOS without a Mac: every source of the library, the tools and the adapter is
 # compiled and linked for both processors and analysed by clang; none of it is run.
-# scripts/darwin.sh gets the compiler and says what is linked against.
+# scripts/darwin.sh gets the compiler and says what is linked against. It has no C++
+# library: the engine's dry run is left out.
 DARWIN  := build/darwin
 # What nobody calls is kept, so that what it calls must be there too.
 DARWIN_LINK = $(LINK) -Wl,-undefined,error -Wl,--no-gc-sections
@@ -368,7 +424,7 @@ DARWIN_LIB = $(B)/lib/libgovernor.0.dylib
 DARWIN_ANALYSED = $(patsubst %.c,$(B)/%.analysed,$(if $(filter arm64,$(ARCH)),$(LIB_SRC) $(CLI_SRC) $(GOV_SRC) $(GOVTOP_SRC) $(if $(HAVE_ENGINE),$(LLAMA_SRC)),$(PLATFORM)))
 darwin_make = $(MAKE) --no-print-directory SYSTEM=Darwin ARCH=$(1) B=$(DARWIN)/$(1) DARWIN=$(DARWIN) \
 	 CC='$(abspath $(DARWIN))/cc -target $(2)-macos.13.0' PKG_CONFIG=false CFLAGS=-O2 WERROR=1 SAN= \
-	 CPPFLAGS='-isystem $(DARWIN)/include' LDFLAGS='-L$(DARWIN)/lib' LIBS= ENGINE_CFLAGS= darwin-run
+	 CPPFLAGS='-isystem $(DARWIN)/include' LDFLAGS='-L$(DARWIN)/lib' LIBS= ENGINE_CFLAGS= ENGINE_SRCDIR= darwin-run
 
 check-darwin: ## compile, link and analyse everything for macOS; nothing is run
 	$(Q)scripts/deps.sh build engine check lint

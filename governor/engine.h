@@ -85,6 +85,17 @@ struct gov_engine {
     void (*reset)(gov_session *session);
     /* (optional) Logits of the last token; borrowed until the next generate. */
     const float *(*logits)(gov_session *session, size_t *count);
+    /* (optional) What the engine itself says
+     * that it would allocate: its own dry run, which reads the header and
+     * allocates neither weights nor KV. Takes the time of a load without weights,
+     * a tenth of a second and more, and as much memory as the vocabulary.
+     *
+     * GOV_E_UNSUPPORTED  this build of the adapter cannot ask, or the engine
+     *                    does not run this model; the sentence says which
+     * GOV_E_ENGINE       the engine failed, in its own words */
+    gov_status (*dry_run)(const gov_model *model,
+                          const struct gov_need_request *request,
+                          struct gov_need *out, gov_error *err);
 };
 
 /* What an adapter exports; never NULL. */

@@ -118,15 +118,13 @@ struct gov_tier {
 };
 
 /* The tier of a machine with these facts: the first of the table whose condition
- * is true. text NULL means the shipped table.
+ * is true. from NULL means the shipped table.
  *
  * GOV_E_NOT_FOUND  no condition is true; what is unknown is not
  * GOV_E_FORMAT, GOV_E_NOMEM */
-GOV_API GOV_NODISCARD gov_status gov_tier_find(struct gov_tier *out,
-                                               const struct gov_facts *facts,
-                                               const char *text, size_t bytes,
-                                               const char *name,
-                                               gov_error *err);
+GOV_API GOV_NODISCARD gov_status
+gov_tier_find(struct gov_tier *out, const struct gov_facts *facts,
+              const struct gov_table_text *from, gov_error *err);
 
 #ifdef __cplusplus
 }

@@ -44,7 +44,6 @@ const char *const *gov__fact_values(gov_fact fact, size_t *count)
 {
     static const char *const levels[] = {"normal", "warn", "critical"};
     static const char *const strategies[] = {"mmap", "hybrid", "heap"};
-    static const char *const kv_types[] = {"f16", "q8_0"};
     static const char *const formats[] = {"gguf", "safetensors"};
 
     *count = 3;
@@ -52,9 +51,9 @@ const char *const *gov__fact_values(gov_fact fact, size_t *count)
         return levels;
     if (fact == GOV_FACT_REQUEST_STRATEGY)
         return strategies;
-    *count = 2;
     if (fact == GOV_FACT_REQUEST_KV_TYPE)
-        return kv_types;
+        return gov__kv_type_names(count);
+    *count = 2;
     if (fact == GOV_FACT_MODEL_FORMAT)
         return formats;
     *count = 0;

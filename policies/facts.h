@@ -54,11 +54,12 @@ typedef enum gov_type {
     X(MODEL_CONTEXT_MAX, "model.context_max", COUNT, "model file",             \
       "tokens of context the model was trained for")                           \
     X(MODEL_KV_PER_TOKEN, "model.kv_per_token", BYTES, "model file",           \
-      "KV cache per token with the planned element type")                      \
+      "KV cache per token of layers that attend to everything, with the "      \
+      "planned element type")                                                  \
     X(MODEL_KV, "model.kv", BYTES, "derived",                                  \
-      "KV cache for the planned context")                                      \
+      "KV cache for the planned context, and state that does not grow")        \
     X(MODEL_COMPUTE, "model.compute", BYTES, "model file",                     \
-      "estimate of the engine's compute buffers")                              \
+      "estimate of the engine's buffers, without what the context adds")       \
     X(MODEL_LARGEST_UNIT, "model.largest_unit", BYTES, "model file",           \
       "largest range of the file that is used together")                       \
     X(MODEL_REPACK, "model.repack_bytes", BYTES, "model file",                 \
@@ -138,7 +139,38 @@ typedef enum gov_type {
     X(GPU_SHARES_RAM, "gpu.shares_ram", FLAG, "device profile",                \
       "that GPU has no memory of its own")                                     \
     X(BUDGET_GPU, "budget.gpu", BYTES, "device profile",                       \
-      "bytes of GPU memory beside budget.ram; 0 where the GPU shares RAM")
+      "bytes of GPU memory beside budget.ram; 0 where the GPU shares RAM")     \
+    X(MODEL_KNOWN, "model.known", FLAG, "model file",                          \
+      "it is known how this architecture keeps its state; if not, KV is the "  \
+      "most it may be")                                                        \
+    X(MODEL_WINDOW_KV, "model.window_kv_per_token", BYTES, "model file",       \
+      "KV cache per token of layers that look back over a window, with the "   \
+      "planned element type")                                                  \
+    X(MODEL_WINDOW, "model.window", COUNT, "model file",                       \
+      "tokens that such a layer keeps at most")                                \
+    X(MODEL_STATE, "model.state", BYTES, "model file",                         \
+      "state that does not grow with the context: recurrent layers")           \
+    X(MODEL_KV_QUANTIZABLE, "model.kv_quantizable", FLAG, "model file",        \
+      "every head is a whole number of blocks of 32, so KV can be quantized")  \
+    X(MODEL_COMPUTE_PER_TOKEN, "model.compute_per_token", BYTES, "model file", \
+      "what each token of context adds to model.compute")                      \
+    X(MODEL_PASS, "model.pass", BYTES, "model file",                           \
+      "weights that are read for one token")                                   \
+    X(MODEL_PARAMETERS, "model.parameters", COUNT, "model file",               \
+      "weights, as numbers")                                                   \
+    X(MODEL_EXPERTS, "model.experts", COUNT, "model file",                     \
+      "experts in a layer; 0 in dense models")                                 \
+    X(MODEL_EXPERTS_USED, "model.experts_used", COUNT, "model file",           \
+      "experts that a token uses")                                             \
+    X(MODEL_FILES, "model.files", COUNT, "model file",                         \
+      "files that the model is split into")                                    \
+    X(MODEL_GENERATES, "model.generates", FLAG, "model file",                  \
+      "it continues a text; false for models that give embeddings")            \
+    X(MODEL_CONTEXT, "model.context", COUNT, "derived",                        \
+      "tokens of context that are planned")                                    \
+    X(MODEL_ENGINE, "model.engine", BYTES, "model file",                       \
+      "estimate of what the engine keeps beside its buffers: vocabulary, "     \
+      "graphs, working space")
 
 typedef enum gov_fact {
 #define GOV_FACT_ENUM(id, name, type, source, sentence) GOV_FACT_##id,

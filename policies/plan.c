@@ -2,11 +2,11 @@
 /* Decides a plan: applies the rules in order, then holds what they chose
  * against the budget. Whatever the rules say, a plan that is returned fits.
  *
- * Rules fall in three kinds. Those that set the KV type or the context (and no
- * strategy) are tried first, with the KV cache computed for what the app asked
- * for, because the size of everything follows from them. Then those that set
- * anything else, then those that choose a strategy; a setting that stands
- * beside a strategy counts when that rule chooses. */
+ * The size of everything follows from the context and the KV type, so rules are
+ * tried in stages: those that set the context (and no strategy), with sizes as
+ * the app asked; then those that set the KV type, with the context settled; then
+ * those that set anything else; then those that choose a strategy. A setting that
+ * stands beside a strategy counts when that rule chooses. */
 #include "policies/plan.h"
 
 #include <string.h>
@@ -36,19 +36,6 @@ const char *gov_strategy_name(gov_strategy strategy)
     return "unset";
 }
 
-const char *gov_kv_type_name(gov_kv_type type)
-{
-    switch (type) {
-    case GOV_KV_UNSET:
-        break;
-    case GOV_KV_F16:
-        return "f16";
-    case GOV_KV_Q8_0:
-        return "q8_0";
-    }
-    return "unset";
-}
-
 /* What the rules have settled so far; the earliest rule that sets wins. */
 struct settings {
     bool set[GOV__SETTINGS];
@@ -61,40 +48,43 @@ struct sizes {
     gov_kv_type kv_type;
     uint32_t context;
     uint32_t ahead;
-    uint64_t kv, buffers; /* buffers: KV and compute; cannot be dropped */
-    uint64_t window;      /* what streaming needs beside them */
+    uint64_t kv, compute;
+    uint64_t buffers; /* both together; cannot be dropped */
+    uint64_t window;  /* what streaming needs beside them */
 };
+
+enum stage { STAGE_CONTEXT, STAGE_KV_TYPE, STAGE_REST };
 
 /* One gov_plan_decide() under way. */
 struct decision {
     const gov_rules *rules;
-    struct gov_facts asked; /* sizes as the app asked */
-    struct gov_facts facts; /* sizes as settled */
+    struct gov_facts early[STAGE_REST]; /* as rules of those stages see them */
+    struct gov_facts facts;             /* sizes as settled so far */
     struct settings settings;
     struct gov_plan *plan;
     gov_trace_fn trace;
     void *trace_ctx;
     gov_error *err;
-    uint64_t budget, weights, compute, unit, f16_per_token;
+    uint64_t budget, weights, unit;
+    uint64_t compute, compute_per_token, engine;
+    uint64_t kv_per_token, window_kv_per_token; /* as f16 */
+    uint64_t window;                            /* tokens */
+    uint64_t state;
     bool encrypted;
+    bool known; /* the architecture is */
+    bool cache; /* it keeps keys and values at all */
     gov_strategy wish;
     gov_kv_type kv_wish;
 };
-
-/* A block of 32 elements takes 64 bytes as f16 and 34 as q8_0 (32 bytes and a
- * scale of 2). */
-static uint64_t kv_per_token(uint64_t f16, gov_kv_type type)
-{
-    if (type != GOV_KV_Q8_0)
-        return f16;
-    return f16 / 64 * 34 + (f16 % 64 * 34 + 63) / 64;
-}
 
 /* ---- facts ---- */
 
 /* What can be no value of its type is not known. */
 static void clean_facts(struct gov_facts *facts)
 {
+    static const gov_fact positive[] = {GOV_FACT_REQUEST_CONTEXT,
+                                        GOV_FACT_MODEL_CONTEXT_MAX,
+                                        GOV_FACT_MODEL_WINDOW};
     struct gov_value *value = facts->value;
 
     for (int i = 0; i < GOV_FACT_COUNT; i++) {
@@ -109,10 +99,9 @@ static void clean_facts(struct gov_facts *facts)
         else if (type == GOV_TYPE_FLAG)
             value[i].number = value[i].number != 0;
     }
-    if (value[GOV_FACT_REQUEST_CONTEXT].number == 0)
-        value[GOV_FACT_REQUEST_CONTEXT].known = false;
-    if (value[GOV_FACT_MODEL_CONTEXT_MAX].number == 0)
-        value[GOV_FACT_MODEL_CONTEXT_MAX].known = false;
+    for (size_t i = 0; i < sizeof(positive) / sizeof(positive[0]); i++)
+        if (value[positive[i]].number == 0)
+            value[positive[i]].known = false;
 }
 
 static gov_status need_facts(const struct decision *d)
@@ -140,7 +129,9 @@ static gov_status read_wishes(struct decision *d)
     const struct gov_value *strategy =
         &d->facts.value[GOV_FACT_REQUEST_STRATEGY];
     const struct gov_value *kv = &d->facts.value[GOV_FACT_REQUEST_KV_TYPE];
-    char text[48];
+    char text[48], list[64];
+    const char *const *types;
+    size_t count;
 
     d->wish = GOV_STRATEGY_UNSET;
     for (int s = GOV_STRATEGY_MMAP; s <= GOV_STRATEGY_HEAP; s++)
@@ -152,14 +143,14 @@ static gov_status read_wishes(struct decision *d)
             d->err, GOV_E_INVALID, 0,
             "strategy \"%s\" is asked for; there are mmap, hybrid and heap",
             gov_value_print(text, sizeof(text), GOV_TYPE_TEXT, strategy));
-    d->kv_wish = GOV_KV_F16;
-    if (kv->known && strcmp(kv->text, "q8_0") == 0)
-        d->kv_wish = GOV_KV_Q8_0;
-    else if (kv->known && strcmp(kv->text, "f16") != 0)
-        return gov_fail(d->err, GOV_E_INVALID, 0,
-                        "KV type \"%s\" is asked for; there are f16 and q8_0",
-                        gov_value_print(text, sizeof(text), GOV_TYPE_TEXT, kv));
-    return GOV_OK;
+    d->kv_wish = kv->known ? gov_kv_type_find(kv->text) : GOV_KV_F16;
+    if (d->kv_wish != GOV_KV_UNSET)
+        return GOV_OK;
+    types = gov__kv_type_names(&count);
+    return gov_fail(d->err, GOV_E_INVALID, 0,
+                    "KV type \"%s\" is asked for; write %s",
+                    gov_value_print(text, sizeof(text), GOV_TYPE_TEXT, kv),
+                    gov__list(list, sizeof(list), types, count));
 }
 
 static gov_status take_facts(struct decision *d, const struct gov_facts *facts)
@@ -181,10 +172,22 @@ static gov_status take_facts(struct decision *d, const struct gov_facts *facts)
         d->budget = gov_facts_get(f, GOV_FACT_DEVICE_RAM, 0);
     d->weights = gov_facts_get(f, GOV_FACT_MODEL_WEIGHTS, 0);
     d->compute = gov_facts_get(f, GOV_FACT_MODEL_COMPUTE, 0);
+    d->engine = gov_facts_get(f, GOV_FACT_MODEL_ENGINE, 0);
+    d->compute_per_token =
+        gov_facts_get(f, GOV_FACT_MODEL_COMPUTE_PER_TOKEN, 0);
     /* A model of unknown units cannot be streamed: one unit, all of it. */
     d->unit = gov_facts_get(f, GOV_FACT_MODEL_LARGEST_UNIT, d->weights);
-    d->f16_per_token = gov_facts_get(f, GOV_FACT_MODEL_KV_PER_TOKEN, 0);
+    d->kv_per_token = gov_facts_get(f, GOV_FACT_MODEL_KV_PER_TOKEN, 0);
+    d->window_kv_per_token = gov_facts_get(f, GOV_FACT_MODEL_WINDOW_KV, 0);
+    /* A window of unknown length may be the whole context. */
+    d->window = gov_facts_get(f, GOV_FACT_MODEL_WINDOW, UINT64_MAX);
+    d->state = gov_facts_get(f, GOV_FACT_MODEL_STATE, 0);
     d->encrypted = gov_facts_get(f, GOV_FACT_MODEL_ENCRYPTED, 0) != 0;
+    d->known = gov_facts_get(f, GOV_FACT_MODEL_KNOWN, 1) != 0;
+    /* Of what is not there any type will do; the engine may refuse all others. */
+    d->cache = d->kv_per_token != 0 || d->window_kv_per_token != 0;
+    if (!d->cache)
+        d->kv_wish = GOV_KV_F16;
     return GOV_OK;
 }
 
@@ -194,6 +197,62 @@ static uint64_t setting(const struct settings *s, enum gov__setting which,
                         uint64_t otherwise)
 {
     return s->set[which] ? (uint64_t)s->value[which] : otherwise;
+}
+
+/* What the cache holds for so many tokens once all of them are used, and the
+ * state beside it. */
+static uint64_t kv_bytes(const struct decision *d, gov_kv_type type,
+                         uint64_t context)
+{
+    uint64_t cells = gov__kv_cells(context);
+    uint64_t kept = gov__kv_cells(context < d->window ? context : d->window);
+    uint64_t kv = gov__sat_mul(gov__kv_of_f16(d->kv_per_token, type), cells);
+    uint64_t window_kv =
+        gov__sat_mul(gov__kv_of_f16(d->window_kv_per_token, type), kept);
+
+    return gov__sat_add(gov__sat_add(kv, window_kv), d->state);
+}
+
+static uint64_t compute_bytes(const struct decision *d, uint64_t context)
+{
+    return gov__sat_add(
+        d->compute, gov__sat_mul(d->compute_per_token, gov__kv_cells(context)));
+}
+
+/* Whether the model's heads can be held in that type: llama.cpp makes no cache in
+ * which a head is no whole number of blocks. */
+static enum gov__truth heads_take(const struct decision *d, gov_kv_type type)
+{
+    const struct gov_value *value =
+        &d->facts.value[GOV_FACT_MODEL_KV_QUANTIZABLE];
+    uint32_t bytes;
+
+    if (!d->cache || gov_kv_type_block(type, &bytes) == 1)
+        return GOV__TRUE;
+    if (!value->known)
+        return GOV__UNKNOWN;
+    return value->number != 0 ? GOV__TRUE : GOV__FALSE;
+}
+
+/* A rule must not bring about what the engine refuses: where the heads are not
+ * known to take its KV type, it is passed over. Returns what the trace says then,
+ * or "". */
+static const char *passed_over(const struct decision *d,
+                               const struct gov__rule *rule)
+{
+    if (!rule->set[GOV__SET_KV_TYPE])
+        return "";
+    switch (heads_take(d, (gov_kv_type)rule->value[GOV__SET_KV_TYPE])) {
+    case GOV__FALSE:
+        return "; passed over: heads of this model are no whole blocks of its "
+               "kv_type";
+    case GOV__UNKNOWN:
+        return "; passed over: whether the heads are whole blocks of its "
+               "kv_type is unknown";
+    case GOV__TRUE:
+        break;
+    }
+    return "";
 }
 
 static struct sizes size_up(const struct decision *d, const struct settings *s)
@@ -207,12 +266,14 @@ static struct sizes size_up(const struct decision *d, const struct settings *s)
     uint64_t units;
 
     most = most < INT32_MAX ? most : INT32_MAX;
-    z.kv_type = (gov_kv_type)setting(s, GOV__SET_KV_TYPE, d->kv_wish);
+    z.kv_type = d->kv_wish;
+    if (d->cache)
+        z.kv_type = (gov_kv_type)setting(s, GOV__SET_KV_TYPE, d->kv_wish);
     z.context = (uint32_t)(context < most ? context : most);
     z.ahead = (uint32_t)setting(s, GOV__SET_AHEAD, AHEAD_DEFAULT);
-    z.kv = gov__sat_mul(kv_per_token(d->f16_per_token, z.kv_type),
-                        gov__kv_cells(z.context));
-    z.buffers = gov__sat_add(z.kv, d->compute);
+    z.kv = kv_bytes(d, z.kv_type, z.context);
+    z.compute = compute_bytes(d, z.context);
+    z.buffers = gov__sat_add(z.kv, gov__sat_add(z.compute, d->engine));
     units = z.ahead + 1 > GOV__WINDOW_UNITS ? z.ahead + 1 : GOV__WINDOW_UNITS;
     z.window = gov__sat_mul(d->unit, units);
     if (gov__sat_add(z.buffers, z.window) > d->budget &&
@@ -223,13 +284,17 @@ static struct sizes size_up(const struct decision *d, const struct settings *s)
     return z;
 }
 
-static void derive(const struct decision *d, const struct settings *settings,
-                   struct gov_facts *facts)
+static void derive(struct decision *d)
 {
-    struct sizes z = size_up(d, settings);
+    struct sizes z = size_up(d, &d->settings);
+    struct gov_facts *facts = &d->facts;
 
+    gov_facts_set(facts, GOV_FACT_MODEL_CONTEXT, z.context);
     gov_facts_set(facts, GOV_FACT_MODEL_KV_PER_TOKEN,
-                  kv_per_token(d->f16_per_token, z.kv_type));
+                  gov__kv_of_f16(d->kv_per_token, z.kv_type));
+    if (facts->value[GOV_FACT_MODEL_WINDOW_KV].known)
+        gov_facts_set(facts, GOV_FACT_MODEL_WINDOW_KV,
+                      gov__kv_of_f16(d->window_kv_per_token, z.kv_type));
     gov_facts_set(facts, GOV_FACT_MODEL_KV, z.kv);
     gov_facts_set(facts, GOV_FACT_MODEL_MAPPED_FOOTPRINT, z.buffers);
     gov_facts_set(facts, GOV_FACT_MODEL_HEAP_FOOTPRINT,
@@ -255,21 +320,33 @@ static bool fits(const struct decision *d, const struct sizes *z,
 
 /* ---- sentences ---- */
 
-/* The largest context of 2^n or 3 * 2^n tokens, from one block, that would fit;
- * 0 when none would. */
+/* Whether a smaller context than that of *z would fit. */
+static bool context_fits(const struct decision *d, const struct sizes *z,
+                         gov_strategy strategy, uint64_t context)
+{
+    struct sizes other = *z;
+
+    if (context >= z->context)
+        return false;
+    other.buffers =
+        gov__sat_add(kv_bytes(d, z->kv_type, context),
+                     gov__sat_add(compute_bytes(d, context), d->engine));
+    return need(d, &other, strategy) <= d->budget;
+}
+
+/* The largest context of 2^n or 3 * 2^n tokens, from one block, that would fit
+ * where that of *z does not; 0 when none would. What a context needs only grows
+ * with it. */
 static uint64_t context_that_fits(const struct decision *d,
                                   const struct sizes *z, gov_strategy strategy)
 {
-    uint64_t fixed = gov__sat_add(
-        d->compute, strategy == GOV_STRATEGY_HYBRID ? z->window : d->weights);
-    uint64_t each = kv_per_token(d->f16_per_token, z->kv_type);
-    uint64_t most, power = GOV__KV_BLOCK_TOKENS, found = 0;
+    uint64_t power = GOV__KV_BLOCK_TOKENS, found = 0;
 
-    if (fixed > d->budget || each == 0)
-        return 0;
-    most = (d->budget - fixed) / each;
-    for (; power <= most; power *= 2)
-        found = gov__kv_cells(power / 2 * 3) <= most ? power / 2 * 3 : power;
+    for (; context_fits(d, z, strategy, power); power *= 2) {
+        found = power;
+        if (context_fits(d, z, strategy, power / 2 * 3))
+            found = power / 2 * 3;
+    }
     return found;
 }
 
@@ -278,6 +355,9 @@ static void put_way_out(const struct decision *d, const struct sizes *z,
 {
     uint64_t context = context_that_fits(d, z, strategy);
     const char *with = "";
+    /* The type is a rule's, and another context may bring another rule. */
+    const char *kv =
+        z->kv_type != d->kv_wish ? gov_kv_type_name(z->kv_type) : "";
 
     if (context == 0 && !d->encrypted && strategy != GOV_STRATEGY_HYBRID) {
         context = context_that_fits(d, z, GOV_STRATEGY_HYBRID);
@@ -287,8 +367,9 @@ static void put_way_out(const struct decision *d, const struct sizes *z,
         gov__put(out, GOV_MESSAGE_BYTES, used, "; no context would fit");
     else
         gov__put(out, GOV_MESSAGE_BYTES, used,
-                 "; %sa context of %llu tokens would fit", with,
-                 (unsigned long long)context);
+                 "; %sa context of %llu tokens%s%s would fit", with,
+                 (unsigned long long)context,
+                 kv[0] != '\0' ? " and KV as " : "", kv);
 }
 
 static size_t put_need(const struct decision *d, const struct sizes *z,
@@ -298,11 +379,11 @@ static size_t put_need(const struct decision *d, const struct sizes *z,
 
     return gov__put(
         out, GOV_MESSAGE_BYTES, used,
-        "%s (%s %s, KV %s for %u tokens, buffers %s) of the %s "
-        "budget",
+        "%s (%s %s, KV %s%s for %u tokens, buffers %s) of the %s budget",
         GOV__BYTES(need(d, z, strategy)), window ? "window" : "weights",
-        GOV__BYTES(window ? z->window : d->weights), GOV__BYTES(z->kv),
-        z->context, GOV__BYTES(d->compute), GOV__BYTES(d->budget));
+        GOV__BYTES(window ? z->window : d->weights), d->known ? "" : "at most ",
+        GOV__BYTES(z->kv), z->context,
+        GOV__BYTES(gov__sat_add(z->compute, d->engine)), GOV__BYTES(d->budget));
 }
 
 static gov_status refuse(struct decision *d, const char *rule,
@@ -314,6 +395,8 @@ static gov_status refuse(struct decision *d, const char *rule,
     plan->kv_type = z->kv_type;
     plan->context = z->context;
     plan->kv_bytes = z->kv;
+    plan->compute_bytes = z->compute;
+    plan->engine_bytes = d->engine;
     gov__put(plan->rule, sizeof(plan->rule), 0, "%s", rule);
     return gov_fail(d->err, GOV_E_REFUSED, 0, "%s", plan->reason);
 }
@@ -330,8 +413,9 @@ static gov_status refuse_all(struct decision *d)
         least = GOV_STRATEGY_HEAP;
     else if (need(d, &z, GOV_STRATEGY_MMAP) < need(d, &z, least))
         least = GOV_STRATEGY_MMAP;
-    used = gov__put(out, GOV_MESSAGE_BYTES, 0, "%s needs at least ",
-                    d->encrypted ? "encrypted model" : "model");
+    used = gov__put(out, GOV_MESSAGE_BYTES, 0, "%s %s ",
+                    d->encrypted ? "encrypted model" : "model",
+                    d->known ? "needs at least" : "may need");
     used = put_need(d, &z, least, out, used);
     put_way_out(d, &z, least, out, used);
     return refuse(d, "(budget)", &z);
@@ -367,6 +451,20 @@ static gov_status refuse_wish(struct decision *d, const struct gov__rule *rule,
     return refuse(d, rule->name, z);
 }
 
+/* Another type than the app asked for would change its results unasked, and this
+ * one no engine can make. */
+static gov_status refuse_kv_type(struct decision *d, const struct sizes *z)
+{
+    uint32_t bytes;
+
+    gov__put(d->plan->reason, GOV_MESSAGE_BYTES, 0,
+             "%s was asked for, but heads of this model are no whole number of "
+             "its blocks of %u; ask for f16, bf16 or f32",
+             gov_kv_type_name(z->kv_type),
+             (unsigned)gov_kv_type_block(z->kv_type, &bytes));
+    return refuse(d, "(kv type)", z);
+}
+
 static size_t put_note(struct gov_plan *plan, const char *text)
 {
     size_t used = strlen(plan->warning);
@@ -376,6 +474,24 @@ static size_t put_note(struct gov_plan *plan, const char *text)
                     used > 0 ? "; " : "", text);
 }
 
+static void put_kv_warning(struct decision *d, const struct sizes *z)
+{
+    bool asked = d->facts.value[GOV_FACT_REQUEST_KV_TYPE].known;
+    char note[128];
+
+    if (asked && d->kv_wish != z->kv_type) {
+        gov__put(note, sizeof(note), 0, "KV as %s was asked for, %s was chosen",
+                 gov_kv_type_name(d->kv_wish), gov_kv_type_name(z->kv_type));
+        put_note(d->plan, note);
+    }
+    if (heads_take(d, z->kv_type) == GOV__UNKNOWN) {
+        gov__put(note, sizeof(note), 0,
+                 "whether the model's heads take KV as %s is not known",
+                 gov_kv_type_name(z->kv_type));
+        put_note(d->plan, note);
+    }
+}
+
 /* What the app asked for and does not get, and what a person should know. */
 static void put_warning(struct decision *d, const struct sizes *z, bool warn)
 {
@@ -383,8 +499,18 @@ static void put_warning(struct decision *d, const struct sizes *z, bool warn)
     uint64_t asked = gov_facts_get(&d->facts, GOV_FACT_REQUEST_CONTEXT, 0);
     uint64_t most =
         gov_facts_get(&d->facts, GOV_FACT_MODEL_CONTEXT_MAX, UINT64_MAX);
-    char note[128];
+    const struct gov_value *name = &d->facts.value[GOV_FACT_MODEL_ARCHITECTURE];
+    char note[160], text[48];
 
+    if (!d->known) {
+        gov__put(note, sizeof(note), 0,
+                 "KV is counted at the most it may be, as %s%s is not known",
+                 name->known ? "architecture " : "the architecture",
+                 name->known
+                     ? gov_value_print(text, sizeof(text), GOV_TYPE_TEXT, name)
+                     : "");
+        put_note(plan, note);
+    }
     if (warn) {
         gov__put(note, sizeof(note), 0,
                  "the model takes %s of the %s budget that cannot be given "
@@ -405,6 +531,7 @@ static void put_warning(struct decision *d, const struct sizes *z, bool warn)
                  gov_strategy_name(d->wish), gov_strategy_name(plan->strategy));
         put_note(plan, note);
     }
+    put_kv_warning(d, z);
 }
 
 /* ---- deciding ---- */
@@ -421,6 +548,8 @@ static void accept(struct decision *d, const struct gov__rule *rule,
     plan->kv_type = z->kv_type;
     plan->context = z->context;
     plan->kv_bytes = z->kv;
+    plan->compute_bytes = z->compute;
+    plan->engine_bytes = d->engine;
     plan->footprint_bytes = z->buffers;
     plan->hot_bytes = d->weights;
     if (strategy == GOV_STRATEGY_HEAP) {
@@ -464,17 +593,22 @@ static struct settings with_rule(const struct decision *d, size_t index)
     return s;
 }
 
-/* Sizing rules come first; see the top of the file. */
-static bool is_sizing(const struct gov__rule *rule)
+/* See the top of the file. */
+static enum stage stage_of(const struct gov__rule *rule)
 {
-    return rule->strategy == GOV_STRATEGY_UNSET &&
-           (rule->set[GOV__SET_KV_TYPE] || rule->set[GOV__SET_CONTEXT]);
+    if (rule->strategy != GOV_STRATEGY_UNSET)
+        return STAGE_REST;
+    if (rule->set[GOV__SET_CONTEXT])
+        return STAGE_CONTEXT;
+    return rule->set[GOV__SET_KV_TYPE] ? STAGE_KV_TYPE : STAGE_REST;
 }
 
 static const struct gov_facts *facts_for(const struct decision *d,
                                          const struct gov__rule *rule)
 {
-    return is_sizing(rule) ? &d->asked : &d->facts;
+    enum stage stage = stage_of(rule);
+
+    return stage < STAGE_REST ? &d->early[stage] : &d->facts;
 }
 
 static enum gov__truth try_rule(const struct decision *d,
@@ -485,13 +619,17 @@ static enum gov__truth try_rule(const struct decision *d,
     return gov__expr_eval(rule->when, facts_for(d, rule));
 }
 
-static void settle(struct decision *d, bool sizing)
+/* Takes what the rules of a stage settle. */
+static void settle(struct decision *d, enum stage stage)
 {
+    derive(d);
+    if (stage < STAGE_REST)
+        d->early[stage] = d->facts;
     for (size_t i = 0; i < d->rules->count; i++) {
         const struct gov__rule *rule = &d->rules->list[i];
 
-        if (rule->strategy == GOV_STRATEGY_UNSET && is_sizing(rule) == sizing &&
-            try_rule(d, rule) == GOV__TRUE)
+        if (rule->strategy == GOV_STRATEGY_UNSET && stage_of(rule) == stage &&
+            passed_over(d, rule)[0] == '\0' && try_rule(d, rule) == GOV__TRUE)
             d->settings = with_rule(d, i);
     }
 }
@@ -545,6 +683,14 @@ static gov_status choose(struct decision *d, size_t index)
     gov_strategy strategy = rule->strategy;
     char note[160] = "";
 
+    if (passed_over(d, rule)[0] != '\0') {
+        trace(d, rule, GOV__TRUE, passed_over(d, rule));
+        return GOV_E_NOT_FOUND;
+    }
+    if (heads_take(d, z.kv_type) == GOV__FALSE) {
+        trace(d, rule, GOV__TRUE, "; the KV type asked for cannot be");
+        return refuse_kv_type(d, &z);
+    }
     if (!fits(d, &z, strategy) && strategy == GOV_STRATEGY_MMAP &&
         d->wish != strategy)
         strategy = GOV_STRATEGY_HYBRID;
@@ -578,6 +724,8 @@ static gov_status choose_default(struct decision *d)
     const struct gov__rule rule = {.name = "(default)", .because = because};
     struct sizes z = size_up(d, &d->settings);
 
+    if (heads_take(d, z.kv_type) == GOV__FALSE)
+        return refuse_kv_type(d, &z);
     for (size_t i = 0; i < 2; i++)
         if (fits(d, &z, order[i])) {
             accept(d, &rule, &d->settings, &z, order[i]);
@@ -610,7 +758,8 @@ static gov_status decide(struct decision *d)
         else if (chooses && truth == GOV__TRUE)
             status = choose(d, i);
         else
-            trace(d, rule, truth, "");
+            trace(d, rule, truth,
+                  truth == GOV__TRUE ? passed_over(d, rule) : "");
     }
     return status == GOV_E_NOT_FOUND ? choose_default(d) : status;
 }
@@ -637,11 +786,9 @@ gov_status gov_plan_decide(struct gov_plan *plan, const gov_rules *rules,
         return status;
     plan->budget_bytes = d.budget;
     plan->weights_bytes = d.weights;
-    d.asked = d.facts;
-    derive(&d, &d.settings, &d.asked);
-    settle(&d, true);
-    derive(&d, &d.settings, &d.facts);
-    settle(&d, false);
+    settle(&d, STAGE_CONTEXT);
+    settle(&d, STAGE_KV_TYPE);
+    settle(&d, STAGE_REST);
     return decide(&d);
 }
 

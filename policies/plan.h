@@ -23,14 +23,30 @@ typedef enum gov_strategy {
 /* "mmap", "hybrid", "heap", "refuse" or "unset". */
 GOV_API const char *gov_strategy_name(gov_strategy strategy);
 
+/* Element types of the KV cache; those that llama.cpp takes. Numbers are ABI. */
 typedef enum gov_kv_type {
     GOV_KV_UNSET = 0,
     GOV_KV_F16 = 1,
     GOV_KV_Q8_0 = 2,
+    GOV_KV_F32 = 3,
+    GOV_KV_BF16 = 4,
+    GOV_KV_Q4_0 = 5,
+    GOV_KV_Q4_1 = 6,
+    GOV_KV_Q5_0 = 7,
+    GOV_KV_Q5_1 = 8,
+    GOV_KV_IQ4_NL = 9,
 } gov_kv_type;
 
-/* "f16", "q8_0" or "unset". */
+/* "f16", "q8_0" and so on, in lower case; "unset" for what is none. */
 GOV_API const char *gov_kv_type_name(gov_kv_type type);
+
+/* The type of that name; GOV_KV_UNSET for one that is none. Accepts NULL. */
+GOV_API gov_kv_type gov_kv_type_find(const char *name);
+
+/* Elements in a block of that type, and its bytes: 1 and 2 for f16, 32 and 34 for
+ * q8_0. Both are 0 for what is no type. A head must be a whole number of
+ * blocks. */
+GOV_API uint32_t gov_kv_type_block(gov_kv_type type, uint32_t *block_bytes);
 
 /* Rules as read from a YAML file: opaque, immutable, shared between threads. */
 typedef struct gov_rules gov_rules;
@@ -81,10 +97,14 @@ struct gov_plan {
     uint32_t ahead;           /* cold units to read ahead; hybrid only */
     uint64_t budget_bytes;    /* what it was checked against */
     uint64_t weights_bytes;   /* all tensors */
-    uint64_t kv_bytes;        /* KV for `context`, once all of it is used */
+    uint64_t kv_bytes;        /* KV for `context`, once all of it is used, and
+                               * state that does not grow */
     uint64_t footprint_bytes; /* predicted, cannot be dropped */
     uint64_t hot_bytes;       /* weights that stay; all of them for mmap */
     uint64_t cold_bytes;      /* weights that come and go each pass */
+    uint64_t compute_bytes;   /* the engine's buffers for that context */
+    uint64_t engine_bytes;    /* and what it keeps beside them: vocabulary,
+                               * graphs, working space; an estimate */
     char rule[64]; /* name of the rule that chose; in parentheses: of none */
     char reason[GOV_MESSAGE_BYTES];
     char warning[GOV_MESSAGE_BYTES];
@@ -97,14 +117,23 @@ struct gov_plan {
 typedef void (*gov_trace_fn)(void *ctx, const char *rule, const char *verdict,
                              const char *detail);
 
-/* Decides. Facts are copied and the derived ones (model.kv,
+/* Decides. Facts are copied and the derived ones (model.context, model.kv,
  * model.mapped_footprint, model.heap_footprint) are filled in from the rest;
- * model.kv_per_token is to be that of f16. Facts that can be no value of their
- * type (negative, a context of 0, text of a KiB or more) count as unknown.
+ * the KV facts are to be those of f16. Facts that can be no value of their
+ * type (negative, a context or a window of 0, text of a KiB or more) count as
+ * unknown. What a model keeps beside model.kv_per_token and model.compute counts
+ * as nothing where it is unknown (model.window_kv_per_token, model.state,
+ * model.compute_per_token), a window without a length as the whole context.
+ * Where model.known is false the KV facts are taken as the most it may be, and
+ * plan->warning says so.
+ * A KV type in blocks is planned only where model.kv_quantizable is true: a rule
+ * that sets one is passed over, and what the app asks for (request.kv_type) is
+ * refused where it is false, and planned with a warning where it is unknown.
  * Allocates nothing; any thread. A refusal is GOV_E_REFUSED, with the sentence
  * in err and in plan->reason, and names what would fit.
  *
- * GOV_E_REFUSED  the rules refuse, or nothing they chose fits the budget
+ * GOV_E_REFUSED  the rules refuse, nothing they chose fits the budget, or the
+ *                model's heads cannot be held in the KV type asked for
  * GOV_E_INVALID  facts that no plan can do without are unknown */
 GOV_API GOV_NODISCARD gov_status gov_plan_decide(struct gov_plan *plan,
                                                  const gov_rules *rules,

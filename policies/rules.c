@@ -27,11 +27,8 @@ typedef bool (*read_fn)(struct reader *r, const struct key *key, void *into);
 struct key {
     const char *name;
     read_fn read;
-    /* read_setting() only: a word of `words`, whose first stands for `least`,
-     * or a number of that type. */
     enum gov__setting setting;
-    const char *words[2];
-    gov_type type;
+    gov_type type; /* and what follows: read_setting() only */
     int64_t least, most;
 };
 
@@ -126,16 +123,38 @@ struct draft {
 static bool read_setting(struct reader *r, const struct key *key, void *into)
 {
     struct gov__rule *rule = into;
-    int64_t *value = &rule->value[key->setting];
+
+    rule->set[key->setting] = true;
+    return read_number(r, key, &rule->value[key->setting]);
+}
+
+/* A word of `names`, of which the first stands for `first`. */
+static bool read_word(struct reader *r, const struct key *key,
+                      struct gov__rule *rule, const char *const *names,
+                      size_t count, int64_t first)
+{
     size_t index = 0;
 
     rule->set[key->setting] = true;
-    if (key->words[0] == NULL)
-        return read_number(r, key, value);
-    if (!read_choice(r, key, key->words, 2, &index))
+    if (!read_choice(r, key, names, count, &index))
         return false;
-    *value = key->least + (int64_t)index;
+    rule->value[key->setting] = first + (int64_t)index;
     return true;
+}
+
+static bool read_flag(struct reader *r, const struct key *key, void *into)
+{
+    static const char *const names[] = {"false", "true"};
+
+    return read_word(r, key, into, names, COUNT_OF(names), 0);
+}
+
+static bool read_kv_type(struct reader *r, const struct key *key, void *into)
+{
+    size_t count;
+    const char *const *names = gov__kv_type_names(&count);
+
+    return read_word(r, key, into, names, count, GOV_KV_F16);
 }
 
 static bool read_strategy(struct reader *r, const struct key *key, void *into)
@@ -154,18 +173,13 @@ static bool read_then(struct reader *r, const struct key *key, void *into)
 {
     static const struct key keys[] = {
         {.name = "strategy", .read = read_strategy},
-        {"kv_type", read_setting, GOV__SET_KV_TYPE, {"f16", "q8_0"}, 0, 1, 0},
-        {"context",
-         read_setting,
-         GOV__SET_CONTEXT,
-         {0},
-         GOV_TYPE_COUNT,
-         1,
+        {"kv_type", read_kv_type, GOV__SET_KV_TYPE, 0, 0, 0},
+        {"context", read_setting, GOV__SET_CONTEXT, GOV_TYPE_COUNT, 1,
          INT32_MAX},
-        {"repack", read_setting, GOV__SET_REPACK, {"false", "true"}, 0, 0, 0},
-        {"warn", read_setting, GOV__SET_WARN, {"false", "true"}, 0, 0, 0},
-        {"hot", read_setting, GOV__SET_HOT, {0}, GOV_TYPE_RATIO, 0, 1000000},
-        {"ahead", read_setting, GOV__SET_AHEAD, {0}, GOV_TYPE_COUNT, 1, 16},
+        {"repack", read_flag, GOV__SET_REPACK, 0, 0, 0},
+        {"warn", read_flag, GOV__SET_WARN, 0, 0, 0},
+        {"hot", read_setting, GOV__SET_HOT, GOV_TYPE_RATIO, 0, 1000000},
+        {"ahead", read_setting, GOV__SET_AHEAD, GOV_TYPE_COUNT, 1, 16},
     };
     static const struct shape shape = {"then", keys, COUNT_OF(keys)};
     const struct draft *draft = into;

@@ -128,9 +128,21 @@ static bool loads(gov_strategy strategy)
     return strategy != GOV_STRATEGY_UNSET && strategy != GOV_STRATEGY_REFUSE;
 }
 
+/* A model whose heads cannot be held in that type passes the rule over. */
+static bool depends_on_heads(const struct gov__rule *rule)
+{
+    uint32_t bytes;
+
+    return rule->set[GOV__SET_KV_TYPE] &&
+           gov_kv_type_block((gov_kv_type)rule->value[GOV__SET_KV_TYPE],
+                             &bytes) > 1;
+}
+
 /* Whether `before`, which always matches, leaves nothing to `rule`. */
 static bool covers(const struct gov__rule *before, const struct gov__rule *rule)
 {
+    if (depends_on_heads(before))
+        return false;
     if (rule->strategy != GOV_STRATEGY_UNSET)
         return before->strategy == GOV_STRATEGY_REFUSE ||
                ((before->strategy == GOV_STRATEGY_HYBRID ||

@@ -5,7 +5,7 @@
 #ifndef GOV_POLICIES_SIZES_PRIV_H
 #define GOV_POLICIES_SIZES_PRIV_H
 
-#include <stdint.h>
+#include "policies/plan.h"
 
 uint64_t gov__sat_add(uint64_t a, uint64_t b);
 uint64_t gov__sat_mul(uint64_t a, uint64_t b);
@@ -19,6 +19,10 @@ uint64_t gov__scaled(uint64_t a, uint64_t b, uint64_t c);
  * uses at most that much less. */
 #define GOV__KV_BLOCK_TOKENS 256
 uint64_t gov__kv_cells(uint64_t context);
+
+/* What takes so many bytes as f16, in elements of another type; UINT64_MAX for
+ * what is no type. Exact where it is whole blocks, else rounded up. */
+uint64_t gov__kv_of_f16(uint64_t f16_bytes, gov_kv_type type);
 
 /* Least units of a streamed model in memory: one in use, one arriving, one
  * leaving. */

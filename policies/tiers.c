@@ -84,8 +84,7 @@ static gov_status take(void *ctx, void *into, struct gov__expr_error *err)
 }
 
 gov_status gov_tier_find(struct gov_tier *out, const struct gov_facts *facts,
-                         const char *text, size_t bytes, const char *name,
-                         gov_error *err)
+                         const struct gov_table_text *from, gov_error *err)
 {
     static const struct gov__column columns[] = {
         {"name", gov__cell_text, offsetof(struct row, name),
@@ -96,16 +95,16 @@ gov_status gov_tier_find(struct gov_tier *out, const struct gov_facts *facts,
     };
     static const struct gov__table table = {
         "tiers", "a tier", columns, 3, 3, sizeof(struct row)};
-    struct gov_table_text from = {text, bytes, name};
+    const struct gov_table_text shipped = {
+        gov__shipped_tiers, gov__shipped_tiers_bytes, "shipped tiers"};
     struct search search = {facts, out, 0, false};
     struct row row;
     gov_status status;
 
     memset(out, 0, sizeof(*out));
-    if (text == NULL)
-        from = (struct gov_table_text){
-            gov__shipped_tiers, gov__shipped_tiers_bytes, "shipped tiers"};
-    status = gov__table_read(&table, &from, &row, take, &search, err);
+    if (from == NULL)
+        from = &shipped;
+    status = gov__table_read(&table, from, &row, take, &search, err);
     drop(&row);
     if (status != GOV_OK) {
         memset(out, 0, sizeof(*out));
@@ -115,6 +114,6 @@ gov_status gov_tier_find(struct gov_tier *out, const struct gov_facts *facts,
         return gov_fail(err, GOV_E_NOT_FOUND, 0,
                         "no tier of %s has a condition that is true of this "
                         "machine; add one that ends with \"when: true\"",
-                        from.name != NULL ? from.name : table.list);
+                        from->name != NULL ? from->name : table.list);
     return GOV_OK;
 }

@@ -36,6 +36,9 @@ int gov__short(const char *text, size_t bytes);
 /* Names of all facts, by number. */
 const char *const *gov__fact_names(void);
 
+/* Names of the KV types: the first is GOV_KV_F16, and so on by number. */
+const char *const *gov__kv_type_names(size_t *count);
+
 /* The values that a text fact can have, and how many; NULL when any text may
  * turn up. */
 const char *const *gov__fact_values(gov_fact fact, size_t *count);

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "adapters/llama/llama_params.h"
 #include "adapters/llama/llama_session.h"
 
-#define BATCH_TOKENS 512
 #define NO_UNIT UINT32_MAX
 
 /* Sessions and lists: gov_heap_alloc() is for large blocks. */
@@ -48,42 +48,39 @@ static bool report(float share, void *data)
     return !progress->stopped;
 }
 
-/* All on the processor: with an accelerator in reach llama.cpp may keep weights
- * in memory pinned for it, which is not mapped. The list is only read, whatever
- * its type says. */
 static struct llama_model_params model_params(const struct gov_plan *plan,
                                               struct progress *progress)
 {
-    static ggml_backend_dev_t no_devices[] = {NULL};
-    struct llama_model_params params = llama_model_default_params();
+    struct llama_model_params params = gov__llama_model_params();
 
-    params.devices = no_devices;
-    params.n_gpu_layers = 0;
     if (plan->strategy == GOV_STRATEGY_HEAP) {
         params.load_mode = LLAMA_LOAD_MODE_NONE;
         params.use_extra_bufts = plan->repack;
-    } else {
-        /* Repacking copies weights into anonymous memory, which is what a
-         * mapping is there to avoid. */
-        params.load_mode = LLAMA_LOAD_MODE_MMAP;
-        params.use_extra_bufts = false;
     }
     params.progress_callback = report;
     params.progress_callback_user_data = progress;
     return params;
 }
 
+/* What gov_model_need() is asked for the same plan. */
+static struct gov_need_request request_of(const struct gov_plan *plan)
+{
+    struct gov_need_request request = gov_need_request_default();
+
+    request.context = plan->context;
+    request.k_type = request.v_type = plan->kv_type;
+    request.strategy = plan->strategy;
+    request.repack = plan->repack;
+    return request;
+}
+
 static struct llama_context_params context_params(gov_session *session,
                                                   uint32_t threads)
 {
-    struct llama_context_params params = llama_context_default_params();
-    bool q8 = session->plan.kv_type == GOV_KV_Q8_0;
+    struct gov_need_request request = request_of(&session->plan);
+    struct llama_context_params params = gov__llama_context_params(&request);
 
-    params.n_ctx = session->plan.context;
-    params.n_batch = params.n_ubatch = BATCH_TOKENS;
-    params.n_seq_max = 1;
     params.n_threads = params.n_threads_batch = (int32_t)threads;
-    params.type_k = params.type_v = q8 ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
     params.cb_eval = gov__llama_node;
     params.cb_eval_user_data = session;
     params.abort_callback = gov__llama_stop;
@@ -170,9 +167,11 @@ static void hold_weights(gov_session *session)
              session->plan.repack ? ", repacked by the engine" : "");
 }
 
-/* llama.cpp ends the process over numbers that it does not expect. */
 static gov_status check_load(const struct gov_load *load, gov_error *err)
 {
+    struct gov_need_request request;
+    gov_status status;
+
     if (load->size != sizeof(*load) || load->model == NULL ||
         load->plan == NULL ||
         (load->plan->strategy != GOV_STRATEGY_MMAP &&
@@ -181,11 +180,10 @@ static gov_status check_load(const struct gov_load *load, gov_error *err)
         return gov_fail(err, GOV_E_INVALID, 0,
                         "load: needs a model and a plan that loads it, of this "
                         "version");
-    if (load->plan->context == 0 || load->plan->context > INT32_MAX - 256)
-        return gov_fail(err, GOV_E_INVALID, 0,
-                        "load: a context of %" PRIu32
-                        " tokens is none that llama.cpp can make",
-                        load->plan->context);
+    request = request_of(load->plan);
+    status = gov__llama_check(&request, "load", err);
+    if (status != GOV_OK)
+        return status;
     if (load->threads > GGML_MAX_N_THREADS)
         return gov_fail(err, GOV_E_INVALID, 0,
                         "load: %" PRIu32 " threads are more than the %d that "
@@ -224,7 +222,10 @@ static gov_status load_model(gov_session *session, const struct gov_load *load,
                              gov_error *err)
 {
     struct progress progress = {load->progress, load->progress_ctx, false};
-    const char *path = gov_model_path(session->file);
+    /* llama.cpp finds the parts of a split model from the first, and refuses
+     * the others, one of which may have been named. */
+    size_t count;
+    const char *path = gov_model_files(session->file, &count)[0].path;
     char doing[128];
 
     session->model = llama_model_load_from_file(
@@ -452,6 +453,9 @@ static const struct gov_engine engine = {
     .kv_usage = llama_kv_usage,
     .reset = gov__llama_reset,
     .logits = llama_logits,
+#ifdef GOV_LLAMA_VERSION
+    .dry_run = gov__llama_ask,
+#endif
 };
 
 GOV_API const struct gov_engine *gov_engine_entry(void);

@@ -485,7 +485,7 @@ void gov__device_tier(struct gov_device *device)
     gov__device_unknown(device, GOV_FACT_DEVICE_TIER,
                         ""); /* no part of itself */
     gov_device_facts(device, &facts);
-    if (gov_tier_find(&tier, &facts, NULL, 0, NULL, &err) == GOV_OK)
+    if (gov_tier_find(&tier, &facts, NULL, &err) == GOV_OK)
         gov__device_set_text(device, GOV_FACT_DEVICE_TIER, tier.name,
                              "tiers.yaml");
     else

@@ -149,6 +149,23 @@ static gov_status find_mapping(struct gov_weights *weights,
 
 /* ---- life ----------------------------------------------------------------- */
 
+/* A projector is used for pictures and sounds alone, so nothing of it is read for
+ * every pass. */
+static enum gov__use use_of(gov_unit_kind kind)
+{
+    switch (kind) {
+    case GOV_UNIT_LAYER:
+    case GOV_UNIT_EXPERTS:
+        return GOV__USE_LAYER;
+    case GOV_UNIT_EMBEDDING:
+    case GOV_UNIT_PROJECTOR:
+        return GOV__USE_ROWS;
+    case GOV_UNIT_OUTPUT:
+        break;
+    }
+    return GOV__USE_HEAD;
+}
+
 /* What the units' bytes are for. A model without an output matrix computes its
  * logits from the token embedding, which is then read whole in every pass;
  * otherwise a pass looks up one row a token in it. A unit that is mostly other
@@ -164,9 +181,7 @@ static void find_uses(const gov_model *model, struct gov__unit *units)
     for (size_t i = 0; i < unit_count; i++) {
         units[i].begin = from[i].file_offset;
         units[i].end = from[i].file_offset + from[i].bytes;
-        units[i].use = from[i].kind == GOV_UNIT_LAYER       ? GOV__USE_LAYER
-                       : from[i].kind == GOV_UNIT_EMBEDDING ? GOV__USE_ROWS
-                                                            : GOV__USE_HEAD;
+        units[i].use = use_of(from[i].kind);
     }
     for (size_t i = 0; i < count; i++)
         if (strcmp(tensors[i].name, "output.weight") == 0)
@@ -253,6 +268,12 @@ gov_status gov__weights_adopt_on(gov_weights **out,
     status = read_options(&o, options, err);
     if (status != GOV_OK)
         return status;
+    (void)gov_model_files(model, &count);
+    if (count > 1)
+        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
+                        "%s is split into %zu files, which are not governed "
+                        "yet; join them with llama-gguf-split --merge",
+                        label, count);
     units = gov_model_units(model, &count);
     alloc = o.alloc != NULL ? o.alloc : gov_alloc_default();
     weights = new_weights(alloc, units, count);

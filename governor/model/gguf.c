@@ -2,7 +2,7 @@
 /* Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Where the
  * document and llama.cpp's reader (ggml/src/gguf.cpp) differ, the latter is
  * followed, with one exception: gaps between tensors are allowed. */
-#include "governor/model/gguf.h"
+#include "governor/model/gguf_priv.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -48,23 +48,30 @@ static const unsigned char value_bytes[VALUE_TYPES] = {1, 1, 2, 2, 4, 4, 4,
 /* What of the metadata is kept. Those with a prefix are looked for behind the
  * architecture's name. */
 enum wanted {
-    WANTED_ARCHITECTURE = GOV__GGUF_NUMBERS,
+    WANTED_ARCHITECTURE = GOV__KEYS,
     WANTED_NAME,
-    WANTED_ALIGNMENT,
-    WANTED_SPLIT_COUNT,
+    WANTED_TOKENS,
+    WANTED_MERGES,
+    WANTED_OF_EVERY_PART, /* of parts but the first, what is behind it */
+    WANTED_ALIGNMENT = WANTED_OF_EVERY_PART,
     WANTED_SPLIT_NUMBER,
+    WANTED_SPLIT_COUNT,
+    WANTED_SPLIT_TENSORS,
     WANTED_KEYS
 };
 
 static const char *const wanted_keys[WANTED_KEYS] = {
-#define KEY(id, key) [GOV__GGUF_##id] = key,
-    GOV__GGUF_NUMBER_MAP(KEY)
+#define KEY(id, key) [GOV__KEY_##id] = key,
+    GOV__NUMBER_MAP(KEY)
 #undef KEY
         [WANTED_ARCHITECTURE] = "general.architecture",
     [WANTED_NAME] = "general.name",
+    [WANTED_TOKENS] = "tokenizer.ggml.tokens",
+    [WANTED_MERGES] = "tokenizer.ggml.merges",
     [WANTED_ALIGNMENT] = "general.alignment",
-    [WANTED_SPLIT_COUNT] = "split.count",
     [WANTED_SPLIT_NUMBER] = "split.no",
+    [WANTED_SPLIT_COUNT] = "split.count",
+    [WANTED_SPLIT_TENSORS] = "split.tensors.count",
 };
 
 /* Longer keys than any that is wanted are passed over unread. */
@@ -72,13 +79,14 @@ static const char *const wanted_keys[WANTED_KEYS] = {
 
 struct reader {
     struct gov__cursor cursor;
-    struct gov__gguf *gguf;
+    struct gov__gguf *model;
+    struct gov__header *header;
+    struct gov__gguf_part *part;
     gov_error *err;
+    const char *label;
     uint64_t key_count, tensor_count;
     uint64_t keys_offset;      /* in the file, of the first key */
     uint64_t alignment;        /* of tensors */
-    uint64_t split_count;      /* files the model is split into */
-    uint64_t split_number;     /* of this one, from 0 */
     char raw_architecture[64]; /* as it prefixes keys */
     bool seen[WANTED_KEYS];
 };
@@ -110,7 +118,7 @@ static gov_status damaged_tensor(const struct reader *r, const char *name,
 {
     return gov_fail(r->err, GOV_E_FORMAT, 0,
                     "model %s is damaged: tensor \"%s\" %s; download it again",
-                    r->cursor.label, show(name, strlen(name)).text, fact);
+                    r->label, show(name, strlen(name)).text, fact);
 }
 
 static gov_status damaged_key(const struct reader *r, const char *key,
@@ -118,7 +126,7 @@ static gov_status damaged_key(const struct reader *r, const char *key,
 {
     return gov_fail(r->err, GOV_E_FORMAT, 0,
                     "model %s is damaged: key \"%s\" %s; download it again",
-                    r->cursor.label, show(key, strlen(key)).text, fact);
+                    r->label, show(key, strlen(key)).text, fact);
 }
 
 static gov_status no_memory(const struct reader *r)
@@ -126,7 +134,7 @@ static gov_status no_memory(const struct reader *r)
     return gov_fail(r->err, GOV_E_NOMEM, 0,
                     "out of memory while reading model %s; free some and try "
                     "again",
-                    r->cursor.label);
+                    r->label);
 }
 
 /* ---- metadata ------------------------------------------------------------- */
@@ -137,34 +145,34 @@ static gov_status read_start(struct reader *r)
     unsigned char magic[4];
     uint32_t version;
 
-    if (c->file_bytes == 0)
+    if (r->cursor.file->id.bytes == 0)
         return gov_fail(r->err, GOV_E_FORMAT, 0,
-                        "model %s is empty; download it again", c->label);
-    if (c->file_bytes < sizeof(magic))
+                        "model %s is empty; download it again", r->label);
+    if (r->cursor.file->id.bytes < sizeof(magic))
         return gov_fail(r->err, GOV_E_FORMAT, 0,
-                        "%s is not a GGUF model: it has %" PRIu64
-                        " bytes; name a .gguf file",
-                        c->label, c->file_bytes);
+                        "%s is not a model: it has %" PRIu64
+                        " bytes; name a .gguf or .safetensors file",
+                        r->label, r->cursor.file->id.bytes);
     if (!gov__cursor_bytes(c, magic, sizeof(magic)))
         return c->status;
     if (memcmp(magic, "GGUF", sizeof(magic)) != 0)
         return gov_fail(r->err, GOV_E_FORMAT, 0,
-                        "%s is not a GGUF model: it starts with \"%s\"; name "
-                        "a .gguf file",
-                        c->label, show(magic, sizeof(magic)).text);
+                        "%s is not a model: it starts with \"%s\"; name a "
+                        ".gguf or .safetensors file",
+                        r->label, show(magic, sizeof(magic)).text);
     if (!gov__cursor_u32(c, &version))
         return c->status;
     if (version != 0 && (version & 0xFFFF) == 0)
         return gov_fail(r->err, GOV_E_UNSUPPORTED, 0,
                         "model %s is a big-endian GGUF file, which is not "
                         "read; use the little-endian one",
-                        c->label);
+                        r->label);
     if (version != 2 && version != 3)
         return gov_fail(r->err, GOV_E_UNSUPPORTED, 0,
                         "model %s is of GGUF version %" PRIu32
                         ", and versions 2 and 3 are read; convert it with a "
                         "current llama.cpp",
-                        c->label, version);
+                        r->label, version);
     if (!gov__cursor_u64(c, &r->tensor_count) ||
         !gov__cursor_u64(c, &r->key_count))
         return c->status;
@@ -172,7 +180,7 @@ static gov_status read_start(struct reader *r)
         return gov_fail(r->err, GOV_E_FORMAT, 0,
                         "model %s is damaged: it claims %" PRIu64
                         " keys; download it again",
-                        c->label, r->key_count);
+                        r->label, r->key_count);
     r->keys_offset = gov__cursor_offset(c);
     return GOV_OK;
 }
@@ -209,7 +217,7 @@ static gov_status read_key(struct reader *r, char key[KEY_LIMIT],
         return gov_fail(r->err, GOV_E_UNSUPPORTED, 0,
                         "model %s has an array of arrays at key \"%s\", which "
                         "is not read; convert it with a current llama.cpp",
-                        c->label, show(key, strlen(key)).text);
+                        r->label, show(key, strlen(key)).text);
     if (value->type >= VALUE_TYPES)
         return damaged_key(r, key, "has a value of no known type");
     return GOV_OK;
@@ -248,13 +256,14 @@ static bool read_integer(struct gov__cursor *c, uint32_t type, uint64_t *out,
     return true;
 }
 
-/* A number that is no whole number, is negative, is huge or comes for more layers than
- * there can be stays unknown: a later llama.cpp may well give it a meaning. */
+/* A number that is no whole number, is negative, is huge or comes for more layers
+ * than there can be stays unknown: a later llama.cpp may well give it a meaning. */
 static gov_status read_number(struct reader *r, const struct value *value,
-                              struct gov__gguf_number *number)
+                              enum gov__key key)
 {
     bool whole = value_bytes[value->type] != 0 && value->type != VALUE_F32 &&
-                 value->type != VALUE_F64 && value->type != VALUE_BOOL;
+                 value->type != VALUE_F64;
+    uint32_t values[GOV__LAYERS_MAX];
     bool known = true;
 
     if (!whole || value->count > GOV__LAYERS_MAX)
@@ -265,10 +274,12 @@ static gov_status read_number(struct reader *r, const struct value *value,
 
         if (!read_integer(&r->cursor, value->type, &one, &fits))
             return r->cursor.status;
-        number->value[i] = (uint32_t)one;
+        values[i] = (uint32_t)one;
         known = known && fits && one <= UINT32_MAX;
     }
-    number->count = known ? (uint32_t)value->count : 0;
+    if (known &&
+        !gov__header_set(r->header, key, values, (uint32_t)value->count))
+        return no_memory(r);
     return GOV_OK;
 }
 
@@ -319,21 +330,39 @@ static gov_status read_architecture(struct reader *r, const char *key,
         return damaged_key(r, key, "is no name of an architecture");
     memcpy(r->raw_architecture, text, bytes);
     r->raw_architecture[bytes] = '\0';
-    gov__text_safe(r->gguf->architecture, sizeof(r->gguf->architecture), text,
-                   bytes);
+    gov__text_safe(r->header->architecture, sizeof(r->header->architecture),
+                   text, bytes);
     return GOV_OK;
 }
 
 static gov_status read_name(struct reader *r, const char *key,
                             const struct value *value)
 {
-    char text[sizeof(r->gguf->name)];
+    char text[sizeof(r->header->name)];
     size_t bytes = sizeof(text);
     gov_status status = read_string(r, key, value, text, &bytes);
 
     if (status == GOV_OK)
-        gov__text_safe(r->gguf->name, sizeof(r->gguf->name), text, bytes);
+        gov__text_safe(r->header->name, sizeof(r->header->name), text, bytes);
     return status;
+}
+
+/* The texts themselves are nobody's business here. */
+static gov_status read_count(struct reader *r, const struct value *value,
+                             uint32_t *out)
+{
+    gov_status status = skip_value(r, value);
+
+    if (status == GOV_OK && value->array && value->type == VALUE_STRING &&
+        value->count <= UINT32_MAX)
+        *out = (uint32_t)value->count;
+    return status;
+}
+
+/* The first file of a model has its numbers. */
+static bool is_first(const struct reader *r)
+{
+    return r->header->file_count == 0;
 }
 
 /* Which of the wanted keys it is; WANTED_KEYS for none. */
@@ -342,13 +371,14 @@ static unsigned find_wanted(const struct reader *r, const char *key)
     size_t prefix = strlen(r->raw_architecture);
     unsigned i;
 
-    for (i = WANTED_ARCHITECTURE; i < WANTED_KEYS; i++)
+    for (i = is_first(r) ? WANTED_ARCHITECTURE : WANTED_OF_EVERY_PART;
+         i < WANTED_KEYS; i++)
         if (strcmp(key, wanted_keys[i]) == 0)
             return i;
     if (prefix == 0 || strncmp(key, r->raw_architecture, prefix) != 0 ||
         key[prefix] != '.')
         return WANTED_KEYS;
-    for (i = 0; i < GOV__GGUF_NUMBERS; i++)
+    for (i = 0; i < GOV__KEYS; i++)
         if (strcmp(key + prefix + 1, wanted_keys[i]) == 0)
             return i;
     return WANTED_KEYS;
@@ -364,12 +394,18 @@ static gov_status read_wanted(struct reader *r, unsigned which, const char *key,
         return read_name(r, key, value);
     case WANTED_ALIGNMENT:
         return read_needed(r, key, value, &r->alignment);
-    case WANTED_SPLIT_COUNT:
-        return read_needed(r, key, value, &r->split_count);
+    case WANTED_TOKENS:
+        return read_count(r, value, &r->header->vocabulary_tokens);
+    case WANTED_MERGES:
+        return read_count(r, value, &r->header->vocabulary_merges);
     case WANTED_SPLIT_NUMBER:
-        return read_needed(r, key, value, &r->split_number);
+        return read_needed(r, key, value, &r->part->number);
+    case WANTED_SPLIT_COUNT:
+        return read_needed(r, key, value, &r->part->count);
+    case WANTED_SPLIT_TENSORS:
+        return read_needed(r, key, value, &r->part->tensors);
     default:
-        return read_number(r, value, &r->gguf->number[which]);
+        return read_number(r, value, (enum gov__key)which);
     }
 }
 
@@ -380,7 +416,7 @@ static gov_status find_architecture(struct reader *r)
     char key[KEY_LIMIT];
     struct value value;
 
-    for (uint64_t i = 0; i < r->key_count; i++) {
+    for (uint64_t i = 0; is_first(r) && i < r->key_count; i++) {
         gov_status status = read_key(r, key, &value);
 
         if (status != GOV_OK)
@@ -427,57 +463,20 @@ static gov_status read_metadata(struct reader *r)
 
 static gov_status check_metadata(struct reader *r)
 {
-    const struct gov__gguf_number *layers = &r->gguf->number[GOV__GGUF_BLOCKS];
+    const struct gov__number *layers = &r->header->number[GOV__KEY_BLOCKS];
 
     if (r->alignment == 0 || (r->alignment & (r->alignment - 1)) != 0)
         return damaged_key(r, wanted_keys[WANTED_ALIGNMENT],
                            "is no power of two");
-    if (r->split_count > 1)
-        return gov_fail(r->err, GOV_E_UNSUPPORTED, 0,
-                        "model %s is part %" PRIu64 " of %" PRIu64
-                        "; split files are not read yet; join them with "
-                        "llama-gguf-split --merge",
-                        r->cursor.label, r->split_number + 1, r->split_count);
-    if (layers->count == 1 && layers->value[0] > GOV__LAYERS_MAX)
+    if (layers->count == 1 && layers->one > GOV__LAYERS_MAX)
         return gov_fail(r->err, GOV_E_UNSUPPORTED, 0,
                         "model %s has %" PRIu32
                         " layers, more than the %d that engines run",
-                        r->cursor.label, layers->value[0], GOV__LAYERS_MAX);
+                        r->label, layers->one, GOV__LAYERS_MAX);
     return GOV_OK;
 }
 
 /* ---- tensors -------------------------------------------------------------- */
-
-struct gov__gguf_names {
-    struct gov__gguf_names *next;
-    size_t used;
-    char text[];
-};
-
-/* Names come in blocks, so that they cost what is in the file and not what its
- * header claims. A small model fills one. */
-#define NAMES_BLOCK ((size_t)8 * 1024)
-
-static char *keep_name(struct gov__gguf *gguf, const char *name, size_t bytes)
-{
-    struct gov__gguf_names *block = gguf->names;
-    size_t room = NAMES_BLOCK - sizeof(*block);
-    char *kept;
-
-    if (block == NULL || room - block->used < bytes + 1) {
-        block = gguf->alloc.alloc(gguf->alloc.ctx, NAMES_BLOCK);
-        if (block == NULL)
-            return NULL;
-        block->next = gguf->names;
-        block->used = 0;
-        gguf->names = block;
-    }
-    kept = block->text + block->used;
-    memcpy(kept, name, bytes);
-    kept[bytes] = '\0';
-    block->used += bytes + 1;
-    return kept;
-}
 
 /* Names go to screens and into scripts: nothing but printable ASCII is taken,
  * and there has never been another. */
@@ -494,7 +493,7 @@ static gov_status read_tensor_name(struct reader *r, struct gov_tensor *tensor)
         return gov_fail(r->err, GOV_E_FORMAT, 0,
                         "model %s is damaged: a tensor's name has %" PRIu64
                         " bytes; download it again",
-                        c->label, length);
+                        r->label, length);
     if (!gov__cursor_bytes(c, name, (size_t)length))
         return c->status;
     for (size_t i = 0; i < length; i++)
@@ -503,8 +502,8 @@ static gov_status read_tensor_name(struct reader *r, struct gov_tensor *tensor)
         return gov_fail(r->err, GOV_E_FORMAT, 0,
                         "model %s is damaged: a tensor's name is \"%s\"; "
                         "download it again",
-                        c->label, show(name, (size_t)length).text);
-    tensor->name = keep_name(r->gguf, name, (size_t)length);
+                        r->label, show(name, (size_t)length).text);
+    tensor->name = gov__header_keep(r->header, name, (size_t)length);
     return tensor->name != NULL ? GOV_OK : no_memory(r);
 }
 
@@ -548,7 +547,7 @@ static gov_status read_type(struct reader *r, struct gov_tensor *tensor,
             "model %s has tensor \"%s\" of type %" PRIu32
             "%s%s, which is not read; quantize it again with a current "
             "llama.cpp",
-            c->label, show(tensor->name, strlen(tensor->name)).text, *number,
+            r->label, show(tensor->name, strlen(tensor->name)).text, *number,
             type != NULL ? ", " : "", type != NULL ? type->name : "");
     if (tensor->shape[0] % type->block_elements != 0)
         return damaged_tensor(r, tensor->name,
@@ -563,8 +562,8 @@ static gov_status read_type(struct reader *r, struct gov_tensor *tensor,
 
 static gov_status read_tensor(struct reader *r, uint32_t index)
 {
-    struct gov_tensor *tensor = &r->gguf->tensors[index];
-    struct gov__gguf_place *place = &r->gguf->places[index];
+    struct gov_tensor *tensor = &r->header->tensors[index];
+    struct gov__place *place = &r->header->places[index];
     uint64_t elements = 0;
     gov_status status = read_tensor_name(r, tensor);
 
@@ -574,6 +573,7 @@ static gov_status read_tensor(struct reader *r, uint32_t index)
         status = read_type(r, tensor, &place->type, elements);
     if (status != GOV_OK)
         return status;
+    place->file = tensor->file = (uint32_t)r->header->file_count;
     place->tensor = index;
     /* From the start of the data, which is not known yet. */
     if (!gov__cursor_u64(&r->cursor, &tensor->file_offset))
@@ -583,31 +583,57 @@ static gov_status read_tensor(struct reader *r, uint32_t index)
     return GOV_OK;
 }
 
+/* Makes room for `more` tensors. */
+static bool grow(struct reader *r, size_t more)
+{
+    struct gov__header *header = r->header;
+    struct gov_alloc *alloc = &header->alloc;
+    size_t room = header->count + more;
+    struct gov_tensor *tensors;
+    struct gov__place *places;
+
+    if (room <= r->model->tensor_room)
+        return true;
+    if (room < 2 * header->count) /* parts may be many and small */
+        room = 2 * header->count;
+    tensors = alloc->alloc(alloc->ctx, room * sizeof(*tensors));
+    places = alloc->alloc(alloc->ctx, room * sizeof(*places));
+    if (tensors == NULL || places == NULL) {
+        alloc->release(alloc->ctx, tensors);
+        alloc->release(alloc->ctx, places);
+        return false;
+    }
+    if (header->count > 0) {
+        memcpy(tensors, header->tensors, header->count * sizeof(*tensors));
+        memcpy(places, header->places, header->count * sizeof(*places));
+    }
+    alloc->release(alloc->ctx, header->tensors);
+    alloc->release(alloc->ctx, header->places);
+    header->tensors = tensors;
+    header->places = places;
+    r->model->tensor_room = room;
+    return true;
+}
+
 static gov_status read_tensors(struct reader *r)
 {
-    struct gov__gguf *gguf = r->gguf;
-    struct gov_alloc *alloc = &gguf->alloc;
+    struct gov__header *header = r->header;
+    size_t first = header->count;
 
-    if (r->tensor_count == 0)
-        return gov_fail(r->err, GOV_E_FORMAT, 0,
-                        "%s has no tensors and so is not a model; name a file "
-                        "with weights",
-                        r->cursor.label);
-    if (r->tensor_count > TENSOR_LIMIT ||
+    if (r->tensor_count > TENSOR_LIMIT - first ||
         r->tensor_count > gov__cursor_left(&r->cursor) / TENSOR_LEAST)
         return gov_fail(r->err, GOV_E_FORMAT, 0,
                         "model %s is damaged: it claims %" PRIu64
                         " tensors; download it again",
-                        r->cursor.label, r->tensor_count);
-    gguf->count = (size_t)r->tensor_count;
-    gguf->tensors =
-        alloc->alloc(alloc->ctx, gguf->count * sizeof(*gguf->tensors));
-    gguf->places =
-        alloc->alloc(alloc->ctx, gguf->count * sizeof(*gguf->places));
-    if (gguf->tensors == NULL || gguf->places == NULL)
+                        r->label, r->tensor_count);
+    if (r->tensor_count == 0) /* as the first part of some split models */
+        return GOV_OK;
+    if (!grow(r, (size_t)r->tensor_count))
         return no_memory(r);
-    memset(gguf->tensors, 0, gguf->count * sizeof(*gguf->tensors));
-    for (size_t i = 0; i < gguf->count; i++) {
+    header->count += (size_t)r->tensor_count;
+    memset(header->tensors + first, 0,
+           (size_t)r->tensor_count * sizeof(*header->tensors));
+    for (size_t i = first; i < header->count; i++) {
         gov_status status = read_tensor(r, (uint32_t)i);
 
         if (status != GOV_OK)
@@ -619,12 +645,13 @@ static gov_status read_tensors(struct reader *r)
 /* Offsets become those in the file, and every tensor is found to lie in it. */
 static gov_status place_tensors(struct reader *r)
 {
-    struct gov__gguf *gguf = r->gguf;
-    uint64_t file_bytes = r->cursor.file_bytes, align = r->alignment - 1;
+    struct gov__header *header = r->header;
+    uint64_t file_bytes = r->cursor.file->id.bytes, align = r->alignment - 1;
     uint64_t data = (gov__cursor_offset(&r->cursor) + align) & ~align;
 
-    for (size_t i = 0; i < gguf->count; i++) {
-        struct gov_tensor *tensor = &gguf->tensors[i];
+    for (size_t i = header->count - (size_t)r->tensor_count; i < header->count;
+         i++) {
+        struct gov_tensor *tensor = &header->tensors[i];
         uint64_t end = data + tensor->file_offset + tensor->bytes;
 
         /* data and bytes are below 2^63: their sum cannot wrap. */
@@ -635,127 +662,41 @@ static gov_status place_tensors(struct reader *r)
             return gov_fail(r->err, GOV_E_FORMAT, 0,
                             "model %s is truncated: tensor \"%s\" ends at byte "
                             "%" PRIu64 " of %" PRIu64 "; download it again",
-                            r->cursor.label,
+                            r->label,
                             show(tensor->name, strlen(tensor->name)).text, end,
                             file_bytes);
         tensor->file_offset += data;
-        gguf->places[i].offset = tensor->file_offset;
+        header->places[i].offset = tensor->file_offset;
     }
     return GOV_OK;
-}
-
-static int by_offset(const void *left, const void *right)
-{
-    const struct gov__gguf_place *a = left, *b = right;
-
-    if (a->offset != b->offset)
-        return a->offset < b->offset ? -1 : 1;
-    return a->tensor < b->tensor ? -1 : a->tensor > b->tensor;
-}
-
-static gov_status check_overlap(struct reader *r)
-{
-    struct gov__gguf *gguf = r->gguf;
-    const struct gov_tensor *last = NULL;
-
-    qsort(gguf->places, gguf->count, sizeof(*gguf->places), by_offset);
-    for (size_t i = 0; i < gguf->count; i++) {
-        const struct gov_tensor *tensor =
-            &gguf->tensors[gguf->places[i].tensor];
-
-        if (tensor->bytes == 0)
-            continue;
-        if (last != NULL &&
-            tensor->file_offset - last->file_offset < last->bytes)
-            return gov_fail(
-                r->err, GOV_E_FORMAT, 0,
-                "model %s is damaged: tensors \"%s\" and \"%s\" overlap; "
-                "download it again",
-                r->cursor.label, show(last->name, strlen(last->name)).text,
-                show(tensor->name, strlen(tensor->name)).text);
-        last = tensor;
-    }
-    return GOV_OK;
-}
-
-static int by_name(const void *left, const void *right)
-{
-    const char *const *a = left;
-    const char *const *b = right;
-
-    return strcmp(*a, *b);
-}
-
-/* By sorting: a hash table of names that somebody else chose can be made to
- * take quadratic time. */
-static gov_status check_names(struct reader *r)
-{
-    struct gov__gguf *gguf = r->gguf;
-    struct gov_alloc *alloc = &gguf->alloc;
-    const char **names = alloc->alloc(alloc->ctx, gguf->count * sizeof(*names));
-    gov_status status = GOV_OK;
-
-    if (names == NULL)
-        return no_memory(r);
-    for (size_t i = 0; i < gguf->count; i++)
-        names[i] = gguf->tensors[i].name;
-    qsort(names, gguf->count, sizeof(*names), by_name);
-    for (size_t i = 1; i < gguf->count && status == GOV_OK; i++)
-        if (strcmp(names[i - 1], names[i]) == 0)
-            status = damaged_tensor(r, names[i], "comes twice");
-    alloc->release(alloc->ctx, names);
-    return status;
 }
 
 /* ---- the whole ------------------------------------------------------------ */
 
-static gov_status read_header(struct reader *r)
+gov_status gov__gguf_read(struct gov__gguf *model,
+                          const struct gov__model_file *file,
+                          struct gov__gguf_part *part)
 {
     gov_status (*const steps[])(struct reader *) = {
-        read_start,   find_architecture, read_metadata, check_metadata,
-        read_tensors, place_tensors,     check_overlap, check_names};
+        read_start,     find_architecture, read_metadata,
+        check_metadata, read_tensors,      place_tensors};
+    struct reader r = {
+        .cursor = {.file = file, .err = model->err, .window = model->window},
+        .model = model,
+        .header = model->header,
+        .part = part,
+        .err = model->err,
+        .label = file->label,
+        .alignment = DEFAULT_ALIGNMENT};
+    gov_status status = GOV_OK;
 
+    *part = (struct gov__gguf_part){0};
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        gov_status status = steps[i](r);
-
+        status = steps[i](&r);
         if (status != GOV_OK)
             return status;
     }
+    part->numbered = r.seen[WANTED_SPLIT_NUMBER];
+    part->summed = r.seen[WANTED_SPLIT_TENSORS];
     return GOV_OK;
-}
-
-gov_status gov__gguf_read_fd(struct gov__gguf *out, int fd, uint64_t file_bytes,
-                             const char *label, const struct gov_alloc *alloc,
-                             gov_error *err)
-{
-    struct reader r = {.gguf = out, .err = err, .alignment = DEFAULT_ALIGNMENT};
-    gov_status status;
-
-    memset(out, 0, sizeof(*out));
-    out->alloc = *alloc;
-    r.cursor = (struct gov__cursor){
-        .fd = fd, .label = label, .err = err, .file_bytes = file_bytes};
-    r.cursor.window = alloc->alloc(alloc->ctx, GOV__CURSOR_WINDOW);
-    status = r.cursor.window != NULL ? read_header(&r) : no_memory(&r);
-    alloc->release(alloc->ctx, r.cursor.window);
-    if (status != GOV_OK)
-        gov__gguf_fini(out);
-    return status;
-}
-
-void gov__gguf_fini(struct gov__gguf *gguf)
-{
-    struct gov_alloc *alloc = &gguf->alloc;
-
-    while (gguf->names != NULL) {
-        struct gov__gguf_names *block = gguf->names;
-
-        gguf->names = block->next;
-        alloc->release(alloc->ctx, block);
-    }
-    alloc->release(alloc->ctx, gguf->tensors);
-    alloc->release(alloc->ctx, gguf->places);
-    gguf->tensors = NULL;
-    gguf->places = NULL;
-    gguf->count = 0;
 }

@@ -1,85 +1,87 @@
 /* SPDX-License-Identifier: MIT */
-/* The public face of a model file: opens, answers, closes. The header is read
- * by gguf.c, grouped by model_units.c and summed up by model_facts.c. */
+/* The public face of a model: opens, answers, closes. Headers are read by gguf.c
+ * and safetensors.c, grouped by model_units.c, summed up by model_sums.c. */
 #include "governor/model.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "governor/model/gguf.h"
+#include "governor/model/model_file.h"
 #include "governor/model/model_priv.h"
-#include "governor/model/model_text.h"
+#include "governor/model/safetensors.h"
 
-static gov_status cannot_open(int code, const char *path, gov_error *err)
+static bool ends(const char *text, const char *end)
 {
-    char text[160];
-    gov_status status = code == ENOENT || code == ENOTDIR ? GOV_E_NOT_FOUND
-                        : code == EACCES || code == EPERM ? GOV_E_PERMISSION
-                                                          : GOV_E_IO;
+    size_t bytes = strlen(text), last = strlen(end);
 
-    return gov_fail(err, status, code, "cannot open model %s",
-                    gov__text_path(text, sizeof(text), path));
+    return bytes > last && strcmp(text + bytes - last, end) == 0;
 }
 
-/* Without O_NONBLOCK a pipe that nobody writes to would hold us for good. */
-static int open_file(const char *path)
+/* Safetensors begin with the length of a JSON object, in 8 bytes. */
+static bool starts_as_safetensors(const unsigned char *start, size_t bytes,
+                                  uint64_t file_bytes)
 {
-    int fd;
+    uint64_t length = 0;
 
-    do
-        fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    while (fd < 0 && errno == EINTR);
-    return fd;
+    if (bytes < 9 || start[8] != '{')
+        return false;
+    for (unsigned i = 0; i < 8; i++)
+        length |= (uint64_t)start[i] << (8 * i);
+    return length <= file_bytes - 8;
 }
 
-/* The last part of a path, by which messages about the content go. */
-static const char *file_name(const char *path)
+/* Which reader it is for. What is in a file decides, so that a wrong name does
+ * no harm; its name does where that tells nothing, and the reader then says
+ * what is wrong. */
+static gov_status find_reader(const char *path, bool *safetensors,
+                              gov_error *err)
 {
-    const char *slash = strrchr(path, '/');
-
-    return slash != NULL && slash[1] != '\0' ? slash + 1 : path;
-}
-
-static gov_status identify(struct gov_model *model, int fd, const char *path,
-                           gov_error *err)
-{
-    char text[160];
+    struct gov__model_file file;
+    unsigned char start[9];
+    size_t bytes = sizeof(start);
+    gov_status status;
     struct stat st;
 
-    if (fstat(fd, &st) != 0)
-        return gov_fail(err, GOV_E_IO, errno, "cannot read model %s",
-                        gov__text_path(text, sizeof(text), path));
-    if (!S_ISREG(st.st_mode))
-        return gov_fail(err, GOV_E_FORMAT, 0,
-                        "cannot read model %s: it is a %s; name a .gguf file",
-                        gov__text_path(text, sizeof(text), path),
-                        S_ISDIR(st.st_mode)    ? "directory"
-                        : S_ISFIFO(st.st_mode) ? "pipe"
-                                               : "device");
-    model->device = (uint64_t)st.st_dev;
-    model->inode = (uint64_t)st.st_ino;
-    model->file_bytes = (uint64_t)st.st_size;
+    *safetensors = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    if (*safetensors)
+        return GOV_OK;
+    status = gov__model_file_open(&file, path, err);
+    if (status != GOV_OK)
+        return status;
+    if (file.id.bytes < bytes)
+        bytes = (size_t)file.id.bytes;
+    status = gov__model_file_read(&file, 0, start, bytes, err);
+    gov__model_file_close(&file);
+    if (status != GOV_OK)
+        return status;
+    if (bytes >= 4 && memcmp(start, "GGUF", 4) == 0)
+        *safetensors = false;
+    else
+        *safetensors = starts_as_safetensors(start, bytes, file.id.bytes) ||
+                       ends(path, ".safetensors") || ends(path, ".json");
     return GOV_OK;
 }
 
-static gov_status read_model(struct gov_model *model, int fd, const char *path,
-                             gov_error *err)
+static gov_status read_model(struct gov_model *model, gov_error *err)
 {
-    char label[72];
-    gov_status status = identify(model, fd, path, err);
+    char label[GOV__LABEL_BYTES];
+    bool safetensors;
+    gov_status status = find_reader(model->path, &safetensors, err);
 
     if (status != GOV_OK)
         return status;
-    gov__text_path(label, sizeof(label), file_name(path));
-    status = gov__gguf_read_fd(&model->gguf, fd, model->file_bytes, label,
-                               &model->alloc, err);
-    if (status == GOV_OK)
-        status = gov__model_make_units(model, label, err);
-    if (status == GOV_OK)
-        gov__model_sum(model);
-    return status;
+    status = (safetensors ? gov__safetensors_open : gov__gguf_open)(
+        &model->header, model->path, &model->alloc, err);
+    if (status != GOV_OK)
+        return status;
+    gov__model_file_label(label, model->path);
+    status = gov__model_make_units(model, label, err);
+    if (status != GOV_OK)
+        return status;
+    gov__state_of(&model->header, &model->state);
+    gov__model_sum(model);
+    return GOV_OK;
 }
 
 gov_status gov_model_open(gov_model **out, const char *path,
@@ -88,7 +90,6 @@ gov_status gov_model_open(gov_model **out, const char *path,
     struct gov_model *model;
     gov_status status;
     size_t bytes;
-    int fd;
 
     if (out == NULL)
         return gov_fail(err, GOV_E_INVALID, 0,
@@ -96,32 +97,25 @@ gov_status gov_model_open(gov_model **out, const char *path,
     *out = NULL;
     if (path == NULL || path[0] == '\0')
         return gov_fail(err, GOV_E_INVALID, 0,
-                        "no model is named; give the path of a .gguf file");
+                        "no model is named; give the path of a .gguf or "
+                        ".safetensors file");
     if (alloc == NULL)
         alloc = gov_alloc_default();
-    fd = open_file(path);
-    if (fd < 0)
-        return cannot_open(errno, path, err);
-
     bytes = strlen(path) + 1;
     model = alloc->alloc(alloc->ctx, sizeof(*model) + bytes);
-    if (model == NULL) {
-        status = gov_fail(err, GOV_E_NOMEM, 0,
-                          "out of memory while opening a model; free some and "
-                          "try again");
-        goto close_file;
-    }
+    if (model == NULL)
+        return gov_fail(err, GOV_E_NOMEM, 0,
+                        "out of memory while opening a model; free some and "
+                        "try again");
     memset(model, 0, sizeof(*model));
     model->alloc = *alloc;
-    model->gguf.alloc = *alloc;
+    gov__header_init(&model->header, "", alloc);
     memcpy(model->path, path, bytes);
-    status = read_model(model, fd, path, err);
+    status = read_model(model, err);
     if (status == GOV_OK)
         *out = model;
     else
         gov_model_close(model);
-close_file:
-    close(fd);
     return status;
 }
 
@@ -132,7 +126,7 @@ void gov_model_close(gov_model *model)
     if (model == NULL)
         return;
     alloc = model->alloc;
-    gov__gguf_fini(&model->gguf);
+    gov__header_fini(&model->header);
     alloc.release(alloc.ctx, model->units);
     alloc.release(alloc.ctx, model);
 }
@@ -144,7 +138,7 @@ const char *gov_model_path(const gov_model *model)
 
 const char *gov_model_name(const gov_model *model)
 {
-    return model->gguf.name;
+    return model->header.name;
 }
 
 const struct gov_unit *gov_model_units(const gov_model *model, size_t *count)
@@ -156,17 +150,26 @@ const struct gov_unit *gov_model_units(const gov_model *model, size_t *count)
 const struct gov_tensor *gov_model_tensors(const gov_model *model,
                                            size_t *count)
 {
-    *count = model->gguf.count;
-    return model->gguf.tensors;
+    *count = model->header.count;
+    return model->header.tensors;
+}
+
+const struct gov_model_file *gov_model_files(const gov_model *model,
+                                             size_t *count)
+{
+    *count = model->header.file_count;
+    return model->header.files;
 }
 
 void gov_model_identity(const gov_model *model, uint64_t *device,
                         uint64_t *inode, uint64_t *file_bytes)
 {
+    const struct gov_model_file *file = model->header.files;
+
     if (device != NULL)
-        *device = model->device;
+        *device = file->device;
     if (inode != NULL)
-        *inode = model->inode;
+        *inode = file->inode;
     if (file_bytes != NULL)
-        *file_bytes = model->file_bytes;
+        *file_bytes = file->bytes;
 }

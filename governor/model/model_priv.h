@@ -4,25 +4,31 @@
 #ifndef GOV_MODEL_PRIV_H
 #define GOV_MODEL_PRIV_H
 
-#include "governor/model/gguf.h"
+#include "governor/model/header.h"
+#include "governor/model/state.h"
 
 /* Sums over tensors, taken once. */
 struct gov__model_sums {
     uint64_t weight_bytes;
     uint64_t repack_bytes; /* see tensor_types.h */
     uint64_t largest_unit_bytes;
-    const char *quantization; /* type that holds most bytes; static */
+    uint64_t parameters, active_parameters;
+    uint64_t sparse_pass, dense_pass; /* bytes, see model.h */
+    uint64_t widest;     /* numbers that one token brings to the widest product
+                          * of matrices: work for a batch */
     uint64_t vocabulary; /* rows of the output matrix; 0 if there is none */
     bool tied;           /* the embedding is the output matrix too */
+    const char *type;    /* that holds most bytes; static */
+    char quantization[96];
 };
 
 struct gov_model {
     struct gov_alloc alloc;
-    uint64_t device, inode, file_bytes;
-    struct gov__gguf gguf;
+    struct gov__header header;
     struct gov_unit *units;
     size_t unit_count;
     struct gov__model_sums sums;
+    struct gov__state state;
     char path[]; /* as it was given */
 };
 

@@ -1,112 +1,96 @@
 /* SPDX-License-Identifier: MIT */
 /* Groups tensors into units by name and place.
  *
- * The rule: walking through the file, consecutive tensors of the same layer (or
- * of the embedding, or of what is global) form one unit. In most files every
- * layer lies in one piece, and that gives one unit for each. Where it does not,
- * a layer has several units with the same number: files converted from several
- * safetensors shards split the layers at the shards' edges, and often the
- * output matrix lies at the front and its norm at the end. So units never
- * overlap, and no unit drags bytes along that something else needs. */
+ * The rule: walking through a file, consecutive tensors of the same layer (or of
+ * the experts of one, of the embedding, of a projector, or of what is global)
+ * form one unit. In most dense files every layer lies in one piece, and that
+ * gives one unit for each. Where it does not, a layer has several units with the
+ * same number: files converted from several safetensors shards split the layers
+ * at the shards' edges, a router lies between the experts it chooses from, and
+ * often the output matrix lies at the front and its norm at the end. So units
+ * never overlap, and no unit drags bytes along that something else needs. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "governor/model/model_priv.h"
+#include "governor/model/tensor_names.h"
 
-struct key {
-    gov_unit_kind kind;
-    uint32_t stage; /* encoder, then the rest */
-    uint32_t layer;
-    uint32_t late; /* within a layer, attention comes before the rest */
-};
-
-static bool starts(const char *text, const char *prefix)
+static bool same_unit(const struct gov__tensor_role *a,
+                      const struct gov__tensor_role *b)
 {
-    return strncmp(text, prefix, strlen(prefix)) == 0;
+    return a->kind == b->kind && a->stage == b->stage && a->layer == b->layer &&
+           a->part == b->part;
 }
 
-/* Reads "N." and returns what follows; NULL if that is not there or absurd. */
-static const char *layer_number(const char *text, uint32_t *out)
-{
-    const char *at = text;
-
-    *out = 0;
-    while (*at >= '0' && *at <= '9' && *out < GOV__LAYERS_MAX)
-        *out = *out * 10 + (uint32_t)(*at++ - '0');
-    return at != text && *at == '.' && *out < GOV__LAYERS_MAX ? at + 1 : NULL;
-}
-
-/* Names: LLM_TENSOR_NAMES in llama.cpp's src/llama-arch.cpp. */
-static struct key key_of(const char *tensor)
-{
-    static const char *const used_first[] = {"token_embd", "token_types",
-                                             "position_embd", "per_layer_"};
-    struct key key = {GOV_UNIT_OUTPUT, 0, 0, 0};
-    const char *block = strstr(tensor, "blk."), *rest = NULL;
-
-    if (block != NULL && (block == tensor || block[-1] == '.'))
-        rest = layer_number(block + 4, &key.layer);
-    if (rest != NULL) {
-        key.kind = GOV_UNIT_LAYER;
-        key.stage = !starts(tensor, "enc.");
-        key.late = !starts(rest, "attn");
-        return key;
-    }
-    key.layer = 0;
-    key.late = starts(tensor, "output.");
-    for (size_t i = 0; i < sizeof(used_first) / sizeof(used_first[0]); i++)
-        if (starts(tensor, used_first[i]))
-            key.kind = GOV_UNIT_EMBEDDING;
-    return key;
-}
-
-static bool same_unit(const struct key *a, const struct key *b)
-{
-    return a->kind == b->kind && a->stage == b->stage && a->layer == b->layer;
-}
-
-/* A unit to be: the places first..last-1, in order of offset. */
+/* A unit to be: the places first..last-1, in order of file and offset. */
 struct run {
-    struct key key;
+    struct gov__tensor_role role;
     uint64_t offset, end, tensor_bytes;
     size_t first, last;
-    uint32_t tensors;
+    uint32_t tensors, file;
 };
 
 #define ORDER(a, b) (((a) > (b)) - ((a) < (b)))
 
+/* Projectors come last: most passes use none. */
+static int turn(gov_unit_kind kind)
+{
+    switch (kind) {
+    case GOV_UNIT_EMBEDDING:
+        return 0;
+    case GOV_UNIT_LAYER:
+    case GOV_UNIT_EXPERTS:
+        return 1;
+    case GOV_UNIT_OUTPUT:
+        break;
+    case GOV_UNIT_PROJECTOR:
+        return 3;
+    }
+    return 2;
+}
+
 static int by_first_use(const void *left, const void *right)
 {
     const struct run *a = left, *b = right;
-    int order = ORDER(a->key.kind, b->key.kind);
+    int order = ORDER(turn(a->role.kind), turn(b->role.kind));
 
     if (order == 0)
-        order = ORDER(a->key.stage, b->key.stage);
+        order = ORDER(a->role.stage, b->role.stage);
     if (order == 0)
-        order = ORDER(a->key.layer, b->key.layer);
+        order = ORDER(a->role.layer, b->role.layer);
     if (order == 0)
-        order = ORDER(a->key.late, b->key.late);
+        order = ORDER(a->role.kind, b->role.kind); /* experts behind the rest */
+    if (order == 0)
+        order = ORDER(a->role.late, b->role.late);
+    if (order == 0)
+        order = ORDER(a->role.part, b->role.part);
+    if (order == 0)
+        order = ORDER(a->file, b->file);
     return order != 0 ? order : ORDER(a->offset, b->offset);
 }
 
 /* Finds the runs and returns how many; runs NULL only counts. A tensor without
  * bytes goes with the run it stands in. */
-static size_t find_runs(const struct gov__gguf *gguf, struct run *runs)
+static size_t find_runs(const struct gov__header *header, struct run *runs)
 {
-    struct key last = {0};
+    struct gov__tensor_role last = {0};
+    uint32_t last_file = 0;
     size_t count = 0;
 
-    for (size_t i = 0; i < gguf->count; i++) {
+    for (size_t i = 0; i < header->count; i++) {
         const struct gov_tensor *tensor =
-            &gguf->tensors[gguf->places[i].tensor];
-        struct key key = key_of(tensor->name);
+            &header->tensors[header->places[i].tensor];
+        struct gov__tensor_role role = gov__tensor_role(tensor->name);
         struct run *run;
 
-        if (tensor->bytes != 0 && (count == 0 || !same_unit(&key, &last))) {
-            last = key;
+        if (tensor->bytes != 0 && (count == 0 || tensor->file != last_file ||
+                                   !same_unit(&role, &last))) {
+            last = role;
+            last_file = tensor->file;
             if (runs != NULL)
-                runs[count] = (struct run){.key = key,
+                runs[count] = (struct run){.role = role,
                                            .offset = tensor->file_offset,
+                                           .file = tensor->file,
                                            .first = count == 0 ? 0 : i};
             count++;
         }
@@ -117,18 +101,164 @@ static size_t find_runs(const struct gov__gguf *gguf, struct run *runs)
         if (tensor->bytes != 0) {
             run->end = tensor->file_offset + tensor->bytes;
             run->tensor_bytes += tensor->bytes;
-            run->key.late = run->key.late && key.late;
+            run->role.late = run->role.late && role.late;
         }
     }
     return count;
 }
 
+/* ---- experts ----------------------------------------------------------------- */
+
+/* How many experts a tensor of all of them holds: its slowest dimension, unless
+ * that is not what the header says. */
+static uint64_t stacked(const struct gov__header *header,
+                        const struct gov_tensor *tensor)
+{
+    uint64_t said = gov__header_single(header, GOV__KEY_EXPERTS);
+    uint32_t dims = tensor->dims < 4 ? tensor->dims : 4;
+
+    for (uint32_t i = dims; i-- > 0;)
+        if (tensor->shape[i] == said)
+            return said;
+    return 0;
+}
+
+static uint32_t count_experts(const struct gov__header *header,
+                              const struct run *run)
+{
+    uint64_t all = 0;
+    uint32_t least = UINT32_MAX, most = 0;
+
+    for (size_t i = run->first; i < run->last; i++) {
+        const struct gov_tensor *tensor =
+            &header->tensors[header->places[i].tensor];
+        struct gov__tensor_role role = gov__tensor_role(tensor->name);
+
+        if (role.expert == GOV__ALL_EXPERTS) {
+            if (stacked(header, tensor) > all)
+                all = stacked(header, tensor);
+            continue;
+        }
+        least = role.expert < least ? role.expert : least;
+        most = role.expert > most ? role.expert : most;
+    }
+    if (all == 0 && least <= most)
+        all = (uint64_t)most - least + 1;
+    return (uint32_t)all;
+}
+
+static int by_range(const void *left, const void *right)
+{
+    const struct gov_file_range *a = left, *b = right;
+
+    return ORDER(a->offset, b->offset);
+}
+
+/* The part of a tensor that belongs to one expert; bytes 0 if none does. */
+static struct gov_file_range slice(const struct gov__header *header,
+                                   const struct gov_tensor *tensor,
+                                   uint32_t expert)
+{
+    struct gov__tensor_role role = gov__tensor_role(tensor->name);
+    struct gov_file_range range = {tensor->file, tensor->file_offset, 0};
+    uint64_t experts = stacked(header, tensor);
+
+    if (role.expert == expert) {
+        range.bytes = tensor->bytes;
+    } else if (role.expert == GOV__ALL_EXPERTS && expert < experts &&
+               tensor->bytes % experts == 0) {
+        range.bytes = tensor->bytes / experts;
+        range.offset += range.bytes * expert;
+    }
+    return range;
+}
+
+size_t gov_unit_expert(const gov_model *model, size_t unit, uint32_t expert,
+                       struct gov_file_range *out, size_t room)
+{
+    const struct gov__header *header = &model->header;
+    size_t count = 0;
+
+    if (unit >= model->unit_count || expert == GOV__ALL_EXPERTS ||
+        model->units[unit].kind != GOV_UNIT_EXPERTS)
+        return 0;
+    for (size_t i = 0; i < header->count; i++) {
+        struct gov_file_range range;
+
+        if (header->tensors[i].unit != unit)
+            continue;
+        range = slice(header, &header->tensors[i], expert);
+        if (range.bytes == 0)
+            continue;
+        if (count < room)
+            out[count] = range;
+        count++;
+    }
+    if (room > 1)
+        qsort(out, count < room ? count : room, sizeof(*out), by_range);
+    return count;
+}
+
+/* ---- pages ------------------------------------------------------------------- */
+
+void gov_unit_pages(const gov_model *model, size_t unit, uint64_t page_bytes,
+                    struct gov_unit_pages *out)
+{
+    const struct gov_unit *u = &model->units[unit];
+    uint64_t mask = page_bytes - 1, end = u->file_offset + u->bytes;
+    uint64_t before = 0, behind = UINT64_MAX, inner_end;
+
+    for (size_t i = 0; i < model->unit_count; i++) {
+        const struct gov_unit *other = &model->units[i];
+        uint64_t other_end = other->file_offset + other->bytes;
+
+        if (i == unit || other->file != u->file)
+            continue;
+        if (other_end <= u->file_offset && other_end > before)
+            before = other_end;
+        if (other->file_offset >= end && other->file_offset < behind)
+            behind = other->file_offset;
+    }
+    memset(out, 0, sizeof(*out));
+    out->outer_offset = u->file_offset & ~mask;
+    out->outer_bytes = ((end + mask) & ~mask) - out->outer_offset;
+    out->shared_before = before > out->outer_offset;
+    out->shared_behind = behind < out->outer_offset + out->outer_bytes;
+    out->inner_offset = out->shared_before ? (u->file_offset + mask) & ~mask
+                                           : out->outer_offset;
+    inner_end =
+        out->shared_behind ? end & ~mask : out->outer_offset + out->outer_bytes;
+    if (inner_end > out->inner_offset)
+        out->inner_bytes = inner_end - out->inner_offset;
+}
+
+/* ---- making ------------------------------------------------------------------ */
+
+static void make_unit(struct gov_model *model, const struct run *run,
+                      uint32_t index)
+{
+    struct gov__header *header = &model->header;
+    bool experts = run->role.kind == GOV_UNIT_EXPERTS;
+
+    model->units[index] = (struct gov_unit){
+        .kind = run->role.kind,
+        .layer = run->role.layer,
+        .file_offset = run->offset,
+        .bytes = run->end - run->offset,
+        .tensor_bytes = run->tensor_bytes,
+        .tensors = (uint32_t)(run->last - run->first),
+        .file = run->file,
+        .experts = experts ? count_experts(header, run) : 0,
+    };
+    for (size_t n = run->first; n < run->last; n++)
+        header->tensors[header->places[n].tensor].unit = index;
+}
+
 gov_status gov__model_make_units(struct gov_model *model, const char *label,
                                  gov_error *err)
 {
-    struct gov__gguf *gguf = &model->gguf;
     struct gov_alloc *alloc = &model->alloc;
-    size_t count = find_runs(gguf, NULL);
+    size_t count = find_runs(&model->header, NULL);
     struct run *runs;
 
     if (count == 0)
@@ -145,22 +275,10 @@ gov_status gov__model_make_units(struct gov_model *model, const char *label,
                         "try again",
                         label);
     }
-    find_runs(gguf, runs);
+    find_runs(&model->header, runs);
     qsort(runs, count, sizeof(*runs), by_first_use);
-    for (size_t i = 0; i < count; i++) {
-        const struct run *run = &runs[i];
-
-        model->units[i] = (struct gov_unit){
-            .kind = run->key.kind,
-            .layer = run->key.layer,
-            .file_offset = run->offset,
-            .bytes = run->end - run->offset,
-            .tensor_bytes = run->tensor_bytes,
-            .tensors = (uint32_t)(run->last - run->first),
-        };
-        for (size_t n = run->first; n < run->last; n++)
-            gguf->tensors[gguf->places[n].tensor].unit = (uint32_t)i;
-    }
+    for (size_t i = 0; i < count; i++)
+        make_unit(model, &runs[i], (uint32_t)i);
     model->unit_count = count;
     alloc->release(alloc->ctx, runs);
     return GOV_OK;

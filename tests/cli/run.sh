@@ -10,8 +10,9 @@
 #   ! text on standard error        "..." alone for any number of lines
 #   ? 1                             exit status; 0 when the line is missing
 #
-# PATH has gov, govtop, mkmodel, memlimit and stock; HOME and the XDG
-# directories are inside the fresh directory, and tiny.gguf is a small model.
+# PATH has gov, govtop, mkmodel, memlimit and stock; B is the build directory; HOME
+# and the XDG directories are inside the fresh directory, and tiny.gguf is a small
+# model.
 set -eu
 
 case_file=$PWD/$1
@@ -25,7 +26,7 @@ HOME=$root/home
 XDG_RUNTIME_DIR=$root/run
 SOURCE=$PWD
 unset XDG_CONFIG_HOME XDG_CACHE_HOME COLUMNS NO_COLOR GOVERNOR_ENGINE_DIR || :
-export PATH HOME XDG_RUNTIME_DIR SOURCE LC_ALL=C.UTF-8
+export B PATH HOME XDG_RUNTIME_DIR SOURCE LC_ALL=C.UTF-8
 cd "$root/work"
 mkmodel --quiet --preset tiny tiny.gguf
 

@@ -28,32 +28,53 @@ static inline const char *in_directory(const char *name)
     return path[n];
 }
 
-static inline void make_model(const char *name, const char *type,
-                              const char *preset)
+/* Runs a program that lies beside this one; returns how it ended. */
+static inline int run_beside(const char *program, const char *const *arguments)
 {
-    char maker[512];
-    ssize_t n = readlink("/proc/self/exe", maker, sizeof(maker) - 16);
+    const char *argv[16] = {program};
+    char path[512];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 32);
     pid_t child;
-    int status;
+    int status, count = 0;
 
     ck_assert_int_gt(n, 0);
-    maker[n] = '\0';
-    ck_assert_ptr_nonnull(strrchr(maker, '/'));
-    snprintf(strrchr(maker, '/') + 1, 16, "mkmodel");
-    if (models_directory[0] == '\0')
-        snprintf(models_directory, sizeof(models_directory), "%s",
-                 fresh_directory());
-    if (access(in_directory(name), R_OK) == 0)
-        return;
+    path[n] = '\0';
+    ck_assert_ptr_nonnull(strrchr(path, '/'));
+    snprintf(strrchr(path, '/') + 1, 32, "%s", program);
+    while (arguments[count] != NULL && count < 14) {
+        argv[count + 1] = arguments[count];
+        count++;
+    }
     child = fork();
     if (child == 0) {
-        execl(maker, maker, "--quiet", "--preset", preset, "--type", type,
-              in_directory(name), (char *)NULL);
+        execv(path, (char *const *)argv);
         _exit(127);
     }
     ck_assert_int_gt(child, 0);
     ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_msg(status == 0, "%s failed", maker);
+    return status;
+}
+
+static inline void make_directory_once(void)
+{
+    if (models_directory[0] == '\0')
+        snprintf(models_directory, sizeof(models_directory), "%s",
+                 fresh_directory());
+}
+
+static inline void make_model(const char *name, const char *type,
+                              const char *preset)
+{
+    const char *const arguments[] = {"--quiet", "--preset", preset, "--type",
+                                     type,      NULL,       NULL};
+    const char *line[7];
+
+    make_directory_once();
+    if (access(in_directory(name), R_OK) == 0)
+        return;
+    memcpy(line, arguments, sizeof(line));
+    line[5] = in_directory(name);
+    ck_assert_msg(run_beside("mkmodel", line) == 0, "mkmodel failed");
 }
 
 /* ---- the control ----------------------------------------------------------------- */
@@ -86,6 +107,7 @@ static inline struct llama_context_params control_params(uint32_t context,
     params.n_ctx = context;
     params.n_batch = params.n_ubatch = CONTROL_BATCH;
     params.n_seq_max = 1;
+    params.swa_full = false;
     params.n_threads = params.n_threads_batch = threads;
     return params;
 }

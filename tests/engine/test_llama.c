@@ -258,8 +258,9 @@ static void fill_cells(gov_session *session, bool unused, unsigned char byte)
         uint32_t to = unused ? layer->cells : layer->high;
 
         for (int t = 0; t < 2; t++)
-            memset((char *)tensors[t]->data + from * tensors[t]->nb[1], byte,
-                   (to - from) * tensors[t]->nb[1]);
+            if (tensors[t] != NULL)
+                memset((char *)tensors[t]->data + from * tensors[t]->nb[1],
+                       byte, (to - from) * tensors[t]->nb[1]);
     }
 }
 
@@ -388,6 +389,87 @@ START_TEST(logits_have_the_same_bits)
         ck_assert_uint_ge(account.passes, two ? 12 : 150);
         ck_assert_uint_gt(account.streamed_bytes, 0);
     }
+    close_fixture(&f);
+}
+END_TEST
+
+/* Windows, experts, latent and recurrent state. What is not streamed is mapped. */
+static const char *const others[] = {
+    "tiny-gemma3", "tiny-qwen3moe",  "tiny-deepseek2", "tiny-gpt-oss",
+    "tiny-mamba",  "tiny-falcon-h1", "tiny-lfm2",
+};
+
+START_TEST(other_architectures_have_the_same_bits)
+{
+    struct fixture f;
+    struct pressure pressure = {.set_hot = false};
+    char file[64];
+
+    snprintf(file, sizeof(file), "%s.gguf", others[_i]);
+    make_model(file, "Q4_0", others[_i]);
+    open_fixture(&f, file, GOV_STRATEGY_HYBRID, 1536);
+    open_control(&f, 1536);
+    press_begin(&pressure, &f);
+    ck_assert_uint_gt(compare(&f, long_text(340), 40).prompt_tokens,
+                      CONTROL_BATCH);
+    compare(&f, " and then she said:", 40);
+    press_end(&pressure);
+    close_fixture(&f);
+}
+END_TEST
+
+static const struct {
+    gov_kv_type ours;
+    enum ggml_type theirs;
+} kv_types[] = {
+    {GOV_KV_UNSET, GGML_TYPE_F16}, {GOV_KV_F16, GGML_TYPE_F16},
+    {GOV_KV_Q8_0, GGML_TYPE_Q8_0}, {GOV_KV_F32, GGML_TYPE_F32},
+    {GOV_KV_BF16, GGML_TYPE_BF16}, {GOV_KV_Q4_0, GGML_TYPE_Q4_0},
+    {GOV_KV_Q4_1, GGML_TYPE_Q4_1}, {GOV_KV_Q5_0, GGML_TYPE_Q5_0},
+    {GOV_KV_Q5_1, GGML_TYPE_Q5_1}, {GOV_KV_IQ4_NL, GGML_TYPE_IQ4_NL},
+};
+
+/* Every type that can be planned is one that runs, and takes what is counted. */
+START_TEST(every_type_of_cache_has_the_same_bits)
+{
+    struct fixture f;
+    struct llama_context_params params = control_params(512, 1);
+    struct gov_kv_usage usage;
+    struct gov_plan plan;
+
+    open_fixture(&f, "q4_0.gguf", GOV_STRATEGY_MMAP, 0);
+    plan = plan_for(f.model, GOV_STRATEGY_MMAP, 1000, 512);
+    plan.kv_type = kv_types[_i].ours;
+    f.session = load(&f, &plan, 1);
+    params.type_k = params.type_v = kv_types[_i].theirs;
+    control_open(&f.control, in_directory("q4_0.gguf"), false, &params);
+    compare(&f, "Once upon a time", 40);
+    f.engine->kv_usage(f.session, &usage);
+    if (plan.kv_type != GOV_KV_UNSET)
+        ck_assert_uint_eq(usage.reserved_bytes,
+                          512 * gov_model_kv_per_token(f.model, plan.kv_type));
+    close_fixture(&f);
+}
+END_TEST
+
+/* Whichever part is named. */
+START_TEST(a_split_model_has_the_same_bits)
+{
+    const char *arguments[] = {"--quiet", "--preset", "tiny", "--type", "Q4_0",
+                               "--split", "3",        NULL,   NULL};
+    struct llama_context_params params = control_params(512, 1);
+    char part[64];
+    struct fixture f;
+    struct gov_plan plan;
+
+    arguments[7] = in_directory("split.gguf");
+    ck_assert_int_eq(run_beside("mkmodel", arguments), 0);
+    snprintf(part, sizeof(part), "split-%05d-of-00003.gguf", _i);
+    open_fixture(&f, part, GOV_STRATEGY_MMAP, 0);
+    plan = plan_for(f.model, GOV_STRATEGY_MMAP, 1000, 512);
+    f.session = load(&f, &plan, 1);
+    control_open(&f.control, in_directory("q4_0.gguf"), false, &params);
+    compare(&f, "Once upon a time", 40);
     close_fixture(&f);
 }
 END_TEST
@@ -1275,6 +1357,11 @@ Suite *suite(void)
     TCase *turns = tcase_create("turns"), *life = tcase_create("life");
 
     tcase_add_loop_test(bits, logits_have_the_same_bits, 0, COUNT(ways));
+    tcase_add_loop_test(bits, other_architectures_have_the_same_bits, 0,
+                        COUNT(others));
+    tcase_add_loop_test(bits, every_type_of_cache_has_the_same_bits, 0,
+                        COUNT(kv_types));
+    tcase_add_loop_test(bits, a_split_model_has_the_same_bits, 1, 4);
     tcase_add_unchecked_fixture(bits, make_models, NULL);
     tcase_set_timeout(bits, 30);
     suite_add_tcase(s, bits);

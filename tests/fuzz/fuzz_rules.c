@@ -51,6 +51,7 @@ static void decide(const gov_rules *rules, uint64_t budget, uint64_t weights,
     struct gov_plan plan, again;
     gov_error err = {GOV_OK, 0, ""};
     gov_status status;
+    uint32_t block_bytes;
     size_t tried = 0;
 
     for (int i = 0; much && i < GOV_FACT_COUNT; i++)
@@ -65,6 +66,11 @@ static void decide(const gov_rules *rules, uint64_t budget, uint64_t weights,
     gov_facts_set(&facts, GOV_FACT_MODEL_KV_PER_TOKEN, 65536);
     gov_facts_set(&facts, GOV_FACT_MODEL_COMPUTE, 64 * MIB);
     gov_facts_set(&facts, GOV_FACT_MODEL_LARGEST_UNIT, weights / 16);
+    gov_facts_set(&facts, GOV_FACT_MODEL_WINDOW_KV, 16384);
+    gov_facts_set(&facts, GOV_FACT_MODEL_WINDOW, 1536);
+    gov_facts_set(&facts, GOV_FACT_MODEL_STATE, 2 * MIB);
+    gov_facts_set(&facts, GOV_FACT_MODEL_COMPUTE_PER_TOKEN, 64);
+    gov_facts_set(&facts, GOV_FACT_MODEL_KV_QUANTIZABLE, much);
     status = gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err);
     require(gov_plan_decide(&again, rules, &facts, on_rule, &tried, NULL) ==
             status);
@@ -77,7 +83,9 @@ static void decide(const gov_rules *rules, uint64_t budget, uint64_t weights,
         require(strcmp(plan.reason, err.message) == 0);
         return;
     }
-    require(plan.kv_bytes + 64 * MIB + plan.hot_bytes <= budget);
+    require(plan.kv_bytes >= 2 * MIB && plan.compute_bytes >= 64 * MIB);
+    require(plan.kv_bytes + plan.compute_bytes + plan.hot_bytes <= budget);
+    require(much || gov_kv_type_block(plan.kv_type, &block_bytes) == 1);
     require(plan.footprint_bytes <= budget);
     require(plan.hot_bytes + plan.cold_bytes == weights);
     require(plan.strategy == GOV_STRATEGY_HYBRID || plan.cold_bytes == 0);

@@ -90,6 +90,7 @@ static void read_models(const char *text, size_t bytes)
 
 static void read_tiers(const char *text, size_t bytes)
 {
+    const struct gov_table_text from = {text, bytes, "f"};
     struct gov_facts facts = {0};
     gov_error err = {GOV_OK, 0, ""};
     struct gov_tier tier;
@@ -97,7 +98,7 @@ static void read_tiers(const char *text, size_t bytes)
 
     gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, 8000000000);
     gov_facts_set_text(&facts, GOV_FACT_DEVICE_OS, "linux");
-    status = gov_tier_find(&tier, &facts, text, bytes, "f", &err);
+    status = gov_tier_find(&tier, &facts, &from, &err);
     if (status == GOV_OK)
         require(tier.name[0] != '\0' && tier.sentence[0] != '\0');
     else if (status != GOV_E_NOT_FOUND)

@@ -14,7 +14,7 @@ list=$(sed -n '/^```modules$/,/^```$/p' docs/architecture.md | grep -v '^```')
     exit 1
 }
 
-files=$(find policies governor adapters tools -name '*.[ch]' | sort)
+files=$(find policies governor adapters tools -name '*.[ch]' -o -name '*.cpp' | sort)
 
 twice=$(printf '%s\n' "$files" | sed 's|.*/||' | sort | uniq -d)
 [ -z "$twice" ] || {

@@ -19,6 +19,7 @@ static _Atomic int fault_errno = EIO;
 static _Atomic(const char *) last_fault = "none";
 static _Atomic(const char *) only;
 static _Atomic int64_t live;
+static void (*_Atomic pread_watch)(int fd, uint64_t offset, size_t bytes);
 
 static bool wanted(const char *name)
 {
@@ -57,6 +58,7 @@ void faults_reset(void)
     fault_errno = EIO;
     last_fault = "none";
     only = NULL;
+    faults_watch_pread(NULL);
 }
 
 void faults_arm(uint64_t n, bool forever)
@@ -90,6 +92,11 @@ void faults_set_errno(int number)
 void faults_only(const char *names)
 {
     only = names;
+}
+
+void faults_watch_pread(void (*watch)(int fd, uint64_t offset, size_t bytes))
+{
+    pread_watch = watch;
 }
 
 static void *counting_alloc(void *ctx, size_t bytes)
@@ -217,7 +224,13 @@ ssize_t __wrap_read(int fd, void *buffer, size_t bytes)
 
 ssize_t __wrap_pread(int fd, void *buffer, size_t bytes, off_t offset)
 {
-    return fails("pread") ? -1 : __real_pread(fd, buffer, bytes, offset);
+    void (*watch)(int fd, uint64_t offset, size_t bytes) = pread_watch;
+
+    if (fails("pread"))
+        return -1;
+    if (watch != NULL)
+        watch(fd, (uint64_t)offset, bytes);
+    return __real_pread(fd, buffer, bytes, offset);
 }
 
 ssize_t __wrap_write(int fd, const void *buffer, size_t bytes)

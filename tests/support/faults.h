@@ -12,6 +12,7 @@
 #define GOV_TESTS_FAULTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "policies/alloc.h"
@@ -34,6 +35,9 @@ void faults_set_errno(int number);
 /* Only the calls named in this comma-separated list count ("write,fsync");
  * NULL means all. Reset by faults_reset(). */
 void faults_only(const char *names);
+/* Called before each pread() that does not fail, to see what is asked for or to
+ * change the file under the reader; NULL ends it. Reset by faults_reset(). */
+void faults_watch_pread(void (*watch)(int fd, uint64_t offset, size_t bytes));
 /* An allocator that counts, fails when armed, and knows what is live. */
 const struct gov_alloc *faults_alloc(void);
 int64_t faults_live_blocks(void);

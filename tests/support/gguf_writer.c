@@ -109,6 +109,17 @@ void gguf_key_texts(struct gguf_writer *w, const char *key, uint64_t count)
     }
 }
 
+void gguf_key_split(struct gguf_writer *w, uint16_t number, uint16_t count,
+                    uint32_t tensors)
+{
+    gguf_key(w, "split.no", GGUF_U16);
+    little(w, number, 2);
+    gguf_key(w, "split.count", GGUF_U16);
+    little(w, count, 2);
+    gguf_key(w, "split.tensors.count", GGUF_I32);
+    gguf_u32(w, tensors);
+}
+
 void gguf_tensor(struct gguf_writer *w, const char *name, uint32_t type,
                  const uint64_t shape[4], uint64_t offset)
 {

@@ -54,6 +54,10 @@ void gguf_key_u32s(struct gguf_writer *w, const char *key,
                    const uint32_t *values, uint64_t count);
 /* An array of that many texts, "t0", "t1", ... */
 void gguf_key_texts(struct gguf_writer *w, const char *key, uint64_t count);
+/* What llama-gguf-split writes into part `number` (from 0) of `count`, which have
+ * `tensors` together. */
+void gguf_key_split(struct gguf_writer *w, uint16_t number, uint16_t count,
+                    uint32_t tensors);
 /* A matrix (a vector for rows 0) behind the tensors before it; returns its
  * bytes. Types above only. */
 uint64_t gguf_add(struct gguf_writer *w, const char *name, uint32_t type,

@@ -14,8 +14,9 @@ START_TEST(table_is_whole)
     ck_assert_int_gt((int)strlen(info->source), 0);
     ck_assert_int_gt((int)strlen(info->sentence), 0);
     ck_assert_int_eq((int)gov_fact_find(info->name, strlen(info->name)), _i);
-    ck_assert_int_eq((int)gov_fact_find(info->name, strlen(info->name) - 1),
-                     GOV_FACT_COUNT);
+    /* Another fact may have the shorter name, and then it is that one. */
+    ck_assert_int_ne((int)gov_fact_find(info->name, strlen(info->name) - 1),
+                     _i);
 }
 END_TEST
 

@@ -15,7 +15,6 @@
 
 #include "governor/model.h"
 #include "governor/model/gguf.h"
-#include "governor/model/gguf_cursor.h"
 #include "governor/model/model_text.h"
 #include "governor/model/tensor_types.h"
 #include "tests/support/faults.h"
@@ -489,10 +488,11 @@ static const struct {
     {"empty", make_empty, GOV_E_FORMAT,
      "model m.gguf is empty; download it again"},
     {"two bytes", make_two_bytes, GOV_E_FORMAT,
-     "m.gguf is not a GGUF model: it has 2 bytes; name a .gguf file"},
+     "m.gguf is not a model: it has 2 bytes; name a .gguf or .safetensors "
+     "file"},
     {"zip", make_zip, GOV_E_FORMAT,
-     "m.gguf is not a GGUF model: it starts with \"PK\\x03\\x04\"; name a "
-     ".gguf file"},
+     "m.gguf is not a model: it starts with \"PK\\x03\\x04\"; name a .gguf or "
+     ".safetensors file"},
     {"magic alone", make_magic_alone, GOV_E_FORMAT, TORN("4")},
     {"version 0", make_version_0, GOV_E_UNSUPPORTED,
      "model m.gguf is of GGUF version 0, and versions 2 and 3 are read; "
@@ -548,9 +548,9 @@ static const struct {
      DAMAGED("key \"general.alignment\" is no whole number")},
     {"alignment negative", make_alignment_negative, GOV_E_FORMAT,
      DAMAGED("key \"general.alignment\" is negative")},
-    {"split", make_split, GOV_E_UNSUPPORTED,
-     "model m.gguf is part 1 of 3; split files are not read yet; join them "
-     "with llama-gguf-split --merge"},
+    {"split", make_split, GOV_E_FORMAT,
+     "model m.gguf is part 1 of 3, and its name does not end in "
+     "-00001-of-00003.gguf, so that the others are not found; rename it"},
     {"513 layers", make_513_layers, GOV_E_UNSUPPORTED,
      "model m.gguf has 513 layers, more than the 512 that engines run"},
     {"no name", make_no_name, GOV_E_FORMAT,
@@ -866,20 +866,18 @@ START_TEST(refuses_what_is_no_file)
              "cannot open model %s: No such file or directory", at);
     ck_assert_str_eq(opens_as(at, GOV_E_NOT_FOUND), want);
 
-    snprintf(at, sizeof(at), "%s", fresh_directory());
-    snprintf(want, sizeof(want),
-             "cannot read model %s: it is a directory; name a .gguf file", at);
-    ck_assert_str_eq(opens_as(at, GOV_E_FORMAT), want);
-
     snprintf(at, sizeof(at), "%s/pipe", fresh_directory());
     ck_assert_int_eq(mkfifo(at, 0600), 0);
-    snprintf(want, sizeof(want),
-             "cannot read model %s: it is a pipe; name a .gguf file", at);
+    snprintf(
+        want, sizeof(want),
+        "cannot read model %s: it is a pipe; name a .gguf or .safetensors file",
+        at);
     ck_assert_str_eq(opens_as(at, GOV_E_FORMAT), want);
 
     ck_assert_str_eq(
         opens_as("/dev/null", GOV_E_FORMAT),
-        "cannot read model /dev/null: it is a device; name a .gguf file");
+        "cannot read model /dev/null: it is a device; name a .gguf or "
+        ".safetensors file");
 
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket",
              fresh_directory());
@@ -889,8 +887,9 @@ START_TEST(refuses_what_is_no_file)
     opens_as(address.sun_path, GOV_E_IO);
     close(fd);
 
-    ck_assert_str_eq(opens_as(NULL, GOV_E_INVALID),
-                     "no model is named; give the path of a .gguf file");
+    ck_assert_str_eq(
+        opens_as(NULL, GOV_E_INVALID),
+        "no model is named; give the path of a .gguf or .safetensors file");
     opens_as("", GOV_E_INVALID);
     ck_assert_int_eq(gov_model_open(NULL, "x", NULL, NULL), GOV_E_INVALID);
 }
@@ -917,6 +916,42 @@ START_TEST(refuses_what_is_forbidden)
 }
 END_TEST
 
+static void opens_as_format(const char *at, const char *format)
+{
+    struct gov_facts facts = {0};
+    gov_model *model = NULL;
+    gov_error err = {0};
+
+    ck_assert_msg(gov_model_open(&model, at, faults_alloc(), &err) == GOV_OK,
+                  "%s", err.message);
+    gov_model_facts(model, &facts);
+    ck_assert_str_eq(facts.value[GOV_FACT_MODEL_FORMAT].text, format);
+    gov_model_close(model);
+}
+
+/* What is in a file decides how it is read. */
+START_TEST(minds_no_wrong_name)
+{
+    static const char start[] = "{\"t\":{\"dtype\":\"F32\",\"shape\":[2],"
+                                "\"data_offsets\":[0,8]}}";
+    char at[600];
+    struct gguf_writer w;
+
+    good(&w);
+    snprintf(at, sizeof(at), "%s.safetensors", path);
+    gguf_save(&w, at, w.file_bytes);
+    gguf_free(&w);
+    opens_as_format(at, "gguf");
+
+    memset(&w, 0, sizeof(w));
+    gguf_u64(&w, sizeof(start) - 1);
+    gguf_raw(&w, start, sizeof(start) - 1);
+    gguf_save(&w, path, w.bytes + 8);
+    gguf_free(&w);
+    opens_as_format(path, "safetensors");
+}
+END_TEST
+
 /* A caller's path goes to a screen too, and may be longer than a message. */
 START_TEST(shows_paths_safely)
 {
@@ -937,76 +972,616 @@ START_TEST(shows_paths_safely)
 }
 END_TEST
 
+/* ---- in parts ----------------------------------------------------------------- */
+
+/* The path of that part, from 0, in the directory of this test. */
+static const char *part_path(unsigned number, unsigned count)
+{
+    static char at[600];
+
+    snprintf(at, sizeof(at), "%.*s/m-%05u-of-%05u.gguf",
+             (int)(strrchr(path, '/') - path), path, number + 1, count);
+    return at;
+}
+
+static void save_part(struct gguf_writer *w, unsigned number, unsigned count)
+{
+    gguf_finish(w);
+    gguf_save(w, part_path(number, count), w->file_bytes);
+    gguf_free(w);
+}
+
+/* What is in part 0 alone. */
+static void begin_first(struct gguf_writer *w)
+{
+    gguf_begin(w);
+    gguf_key_text(w, "general.architecture", "llama");
+    gguf_key_text(w, "general.name", "in parts");
+    gguf_key_u32(w, "llama.block_count", 2);
+    gguf_key_texts(w, "tokenizer.ggml.tokens", 5);
+}
+
+/* A model of 4 tensors in 3 parts; the last has keys of its own that nobody
+ * asks, and another alignment. */
+static void save_parts(void)
+{
+    struct gguf_writer w;
+
+    begin_first(&w);
+    gguf_key_split(&w, 0, 3, 4);
+    gguf_add(&w, "token_embd.weight", T_F32, 32, 5);
+    save_part(&w, 0, 3);
+
+    gguf_begin(&w);
+    gguf_key_split(&w, 1, 3, 4);
+    gguf_add(&w, "blk.0.attn_q.weight", T_Q4_0, 32, 32);
+    gguf_add(&w, "blk.0.attn_k.weight", T_Q4_0, 32, 32);
+    save_part(&w, 1, 3);
+
+    gguf_begin(&w);
+    gguf_key_split(&w, 2, 3, 4);
+    w.align = 128;
+    gguf_key_text(&w, "general.architecture", "other");
+    gguf_key_text(&w, "general.name", "another");
+    gguf_key_u32(&w, "llama.block_count", 99);
+    gguf_key_u32(&w, "general.alignment", 128);
+    gguf_add(&w, "blk.1.attn_q.weight", T_Q4_0, 32, 32);
+    save_part(&w, 2, 3);
+}
+
+START_TEST(reads_parts)
+{
+    static const struct {
+        const char *name;
+        uint32_t file;
+    } want[] = {{"token_embd.weight", 0},
+                {"blk.0.attn_q.weight", 1},
+                {"blk.0.attn_k.weight", 1},
+                {"blk.1.attn_q.weight", 2}};
+    uint64_t device, inode, bytes;
+    struct gov__header header;
+    gov_error err = {0};
+    struct stat st;
+
+    save_parts();
+    ck_assert_msg(gov__gguf_open(&header, part_path((unsigned)_i, 3),
+                                 faults_alloc(), &err) == GOV_OK,
+                  "%s", err.message);
+    ck_assert_str_eq(header.name, "in parts");
+    ck_assert_str_eq(header.architecture, "llama");
+    ck_assert_uint_eq(gov__header_single(&header, GOV__KEY_BLOCKS), 2);
+    ck_assert_uint_eq(header.vocabulary_tokens, 5);
+    ck_assert_uint_eq(header.count, 4);
+    for (size_t i = 0; i < header.count; i++) {
+        ck_assert_str_eq(header.tensors[i].name, want[i].name);
+        ck_assert_uint_eq(header.tensors[i].file, want[i].file);
+        ck_assert_uint_eq(header.places[i].file, want[i].file);
+        ck_assert_uint_eq(
+            header.tensors[i].file_offset % (want[i].file == 2 ? 128 : 32), 0);
+    }
+    ck_assert_uint_eq(header.file_count, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_str_eq(header.files[i].path, part_path(i, 3));
+        ck_assert_int_eq(stat(part_path(i, 3), &st), 0);
+        ck_assert_uint_eq(header.files[i].device, (uint64_t)st.st_dev);
+        ck_assert_uint_eq(header.files[i].inode, (uint64_t)st.st_ino);
+        ck_assert_uint_eq(header.files[i].bytes, (uint64_t)st.st_size);
+    }
+    gov__header_fini(&header);
+
+    gov_model *model = NULL;
+    ck_assert_int_eq(gov_model_open(&model, part_path((unsigned)_i, 3),
+                                    faults_alloc(), &err),
+                     GOV_OK);
+    ck_assert_str_eq(gov_model_path(model), part_path((unsigned)_i, 3));
+    gov_model_identity(model, &device, &inode, &bytes);
+    ck_assert_int_eq(stat(part_path(0, 3), &st), 0);
+    ck_assert_uint_eq(inode, (uint64_t)st.st_ino);
+    gov_model_close(model);
+}
+END_TEST
+
+/* --no-tensor-first-split; and more parts than a first guess has room for. */
+START_TEST(reads_many_parts)
+{
+    gov_model *model = NULL;
+    const struct gov_tensor *tensors;
+    struct gguf_writer w;
+    gov_error err = {0};
+    size_t files, count;
+
+    begin_first(&w);
+    gguf_key_split(&w, 0, 101, 100);
+    save_part(&w, 0, 101);
+    for (unsigned i = 1; i < 101; i++) {
+        char name[64];
+
+        gguf_begin(&w);
+        gguf_key_split(&w, (uint16_t)i, 101, 100);
+        snprintf(name, sizeof(name), "blk.%u.attn_q.weight", i - 1);
+        gguf_add(&w, name, T_F32, 8, 0);
+        save_part(&w, i, 101);
+    }
+    ck_assert_msg(gov_model_open(&model, part_path(100, 101), faults_alloc(),
+                                 &err) == GOV_OK,
+                  "%s", err.message);
+    gov_model_files(model, &files);
+    tensors = gov_model_tensors(model, &count);
+    ck_assert_uint_eq(files, 101);
+    ck_assert_uint_eq(count, 100);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_uint_eq(tensors[i].file, i + 1);
+    gov_model_close(model);
+}
+END_TEST
+
+/* One part of one is a whole, whatever its name. */
+START_TEST(reads_one_part)
+{
+    struct gguf_writer w;
+
+    begin_first(&w);
+    gguf_key_split(&w, 0, (uint16_t)_i, 1);
+    gguf_add(&w, "token_embd.weight", T_F32, 32, 5);
+    gguf_finish(&w);
+    gov_model_close(open_good(&w));
+}
+END_TEST
+
+static void replace_part(unsigned number, unsigned says, unsigned of,
+                         uint32_t tensors, const char *tensor)
+{
+    struct gguf_writer w;
+
+    save_parts();
+    gguf_begin(&w);
+    gguf_key_split(&w, (uint16_t)says, (uint16_t)of, tensors);
+    gguf_add(&w, tensor, T_Q4_0, 32, 32);
+    save_part(&w, number, 3);
+}
+
+static const char *missing_part(void)
+{
+    save_parts();
+    ck_assert_int_eq(unlink(part_path(2, 3)), 0);
+    return part_path(1, 3);
+}
+
+static const char *missing_first(void)
+{
+    save_parts();
+    ck_assert_int_eq(unlink(part_path(0, 3)), 0);
+    return part_path(1, 3);
+}
+
+static const char *no_parts(void)
+{
+    return part_path(1, 3);
+}
+
+static const char *part_is_directory(void)
+{
+    missing_part();
+    ck_assert_int_eq(mkdir(part_path(2, 3), 0700), 0);
+    return part_path(0, 3);
+}
+
+static const char *part_is_torn(void)
+{
+    save_parts();
+    ck_assert_int_eq(truncate(part_path(2, 3), 100), 0);
+    return part_path(0, 3);
+}
+
+static const char *part_of_other_number(void)
+{
+    replace_part(2, 1, 3, 4, "blk.1.attn_q.weight");
+    return part_path(0, 3);
+}
+
+static const char *part_of_other_count(void)
+{
+    replace_part(1, 1, 2, 4, "blk.1.attn_q.weight");
+    return part_path(2, 3);
+}
+
+static const char *part_of_other_model(void)
+{
+    replace_part(1, 1, 3, 40, "blk.1.attn_q.weight");
+    return part_path(0, 3);
+}
+
+static const char *part_of_nothing(void)
+{
+    struct gguf_writer w;
+
+    save_parts();
+    good(&w);
+    save_part(&w, 1, 3);
+    return part_path(0, 3);
+}
+
+static const char *first_not_numbered(void)
+{
+    struct gguf_writer w;
+
+    save_parts();
+    gguf_begin(&w);
+    gguf_key_u32(&w, "split.count", 3);
+    gguf_key_u32(&w, "split.tensors.count", 4);
+    gguf_add(&w, "token_embd.weight", T_F32, 32, 5);
+    save_part(&w, 0, 3);
+    return part_path(1, 3);
+}
+
+static const char *fewer_tensors(void)
+{
+    replace_part(1, 1, 3, 4, "blk.0.attn_q.weight");
+    return part_path(0, 3);
+}
+
+static const char *tensor_in_two(void)
+{
+    replace_part(2, 2, 3, 4, "token_embd.weight");
+    return part_path(0, 3);
+}
+
+/* All parts together have a limit. */
+static const char *tensors_over_parts(void)
+{
+    struct gguf_writer w;
+
+    save_parts();
+    gguf_begin(&w);
+    gguf_key_split(&w, 1, 3, 4);
+    gguf_finish(&w);
+    w.data[8] = 0; /* 262144 tensors, and one is there already */
+    w.data[10] = 4;
+    gguf_save(&w, part_path(1, 3), 8 * 1024 * 1024);
+    gguf_free(&w);
+    return part_path(0, 3);
+}
+
+static const char *no_tensors_in_any(void)
+{
+    struct gguf_writer w;
+
+    for (unsigned i = 0; i < 2; i++) {
+        gguf_begin(&w);
+        gguf_key_split(&w, (uint16_t)i, 2, 0);
+        save_part(&w, i, 2);
+    }
+    return part_path(0, 2);
+}
+
+static const char *odd_name(void)
+{
+    save_parts();
+    ck_assert_int_eq(rename(part_path(1, 3), path), 0);
+    return path;
+}
+
+static const char *name_of_another(void)
+{
+    char from[600];
+
+    save_parts();
+    snprintf(from, sizeof(from), "%s", part_path(1, 3));
+    ck_assert_int_eq(rename(from, part_path(0, 3)), 0);
+    return part_path(0, 3);
+}
+
+/* So short that there is no name before the numbers. */
+static const char *no_prefix(void)
+{
+    save_parts();
+    *strrchr(path, '/') = '\0';
+    ck_assert_int_eq(chdir(path), 0);
+    ck_assert_int_eq(rename("m-00001-of-00003.gguf", "-00001-of-00003.gguf"),
+                     0);
+    return "-00001-of-00003.gguf";
+}
+
+static const char *claim(uint32_t number, uint32_t count)
+{
+    struct gguf_writer w;
+
+    gguf_begin(&w);
+    if (number != UINT32_MAX)
+        gguf_key_u32(&w, "split.no", number);
+    gguf_key_u32(&w, "split.count", count);
+    gguf_add(&w, "token_embd.weight", T_F32, 32, 5);
+    gguf_finish(&w);
+    gguf_save(&w, path, w.file_bytes);
+    gguf_free(&w);
+    return path;
+}
+
+static const char *too_many_parts(void)
+{
+    return claim(0, 65536);
+}
+
+static const char *number_too_large(void)
+{
+    return claim(3, 3);
+}
+
+static const char *no_number(void)
+{
+    return claim(UINT32_MAX, 3);
+}
+
+static const char *many_parts_missing(void)
+{
+    static char at[600];
+
+    snprintf(at, sizeof(at), "%s", part_path(0, 65535));
+    claim(0, 65535);
+    ck_assert_int_eq(rename(path, at), 0);
+    return at;
+}
+
+#define P(number) "m-0000" number "-of-00003.gguf"
+
+static const struct {
+    const char *name;
+    const char *(*make)(void); /* and the path to open */
+    gov_status status;
+    const char *message;
+} torn_apart[] = {
+    {"missing part", missing_part, GOV_E_NOT_FOUND,
+     "model " P("2") " is part 2 of 3, and " P("3") " is not there; download "
+                                                    "it to the same directory"},
+    {"missing first", missing_first, GOV_E_NOT_FOUND,
+     "model " P("2") " is part 2 of 3, and " P("1") " is not there; download "
+                                                    "it to the same directory"},
+    {"no parts", no_parts, GOV_E_NOT_FOUND, NULL},
+    {"a directory", part_is_directory, GOV_E_FORMAT, NULL},
+    {"torn", part_is_torn, GOV_E_FORMAT,
+     "model " P("3") " is truncated: its header does not end within the 100 "
+                     "bytes of the file; download it again"},
+    {"of another number", part_of_other_number, GOV_E_FORMAT,
+     P("3") " is not part 3 of the model that " P("1") " is part 1 of; "
+                                                       "download both again"},
+    {"of another count", part_of_other_count, GOV_E_FORMAT,
+     P("2") " is not part 2 of the model that " P("3") " is part 3 of; "
+                                                       "download both again"},
+    {"of another model", part_of_other_model, GOV_E_FORMAT,
+     P("2") " is not part 2 of the model that " P("1") " is part 1 of; "
+                                                       "download both again"},
+    {"of nothing", part_of_nothing, GOV_E_FORMAT,
+     P("2") " is not part 2 of the model that " P("1") " is part 1 of; "
+                                                       "download both again"},
+    {"first not numbered", first_not_numbered, GOV_E_FORMAT,
+     P("1") " is not part 1 of the model that " P("2") " is part 2 of; "
+                                                       "download both again"},
+    {"fewer tensors", fewer_tensors, GOV_E_FORMAT,
+     "model " P("1") " is damaged: its parts have 3 tensors instead of 4; "
+                     "download it again"},
+    {"a tensor in two", tensor_in_two, GOV_E_FORMAT,
+     "model " P("1") " is damaged: tensor \"token_embd.weight\" comes twice; "
+                     "download it again"},
+    {"tensors over parts", tensors_over_parts, GOV_E_FORMAT,
+     "model " P("2") " is damaged: it claims 262144 tensors; download it "
+                     "again"},
+    {"no tensors in any", no_tensors_in_any, GOV_E_FORMAT,
+     "m-00001-of-00002.gguf has no tensors and so is not a model; name a file "
+     "with weights"},
+    {"odd name", odd_name, GOV_E_FORMAT,
+     "model m.gguf is part 2 of 3, and its name does not end in "
+     "-00002-of-00003.gguf, so that the others are not found; rename it"},
+    {"name of another", name_of_another, GOV_E_FORMAT,
+     "model " P("1") " is part 2 of 3, and its name does not end in "
+                     "-00002-of-00003.gguf, so that the others are not found; "
+                     "rename it"},
+    {"no prefix", no_prefix, GOV_E_FORMAT,
+     "model -00001-of-00003.gguf is part 1 of 3, and its name does not end in "
+     "-00001-of-00003.gguf, so that the others are not found; rename it"},
+    {"too many parts", too_many_parts, GOV_E_FORMAT,
+     DAMAGED("it says that it is part 1 of 65536")},
+    {"number too large", number_too_large, GOV_E_FORMAT,
+     DAMAGED("it says that it is part 4 of 3")},
+    {"no number", no_number, GOV_E_FORMAT,
+     DAMAGED("it says that it is one of 3 parts, but not which")},
+    {"many parts missing", many_parts_missing, GOV_E_NOT_FOUND,
+     "model m-00001-of-65535.gguf is part 1 of 65535, and "
+     "m-00002-of-65535.gguf is not there; download it to the same directory"},
+};
+
+START_TEST(refuses_torn_apart)
+{
+    int descriptors = faults_open_descriptors();
+    const char *at = torn_apart[_i].make();
+    const char *message = opens_as(at, torn_apart[_i].status);
+
+    if (torn_apart[_i].message != NULL)
+        ck_assert_str_eq(message, torn_apart[_i].message);
+    else
+        ck_assert_ptr_nonnull(strstr(message, "-of-00003.gguf"));
+    ck_assert_int_eq(faults_open_descriptors(), descriptors);
+}
+END_TEST
+
 /* ---- every byte, every length ------------------------------------------------ */
 
-static uint64_t now_us(void)
+/* Of this process, so that a busy machine makes nothing slow. */
+static uint64_t cpu_us(void)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* Opens the file and holds the outcome to what is promised of any. */
-static gov_status survives(const char *what, size_t at)
+static void within_the_file(int fd, uint64_t offset, size_t bytes)
+{
+    struct stat st;
+
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    ck_assert_msg(bytes <= (uint64_t)st.st_size &&
+                      offset <= (uint64_t)st.st_size - bytes,
+                  "reads %zu bytes at %" PRIu64 " of %" PRIu64, bytes, offset,
+                  (uint64_t)st.st_size);
+}
+
+static void ask_everything(const gov_model *model)
+{
+    struct gov_need_request request = gov_need_request_default();
+    const struct gov_model_file *files;
+    const struct gov_tensor *tensor;
+    const struct gov_unit *unit;
+    struct gov_facts facts = {0};
+    struct gov_need need;
+    gov_error err = {0};
+    size_t units, tensors, count;
+
+    files = gov_model_files(model, &count);
+    unit = gov_model_units(model, &units);
+    tensor = gov_model_tensors(model, &tensors);
+    for (size_t i = 0; i < units; i++)
+        ck_assert(unit[i].file < count && unit[i].bytes > 0 &&
+                  unit[i].bytes <= files[unit[i].file].bytes &&
+                  unit[i].file_offset <=
+                      files[unit[i].file].bytes - unit[i].bytes);
+    for (size_t i = 0; i < tensors; i++)
+        ck_assert(tensor[i].unit < units && tensor[i].file < count);
+    gov_model_facts(model, &facts);
+    request.context = 4096;
+    if (gov_model_need(model, &request, &need, &err) != GOV_OK)
+        ck_assert_str_ne(err.message, "");
+}
+
+/* Opens a file and holds the outcome to what is promised of any. */
+static gov_status survives(const char *at, const char *what, size_t n)
 {
     gov_error err = {0};
     gov_model *model = NULL;
-    uint64_t start = now_us();
-    gov_status status = gov_model_open(&model, path, faults_alloc(), &err);
+    uint64_t start = cpu_us();
+    gov_status status;
 
-    if (status == GOV_OK) {
-        struct gov_facts facts = {0};
-        size_t units, tensors;
-        uint64_t device, inode, bytes;
-
-        gov_model_facts(model, GOV_KV_Q8_0, &facts);
-        gov_model_identity(model, &device, &inode, &bytes);
-        for (const struct gov_unit *u = gov_model_units(model, &units);
-             units > 0; u++, units--)
-            ck_assert(u->bytes > 0 && u->bytes <= bytes &&
-                      u->file_offset <= bytes - u->bytes);
-        gov_model_units(model, &units);
-        for (const struct gov_tensor *t = gov_model_tensors(model, &tensors);
-             tensors > 0; t++, tensors--)
-            ck_assert(t->unit < units);
-    } else {
-        ck_assert_msg(err.message[0] != '\0', "%s %zu: mute", what, at);
-    }
+    faults_watch_pread(within_the_file);
+    status = gov_model_open(&model, at, faults_alloc(), &err);
+    faults_watch_pread(NULL);
+    if (status == GOV_OK)
+        ask_everything(model);
+    else
+        ck_assert_msg(err.message[0] != '\0', "%s %zu: mute", what, n);
     gov_model_close(model);
-    ck_assert_msg(faults_live_blocks() == 0, "%s %zu: leaks", what, at);
-    ck_assert_msg(now_us() - start < 100000, "%s %zu: slow", what, at);
+    ck_assert_msg(faults_live_blocks() == 0, "%s %zu: leaks", what, n);
+    ck_assert_msg(cpu_us() - start < 100000, "%s %zu: slow", what, n);
     return status;
 }
 
-static void write_all(int fd, const void *data, size_t bytes)
+/* A value of each type that is kept, and of some that are not. */
+static void all_sorts(struct gguf_writer *w)
 {
-    ck_assert_int_eq((int)pwrite(fd, data, bytes, 0), (int)bytes);
+    const uint32_t heads[3] = {4, 2, 0};
+
+    gguf_begin(w);
+    gguf_key_u32(w, "general.alignment", 8);
+    w->align = 8;
+    gguf_key(w, "llama.attention.causal", GGUF_BOOL);
+    gguf_raw(w, "\1", 1);
+    gguf_key_text(w, "general.name", "all sorts");
+    gguf_key_text(w, "general.architecture", "llama"); /* read twice */
+    gguf_key_u32s(w, "llama.attention.head_count_kv", heads, 3);
+    gguf_key(w, "llama.context_length", GGUF_U64);
+    gguf_u64(w, 512);
+    gguf_tensor(w, "blk.0.ffn_up_exps.weight", T_Q8_0,
+                (const uint64_t[4]){32, 2, 3, 0}, 0);
+    w->next = 208;
+    gguf_add(w, "v.blk.0.attn_q.weight", T_F16, 4, 4);
+    gguf_finish(w);
 }
 
+static void first_of_two(struct gguf_writer *w)
+{
+    gguf_begin(w);
+    gguf_key_text(w, "general.architecture", "llama");
+    gguf_key_u32(w, "llama.block_count", 1);
+    gguf_key_split(w, 0, 2, 3);
+    gguf_add(w, "token_embd.weight", T_F32, 32, 4);
+    gguf_finish(w);
+}
+
+static void second_of_two(struct gguf_writer *w)
+{
+    gguf_begin(w);
+    gguf_key_split(w, 1, 2, 3);
+    gguf_add(w, "blk.0.attn_q.weight", T_Q4_0, 32, 32);
+    gguf_add(w, "output.weight", T_Q4_0, 32, 4);
+    gguf_finish(w);
+}
+
+/* What is changed and what is then opened. */
+static const struct {
+    const char *name;
+    void (*make)(struct gguf_writer *w);
+    int part, named; /* -1: no parts */
+} shapes[] = {
+    {"plain", good, -1, -1},
+    {"all sorts", all_sorts, -1, -1},
+    {"first part", first_of_two, 0, 0},
+    {"first part, second named", first_of_two, 0, 1},
+    {"second part, first named", second_of_two, 1, 0},
+    {"second part", second_of_two, 1, 1},
+};
+#define SHAPES (int)(sizeof(shapes) / sizeof(shapes[0]))
+
+/* Writes that shape's files; `changed` becomes the path of the one to change,
+ * `named` of the one to open. */
+static void save_shape(int shape, struct gguf_writer *w, char changed[600],
+                       char named[600])
+{
+    snprintf(changed, 600, "%s", path);
+    snprintf(named, 600, "%s", path);
+    if (shapes[shape].part >= 0) {
+        first_of_two(w);
+        save_part(w, 0, 2);
+        second_of_two(w);
+        save_part(w, 1, 2);
+        snprintf(changed, 600, "%s",
+                 part_path((unsigned)shapes[shape].part, 2));
+        snprintf(named, 600, "%s", part_path((unsigned)shapes[shape].named, 2));
+    }
+    shapes[shape].make(w);
+    gguf_save(w, changed, w->file_bytes);
+    ck_assert_msg(survives(named, shapes[shape].name, 0) == GOV_OK, "%s",
+                  shapes[shape].name);
+}
+
+static void put_byte(int fd, size_t at, uint8_t byte)
+{
+    ck_assert_int_eq((int)pwrite(fd, &byte, 1, (off_t)at), 1);
+}
+
+/* Each bit of each byte, and the byte all zeros and all ones. */
 START_TEST(survives_any_byte)
 {
-    static const uint8_t change[] = {0x01, 0x80, 0xFF, 0x7F};
-    int refused = 0, descriptors;
+    char changed[600], named[600];
+    int refused = 0, descriptors, fd;
     struct gguf_writer w;
-    int fd;
 
-    good(&w);
-    gguf_save(&w, path, w.file_bytes);
-    fd = open(path, O_WRONLY);
+    save_shape(_i, &w, changed, named);
+    fd = open(changed, O_WRONLY);
     ck_assert_int_ge(fd, 0);
     descriptors = faults_open_descriptors();
     for (size_t i = 0; i < w.bytes; i++) {
-        w.data[i] ^= change[_i];
-        write_all(fd, w.data, w.bytes);
-        refused += survives("byte", i) != GOV_OK;
-        w.data[i] ^= change[_i];
+        for (unsigned bit = 0; bit < 8; bit++) {
+            put_byte(fd, i, w.data[i] ^ (uint8_t)(1u << bit));
+            refused += survives(named, shapes[_i].name, i) != GOV_OK;
+        }
+        put_byte(fd, i, 0x00);
+        survives(named, shapes[_i].name, i);
+        put_byte(fd, i, 0xFF);
+        survives(named, shapes[_i].name, i);
+        put_byte(fd, i, w.data[i]);
     }
     ck_assert_int_eq(faults_open_descriptors(), descriptors);
-    /* Lengths, types, offsets, magic: at least half of the header matters. */
-    ck_assert_int_gt(refused, (int)w.bytes / 3);
-    write_all(fd, w.data, w.bytes);
-    ck_assert_int_eq(survives("unchanged", 0), GOV_OK);
+    /* Lengths, types, offsets, magic: much of a header matters. */
+    ck_assert_int_gt(refused, (int)w.bytes * 8 / 3);
+    ck_assert_int_eq(survives(named, "unchanged", 0), GOV_OK);
     close(fd);
     gguf_free(&w);
 }
@@ -1014,17 +1589,27 @@ END_TEST
 
 START_TEST(survives_any_length)
 {
+    char changed[600], named[600];
     struct gguf_writer w;
-    uint64_t end;
+    uint64_t read = 0;
+    int fd;
 
-    good(&w);
-    end = w.file_bytes;
-    for (uint64_t n = 0; n < end; n++) {
-        gguf_save(&w, path, n);
-        ck_assert_msg(survives("length", (size_t)n) == GOV_E_FORMAT,
-                      "a file of %" PRIu64 " of %" PRIu64 " bytes was read", n,
-                      end);
+    save_shape(_i, &w, changed, named);
+    fd = open(changed, O_WRONLY);
+    ck_assert_int_ge(fd, 0);
+    for (uint64_t n = w.file_bytes; n-- > 0;) {
+        gov_status status;
+
+        ck_assert_int_eq(ftruncate(fd, (off_t)n), 0);
+        status = survives(named, shapes[_i].name, (size_t)n);
+        ck_assert_msg(status == GOV_OK || status == GOV_E_FORMAT,
+                      "%s: got %d at %" PRIu64 " bytes", shapes[_i].name,
+                      (int)status, n);
+        read += status == GOV_OK;
     }
+    close(fd);
+    /* Without the padding behind the last tensor. */
+    ck_assert_uint_lt(read, w.align);
     gguf_free(&w);
 }
 END_TEST
@@ -1046,20 +1631,54 @@ static void many(struct gguf_writer *w, unsigned tensors)
     gguf_finish(w);
 }
 
-START_TEST(survives_any_fault)
+/* The last part has so many tensors that room must be made for them. */
+static void save_large_parts(void)
 {
-    gov_model *model = NULL;
     struct gguf_writer w;
-    uint64_t calls;
-    int descriptors;
 
+    begin_first(&w);
+    gguf_key_split(&w, 0, 3, 401);
+    gguf_add(&w, "token_embd.weight", T_F32, 32, 5);
+    save_part(&w, 0, 3);
+    for (unsigned part = 1; part < 3; part++) {
+        gguf_begin(&w);
+        gguf_key_split(&w, (uint16_t)part, 3, 401);
+        for (unsigned i = 0; i < 200; i++) {
+            char name[64];
+
+            snprintf(name, sizeof(name), "blk.%u.ffn_gate_%u.weight", i / 10,
+                     200 * part + i);
+            gguf_add(&w, name, T_Q4_0, 32, 8);
+        }
+        save_part(&w, part, 3);
+    }
+}
+
+/* One file; parts, the first of them named; the last. */
+static const char *save_for_faults(int row)
+{
+    struct gguf_writer w;
+
+    if (row > 0) {
+        save_large_parts();
+        return part_path(row == 1 ? 0 : 2, 3);
+    }
     many(&w, 1000);
     gguf_save(&w, path, w.file_bytes);
     gguf_free(&w);
+    return path;
+}
+
+START_TEST(survives_any_fault)
+{
+    const char *at = save_for_faults(_i / 2);
+    gov_model *model = NULL;
+    uint64_t calls;
+    int descriptors;
+
     descriptors = faults_open_descriptors();
     faults_reset();
-    ck_assert_int_eq(gov_model_open(&model, path, faults_alloc(), NULL),
-                     GOV_OK);
+    ck_assert_int_eq(gov_model_open(&model, at, faults_alloc(), NULL), GOV_OK);
     calls = faults_count();
     gov_model_close(model);
     ck_assert_uint_gt(calls, 12);
@@ -1068,8 +1687,8 @@ START_TEST(survives_any_fault)
         gov_status status;
 
         faults_reset();
-        faults_arm(n, _i != 0);
-        status = gov_model_open(&model, path, faults_alloc(), &err);
+        faults_arm(n, _i % 2 != 0);
+        status = gov_model_open(&model, at, faults_alloc(), &err);
         ck_assert_msg(status == GOV_E_IO || status == GOV_E_NOMEM,
                       "%s, call %d: got %d", faults_last(), (int)n,
                       (int)status);
@@ -1102,45 +1721,154 @@ START_TEST(goes_on_after_a_signal)
 }
 END_TEST
 
-START_TEST(sees_a_file_shrink)
-{
-    struct gov__gguf gguf;
-    struct gguf_writer w;
-    gov_error err = {0};
-    int fd;
+/* ---- a file that changes under the reader ------------------------------------- */
 
-    good(&w);
-    gguf_save(&w, path, w.bytes - 40);
-    fd = open(path, O_RDONLY);
-    ck_assert_int_eq(gov__gguf_read_fd(&gguf, fd, w.file_bytes, "m.gguf",
-                                       faults_alloc(), &err),
-                     GOV_E_IO);
-    ck_assert_str_eq(err.message, "model m.gguf became shorter while it was "
-                                  "read; wait until nothing writes to it");
-    close(fd);
-    gguf_free(&w);
+static unsigned preads;
+static unsigned change_at; /* before which pread() */
+static void (*change)(void);
+
+static void change_before_pread(int fd, uint64_t offset, size_t bytes)
+{
+    (void)fd;
+    (void)offset;
+    (void)bytes;
+    if (++preads == change_at)
+        change();
 }
-END_TEST
 
-/* What was appended since it was measured is not looked at. */
-START_TEST(sees_no_file_grow)
+static void cut_to_4(void)
 {
-    struct gov__gguf gguf;
-    struct gguf_writer w;
-    gov_error err = {0};
-    int fd;
+    ck_assert_int_eq(truncate(path, 4), 0);
+}
 
-    good(&w);
-    gguf_save(&w, path, w.file_bytes);
-    fd = open(path, O_RDONLY);
+static void cut_to_100(void)
+{
+    ck_assert_int_eq(truncate(path, 100), 0);
+}
+
+static void cut_tensors(void)
+{
+    ck_assert_int_eq(truncate(path, 600000), 0);
+}
+
+static void append(void)
+{
+    FILE *file = fopen(path, "ab");
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fputc('x', file), 'x');
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+static void touch(void)
+{
     ck_assert_int_eq(
-        gov__gguf_read_fd(&gguf, fd, 100, "m.gguf", faults_alloc(), &err),
-        GOV_E_FORMAT);
-    ck_assert_str_eq(err.message, TORN("100"));
+        utimensat(AT_FDCWD, path, (struct timespec[2]){{1, 0}, {1, 1}}, 0), 0);
+}
+
+static void touch_a_little(void)
+{
+    struct timespec times[2];
+    struct stat st;
+
+    ck_assert_int_eq(stat(path, &st), 0);
+    times[0] = times[1] = st.st_mtim;
+    times[1].tv_nsec ^= 1;
+    ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void write_zeros(void)
+{
+    static const char zeros[70000];
+    int fd = open(path, O_WRONLY);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq((int)pwrite(fd, zeros, sizeof(zeros), 0),
+                     (int)sizeof(zeros));
+    touch(); /* the write may be within the tick of the file's making */
     close(fd);
+}
+
+static void remove_it(void)
+{
+    ck_assert_int_eq(unlink(path), 0);
+}
+
+static void replace(void)
+{
+    remove_it();
+    append();
+}
+
+#define SHRANK                                                                 \
+    "model m.gguf became shorter while it was read; wait until nothing "       \
+    "writes "                                                                  \
+    "to it"
+#define WRITTEN                                                                \
+    "model m.gguf was written to while it was read; wait until nothing "       \
+    "writes "                                                                  \
+    "to it"
+#define REPLACED                                                               \
+    "model m.gguf was removed or replaced while it was read; try again"
+
+/* The first pread() finds out what the file is, the second reads the header's
+ * first window, the third and further ones the rest. */
+static const struct {
+    const char *name;
+    void (*change)(void);
+    unsigned before;
+    const char *message;
+} changes[] = {
+    {"cut before the first", cut_to_4, 1, SHRANK},
+    {"cut before the window", cut_to_100, 2, SHRANK},
+    {"cut between windows", cut_to_100, 3, SHRANK},
+    {"cut in the tensors", cut_tensors, 3, SHRANK},
+    {"appended to", append, 3, WRITTEN},
+    {"touched", touch, 2, WRITTEN},
+    {"touched a little", touch_a_little, 3, WRITTEN},
+    {"overwritten, then nonsense", write_zeros, 2, WRITTEN},
+    {"removed", remove_it, 3, REPLACED},
+    {"replaced", replace, 3, REPLACED},
+    {"nothing", NULL, 0, NULL},
+};
+
+START_TEST(sees_a_file_change)
+{
+    int descriptors = faults_open_descriptors();
+    gov_model *model = NULL;
+    struct gguf_writer w;
+    gov_error err = {0};
+    gov_status status;
+
+    many(&w, 1000);
+    gguf_save(&w, path, w.file_bytes);
     gguf_free(&w);
+    change = changes[_i].change;
+    change_at = changes[_i].before;
+    preads = 0;
+    faults_watch_pread(change_before_pread);
+    status = gov_model_open(&model, path, faults_alloc(), &err);
+    faults_reset();
+    ck_assert_uint_ge(preads, change_at);
+    if (change == NULL) {
+        ck_assert_int_eq(status, GOV_OK);
+    } else {
+        ck_assert_msg(status == GOV_E_IO, "%s: got %d (%s)", changes[_i].name,
+                      (int)status, err.message);
+        ck_assert_str_eq(err.message, changes[_i].message);
+    }
+    gov_model_close(model);
+    ck_assert_int_eq(faults_open_descriptors(), descriptors);
 }
 END_TEST
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
 
 /* ---- a header as large as they come -------------------------------------------- */
 
@@ -1153,6 +1881,7 @@ START_TEST(reads_large_headers_fast)
     gguf_begin(&w);
     gguf_key_text(&w, "general.architecture", "llama");
     gguf_key_texts(&w, "tokenizer.ggml.tokens", 256 * 1024);
+    gguf_key_texts(&w, "tokenizer.ggml.merges", 500 * 1000);
     for (unsigned i = 0; i < 1000; i++) {
         char name[64];
 
@@ -1173,8 +1902,8 @@ START_TEST(reads_large_headers_fast)
     if (getenv("GOV_TEST_VERBOSE") != NULL)
         printf("header with 262144 tokens and 1000 tensors: %" PRIu64 " us\n",
                best);
-    /* Promised in 5 ms; ten times that for sanitizers and busy machines. */
-    ck_assert_uint_lt(best, 50000);
+    /* Promised in 5 ms; twenty times that for sanitizers and busy machines. */
+    ck_assert_uint_lt(best, 100000);
 }
 END_TEST
 
@@ -1278,13 +2007,19 @@ Suite *suite(void)
     tcase_add_test(t, skips_odd_keys);
     tcase_add_test(t, refuses_what_is_no_file);
     tcase_add_test(t, refuses_what_is_forbidden);
+    tcase_add_test(t, minds_no_wrong_name);
     tcase_add_test(t, shows_paths_safely);
-    tcase_add_loop_test(t, survives_any_byte, 0, 4);
-    tcase_add_test(t, survives_any_length);
-    tcase_add_loop_test(t, survives_any_fault, 0, 2);
+    tcase_add_loop_test(t, reads_parts, 0, 3);
+    tcase_add_test(t, reads_many_parts);
+    tcase_add_loop_test(t, reads_one_part, 0, 2);
+    tcase_add_loop_test(t, refuses_torn_apart, 0,
+                        (int)(sizeof(torn_apart) / sizeof(torn_apart[0])));
+    tcase_add_loop_test(t, survives_any_byte, 0, SHAPES);
+    tcase_add_loop_test(t, survives_any_length, 0, SHAPES);
+    tcase_add_loop_test(t, survives_any_fault, 0, 6);
     tcase_add_loop_test(t, goes_on_after_a_signal, 0, 2);
-    tcase_add_test(t, sees_a_file_shrink);
-    tcase_add_test(t, sees_no_file_grow);
+    tcase_add_loop_test(t, sees_a_file_change, 0,
+                        (int)(sizeof(changes) / sizeof(changes[0])));
     tcase_add_test(t, reads_large_headers_fast);
     tcase_add_test(t, knows_types);
     tcase_add_loop_test(t, makes_text_safe, 0,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "policies/plan.h"
 #include "tests/support/faults.h"
@@ -25,7 +26,8 @@ static gov_rules *read_rules(const char *text)
     return rules;
 }
 
-/* Sets facts from "model.encrypted=1 budget.ram=3G request.strategy=heap". */
+/* Sets facts from "model.encrypted=1 budget.ram=3G request.strategy=heap"; with
+ * "=?" it is not known. Texts live until the next call. */
 static void give(struct gov_facts *facts, const char *list)
 {
     static char words[256];
@@ -49,7 +51,9 @@ static void give(struct gov_facts *facts, const char *list)
             n *= MIB;
         else if (*end == 'G')
             n *= GIB;
-        if (gov_fact_info(fact)->type == GOV_TYPE_TEXT)
+        if (strcmp(value, "?") == 0)
+            facts->value[fact].known = false;
+        else if (gov_fact_info(fact)->type == GOV_TYPE_TEXT)
             gov_facts_set_text(facts, fact, value);
         else
             gov_facts_set(facts, fact, n);
@@ -57,7 +61,7 @@ static void give(struct gov_facts *facts, const char *list)
 }
 
 /* 4 GiB of weights in units of 100 MiB, KV of 128 KiB a token (512 MiB for
- * 4096 tokens), 256 MiB of buffers, in a budget of 8 GiB. */
+ * 4096 tokens) of any type, 256 MiB of buffers, in a budget of 8 GiB. */
 static void usual(struct gov_facts *facts)
 {
     memset(facts, 0, sizeof(*facts));
@@ -67,6 +71,7 @@ static void usual(struct gov_facts *facts)
     gov_facts_set(facts, GOV_FACT_MODEL_COMPUTE, 256 * MIB);
     gov_facts_set(facts, GOV_FACT_MODEL_LARGEST_UNIT, 100 * MIB);
     gov_facts_set(facts, GOV_FACT_MODEL_CONTEXT_MAX, 32768);
+    gov_facts_set(facts, GOV_FACT_MODEL_KV_QUANTIZABLE, 1);
 }
 
 #define HEAD "version: 1\nrules:\n"
@@ -141,6 +146,19 @@ static const struct {
                "4.75 GiB and model.kv == 512 MiB",
                "strategy: heap"),
      GOV_STRATEGY_HEAP, "b", true, false, 4096, 0, GOV_KV_F16},
+    {"the context is settled before the KV type",
+     HEAD RULE("a", "model.context > 8192", "kv_type: q8_0")
+         RULE("b", "model.context == 4096", "context: 16384")
+             RULE("c", "model.context == 16384", "strategy: heap"),
+     GOV_STRATEGY_HEAP, "c", true, false, 16384, 0, GOV_KV_Q8_0},
+    {"the first that sets the KV type wins, whichever stage it is in",
+     HEAD RULE("a", "true", "kv_type: q4_0")
+         RULE("b", "true", "context: 100, kv_type: q8_0"),
+     GOV_STRATEGY_MMAP, "(default)", false, false, 100, 0, GOV_KV_Q4_0},
+    {"a context beyond the model's is cut before it is judged",
+     HEAD RULE("a", "true", "context: 65536")
+         RULE("b", "model.context > 32768", "kv_type: q8_0"),
+     GOV_STRATEGY_HYBRID, "(default)", false, false, 32768, 2, GOV_KV_F16},
     {"refuse that does not match",
      HEAD RULE("a", "budget.ram < 1 GiB", "strategy: refuse")
          RULE("b", "true", "strategy: heap"),
@@ -272,6 +290,47 @@ static const struct {
     {ALWAYS("mmap"), "budget.ram=571M", GOV_E_REFUSED, "(budget)",
      "model needs at least 1.04 GiB (window 300 MiB, KV 512 MiB for 4096 "
      "tokens, buffers 256 MiB) of the 571 MiB budget; no context would fit"},
+    /* what a model keeps beside plain KV */
+    {ALWAYS("mmap"),
+     "budget.ram=1G model.window_kv_per_token=65536 model.window=1024",
+     GOV_E_REFUSED, "(budget)",
+     "model needs at least 1.11 GiB (window 300 MiB, KV 576 MiB for 4096 "
+     "tokens, buffers 256 MiB) of the 1.00 GiB budget; a context of 3072 "
+     "tokens would fit"},
+    {ALWAYS("mmap"), "budget.ram=1G model.compute_per_token=65536",
+     GOV_E_REFUSED, "(budget)",
+     "model needs at least 1.29 GiB (window 300 MiB, KV 512 MiB for 4096 "
+     "tokens, buffers 512 MiB) of the 1.00 GiB budget; a context of 2048 "
+     "tokens would fit"},
+    {ALWAYS("mmap"), "budget.ram=1G model.state=500M", GOV_E_REFUSED,
+     "(budget)",
+     "model needs at least 1.53 GiB (window 300 MiB, KV 1012 MiB for 4096 "
+     "tokens, buffers 256 MiB) of the 1.00 GiB budget; no context would fit"},
+    {ALWAYS("mmap"), "budget.ram=300M model.kv_per_token=0", GOV_E_REFUSED,
+     "(budget)",
+     "model needs at least 556 MiB (window 300 MiB, KV 0 B for 4096 tokens, "
+     "buffers 256 MiB) of the 300 MiB budget; no context would fit"},
+    {ALWAYS("mmap"), "budget.ram=1G model.known=0", GOV_E_REFUSED, "(budget)",
+     "model may need 1.04 GiB (window 300 MiB, KV at most 512 MiB for 4096 "
+     "tokens, buffers 256 MiB) of the 1.00 GiB budget; a context of 3072 "
+     "tokens would fit"},
+    /* a context that fits in a type that only a rule chose */
+    {ALWAYS("mmap") RULE("k", "model.context > 8192", "kv_type: q8_0"),
+     "budget.ram=1G request.context=16384", GOV_E_REFUSED, "(budget)",
+     "model needs at least 1.61 GiB (window 300 MiB, KV 1.06 GiB for 16384 "
+     "tokens, buffers 256 MiB) of the 1.00 GiB budget; a context of 6144 "
+     "tokens and KV as q8_0 would fit"},
+    {ALWAYS("mmap"), "budget.ram=1G request.context=16384 request.kv_type=q8_0",
+     GOV_E_REFUSED, "(budget)",
+     "model needs at least 1.61 GiB (window 300 MiB, KV 1.06 GiB for 16384 "
+     "tokens, buffers 256 MiB) of the 1.00 GiB budget; a context of 6144 "
+     "tokens would fit"},
+    {ALWAYS("mmap"),
+     "budget.ram=1G request.context=300 model.kv_per_token=1048576",
+     GOV_E_REFUSED, "(budget)",
+     "model needs at least 1.04 GiB (window 300 MiB, KV 512 MiB for 300 "
+     "tokens, buffers 256 MiB) of the 1.00 GiB budget; a context of 256 tokens "
+     "would fit"},
     /* where a unit is large, mapping all needs less than streaming */
     {ALWAYS("hybrid"), "budget.ram=5100273663 model.largest_unit=2G",
      GOV_E_REFUSED, "(budget)",
@@ -323,8 +382,25 @@ static const struct {
      "strategy \"map?\" is asked for; there are mmap, hybrid and heap"},
     {ALWAYS("mmap"), "request.strategy=refuse", GOV_E_INVALID, "",
      "strategy \"refuse\" is asked for; there are mmap, hybrid and heap"},
-    {ALWAYS("mmap"), "request.kv_type=q4_0", GOV_E_INVALID, "",
-     "KV type \"q4_0\" is asked for; there are f16 and q8_0"},
+    {ALWAYS("mmap"), "request.kv_type=q4_\x1b", GOV_E_INVALID, "",
+     "KV type \"q4_?\" is asked for; write f16, q8_0, f32, bf16, q4_0, q4_1, "
+     "q5_0, q5_1 or iq4_nl"},
+    {ALWAYS("mmap"), "request.kv_type=unset", GOV_E_INVALID, "",
+     "KV type \"unset\" is asked for; write f16, q8_0, f32, bf16, q4_0, q4_1, "
+     "q5_0, q5_1 or iq4_nl"},
+    /* heads that cannot be held in what was asked for */
+    {ALWAYS("mmap"), "model.kv_quantizable=0 request.kv_type=q8_0",
+     GOV_E_REFUSED, "(kv type)",
+     "q8_0 was asked for, but heads of this model are no whole number of its "
+     "blocks of 32; ask for f16, bf16 or f32"},
+    {HEAD "  []\n", "model.kv_quantizable=0 request.kv_type=iq4_nl",
+     GOV_E_REFUSED, "(kv type)",
+     "iq4_nl was asked for, but heads of this model are no whole number of its "
+     "blocks of 32; ask for f16, bf16 or f32"},
+    {ALWAYS("refuse"), "model.kv_quantizable=0 request.kv_type=q8_0",
+     GOV_E_REFUSED, "r", "because of r"},
+    {ALWAYS("mmap"), "model.kv_quantizable=0 request.kv_type=bf16", GOV_OK, "r",
+     "because of r"},
 };
 
 START_TEST(says_why)
@@ -373,6 +449,26 @@ static const struct {
     {HEAD RULE("a", "true", "context: 65536"), "", 32768, GOV_KV_F16, ""},
     {ALWAYS("mmap"), "model.context_max=2048", 2048, GOV_KV_F16, ""},
     {ALWAYS("mmap"), "request.kv_type=q8_0", 4096, GOV_KV_Q8_0, ""},
+    {ALWAYS("mmap, kv_type: f16"), "request.kv_type=q8_0", 4096, GOV_KV_F16,
+     "KV as q8_0 was asked for, f16 was chosen"},
+    /* which a rule may bring about, so that it is no refusal */
+    {ALWAYS("mmap, kv_type: f16"),
+     "request.kv_type=q8_0 model.kv_quantizable=0", 4096, GOV_KV_F16,
+     "KV as q8_0 was asked for, f16 was chosen"},
+    {HEAD RULE("a", "true", "kv_type: q4_0"), "request.kv_type=f16", 4096,
+     GOV_KV_Q4_0, "KV as f16 was asked for, q4_0 was chosen"},
+    {ALWAYS("mmap"), "model.known=1 model.architecture=llama", 4096, GOV_KV_F16,
+     ""},
+    {ALWAYS("mmap"), "model.known=0 model.architecture=frob\x1b", 4096,
+     GOV_KV_F16,
+     "KV is counted at the most it may be, as architecture frob? is not known"},
+    {ALWAYS("mmap"), "model.known=0", 4096, GOV_KV_F16,
+     "KV is counted at the most it may be, as the architecture is not known"},
+    {ALWAYS("mmap"),
+     "model.known=0 model.context_max=2048 request.context=4096", 2048,
+     GOV_KV_F16,
+     "KV is counted at the most it may be, as the architecture is not known; a "
+     "context of 4096 tokens was asked for, 2048 is the most the model knows"},
     {ALWAYS("heap, warn: true"), "", 4096, GOV_KV_F16,
      "the model takes 4.75 GiB of the 8.00 GiB budget that cannot be given "
      "back while it is loaded"},
@@ -419,12 +515,14 @@ START_TEST(needs_facts)
          "model.weights is unknown (bytes of all tensors); no plan can do "
          "without it, and the model file does not tell"},
         {GOV_FACT_MODEL_KV_PER_TOKEN,
-         "model.kv_per_token is unknown (KV cache per token with the planned "
-         "element type); no plan can do without it, and the model file does "
-         "not tell"},
+         "model.kv_per_token is unknown (KV cache per token of layers that "
+         "attend to everything, with the planned element type); no plan can do "
+         "without it, and the model file does not tell"},
         {GOV_FACT_MODEL_COMPUTE,
-         "model.compute is unknown (estimate of the engine's compute buffers); "
-         "no plan can do without it, and the model file does not tell"},
+         "model.compute is unknown (estimate of the engine's buffers, without "
+         "what the context adds); no plan can do without it, and the model "
+         "file "
+         "does not tell"},
     };
     gov_rules *rules = read_rules(ALWAYS("mmap"));
     struct gov_facts facts;
@@ -493,8 +591,10 @@ END_TEST
 START_TEST(huge_sizes)
 {
     static const gov_fact sizes[] = {
-        GOV_FACT_MODEL_WEIGHTS, GOV_FACT_MODEL_KV_PER_TOKEN,
-        GOV_FACT_MODEL_COMPUTE, GOV_FACT_MODEL_LARGEST_UNIT};
+        GOV_FACT_MODEL_WEIGHTS,   GOV_FACT_MODEL_KV_PER_TOKEN,
+        GOV_FACT_MODEL_COMPUTE,   GOV_FACT_MODEL_LARGEST_UNIT,
+        GOV_FACT_MODEL_WINDOW_KV, GOV_FACT_MODEL_COMPUTE_PER_TOKEN,
+        GOV_FACT_MODEL_STATE};
     static const char *const strategies[] = {ALWAYS("mmap"), ALWAYS("hybrid"),
                                              ALWAYS("heap")};
     gov_rules *rules = read_rules(strategies[_i % 3]);
@@ -524,37 +624,267 @@ START_TEST(huge_sizes)
 }
 END_TEST
 
-/* 32 elements: 64 bytes as f16, 34 as q8_0; what is no whole block, rounded
- * up. */
-START_TEST(kv_bytes_of_q8_0)
+/* 2^33 bytes for each of 2^31 tokens are 2^64: more than anybody has, and not
+ * nothing. */
+START_TEST(what_grows_does_not_wrap)
 {
-    static const struct {
-        uint64_t f16, q8_0;
-    } rows[] = {{0, 0},
-                {64, 34},
-                {128 * KIB, 68 * KIB},
-                {1, 1},
-                {2, 2},
-                {63, 34},
-                {65, 35},
-                {96, 51},
-                {100, 54},
-                {4096, 2176},
-                {1 << 30, 570425344}};
-    gov_rules *rules = read_rules(HEAD RULE("a", "true", "kv_type: q8_0"));
+    static const gov_fact each[] = {GOV_FACT_MODEL_KV_PER_TOKEN,
+                                    GOV_FACT_MODEL_WINDOW_KV,
+                                    GOV_FACT_MODEL_COMPUTE_PER_TOKEN};
+    gov_rules *rules = read_rules(ALWAYS("mmap"));
     struct gov_facts facts;
     struct gov_plan plan;
 
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        usual(&facts);
-        gov_facts_set(&facts, GOV_FACT_MODEL_KV_PER_TOKEN, rows[i].f16);
-        gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, 1);
-        gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, (uint64_t)1 << 40);
-        ck_assert_int_eq(
-            gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL), 0);
-        /* The engine makes room for a block of 256 tokens at least. */
-        ck_assert_uint_eq(plan.kv_bytes, rows[i].q8_0 * 256);
-    }
+    usual(&facts);
+    gov_facts_set(&facts, GOV_FACT_MODEL_KV_PER_TOKEN, 0);
+    gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, INT32_MAX);
+    gov_facts_set(&facts, GOV_FACT_MODEL_CONTEXT_MAX, INT32_MAX);
+    gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, INT64_MAX);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    gov_facts_set(&facts, each[_i], UINT64_C(1) << 33);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     GOV_E_REFUSED);
+    ck_assert_uint_eq(_i < 2 ? plan.kv_bytes : plan.compute_bytes, UINT64_MAX);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* 32 elements: 64 bytes as f16, 34 as q8_0; what is no whole block, rounded
+ * up. */
+static const struct {
+    const char *type;
+    uint64_t f16, bytes;
+} typed[] = {
+    {"q8_0", 0, 0},       {"q8_0", 64, 34},       {"q8_0", 131072, 69632},
+    {"q8_0", 1, 1},       {"q8_0", 2, 2},         {"q8_0", 63, 34},
+    {"q8_0", 65, 35},     {"q8_0", 96, 51},       {"q8_0", 100, 54},
+    {"q8_0", 4096, 2176}, {"f16", 4096, 4096},    {"f16", 4095, 4095},
+    {"bf16", 4096, 4096}, {"bf16", 4095, 4095},   {"f32", 4096, 8192},
+    {"f32", 4095, 8190},  {"q4_0", 4096, 1152},   {"q4_0", 4095, 1152},
+    {"q4_1", 4096, 1280}, {"q4_1", 4097, 1281},   {"q5_0", 4096, 1408},
+    {"q5_1", 4096, 1536}, {"iq4_nl", 4096, 1152}, {"q8_0", 1 << 30, 570425344},
+};
+
+START_TEST(kv_bytes_of_types)
+{
+    uint64_t f16 = typed[_i].f16, bytes = typed[_i].bytes;
+    char text[256];
+    struct gov_facts facts;
+    struct gov_plan plan;
+    gov_rules *rules;
+
+    snprintf(text, sizeof(text), HEAD RULE("a", "true", "kv_type: %s"),
+             typed[_i].type);
+    rules = read_rules(text);
+    usual(&facts);
+    gov_facts_set(&facts, GOV_FACT_MODEL_KV_PER_TOKEN, f16);
+    gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, 1);
+    gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, (uint64_t)1 << 40);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    /* The engine makes room for a block of 256 tokens at least. */
+    ck_assert_uint_eq(plan.kv_bytes, bytes * 256);
+    if (f16 != 0)
+        ck_assert_str_eq(gov_kv_type_name(plan.kv_type), typed[_i].type);
+    /* A window's layers are sized the same way, by themselves. */
+    gov_facts_set(&facts, GOV_FACT_MODEL_KV_PER_TOKEN, 0);
+    gov_facts_set(&facts, GOV_FACT_MODEL_WINDOW_KV, f16);
+    gov_facts_set(&facts, GOV_FACT_MODEL_WINDOW, 1024);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_uint_eq(plan.kv_bytes, bytes * 256);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* What a model keeps: full layers for every token, others for a window of them,
+ * and state that no token adds to. */
+static const struct {
+    const char *name, *given;
+    uint64_t kv, compute;
+} keeping[] = {
+    {"plain", "", 4096 * 128 * KIB, 256 * MIB},
+    {"a window", "model.window_kv_per_token=65536 model.window=1536",
+     4096 * 128 * KIB + 1536 * 64 * KIB, 256 * MIB},
+    {"a window of no whole blocks",
+     "model.window_kv_per_token=65536 model.window=1537",
+     4096 * 128 * KIB + 1792 * 64 * KIB, 256 * MIB},
+    {"a window longer than the context",
+     "model.window_kv_per_token=65536 model.window=4097", 4096 * 192 * KIB,
+     256 * MIB},
+    {"longer than the tokens, not than their cells",
+     "model.window_kv_per_token=65536 model.window=400 request.context=300",
+     512 * 192 * KIB, 256 * MIB},
+    {"shorter than one block",
+     "model.window_kv_per_token=65536 model.window=1 request.context=300",
+     512 * 128 * KIB + 256 * 64 * KIB, 256 * MIB},
+    {"a window of unknown length is the whole context",
+     "model.window_kv_per_token=65536", 4096 * 192 * KIB, 256 * MIB},
+    {"a window of 0 is unknown",
+     "model.window_kv_per_token=65536 model.window=0", 4096 * 192 * KIB,
+     256 * MIB},
+    {"a window without layers", "model.window=1024", 4096 * 128 * KIB,
+     256 * MIB},
+    {"windows only",
+     "model.kv_per_token=0 model.window_kv_per_token=65536 model.window=1024",
+     1024 * 64 * KIB, 256 * MIB},
+    {"state", "model.state=7M", 4096 * 128 * KIB + 7 * MIB, 256 * MIB},
+    {"state alone", "model.kv_per_token=0 model.state=7M", 7 * MIB, 256 * MIB},
+    {"nothing", "model.kv_per_token=0", 0, 256 * MIB},
+    {"buffers that grow", "model.compute_per_token=1024", 4096 * 128 * KIB,
+     260 * MIB},
+    {"buffers grow by blocks",
+     "model.compute_per_token=1024 request.context=257", 512 * 128 * KIB,
+     256 * MIB + 512 * KIB},
+    {"all of it, quantized",
+     "model.window_kv_per_token=65536 model.window=1536 model.state=7M "
+     "model.compute_per_token=1024 request.kv_type=q8_0",
+     4096 * 68 * KIB + 1536 * 34 * KIB + 7 * MIB, 260 * MIB},
+    {"all of it, larger",
+     "model.window_kv_per_token=65536 model.window=1536 model.state=7M "
+     "model.compute_per_token=1024 request.kv_type=f32",
+     4096 * 256 * KIB + 1536 * 128 * KIB + 7 * MIB, 260 * MIB},
+};
+
+START_TEST(keeps)
+{
+    gov_rules *rules = read_rules(ALWAYS("mmap"));
+    struct gov_facts facts;
+    struct gov_plan plan;
+    gov_error err;
+
+    usual(&facts);
+    give(&facts, keeping[_i].given);
+    ck_assert_msg(gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err) == 0,
+                  "%s: %s", keeping[_i].name, err.message);
+    ck_assert_uint_eq(plan.kv_bytes, keeping[_i].kv);
+    ck_assert_uint_eq(plan.compute_bytes, keeping[_i].compute);
+    ck_assert_uint_eq(plan.footprint_bytes,
+                      keeping[_i].kv + keeping[_i].compute);
+    /* To the byte: with one less it is refused, and says so of these. */
+    gov_facts_set(&facts, GOV_FACT_BUDGET_RAM,
+                  300 * MIB + keeping[_i].kv + keeping[_i].compute);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err),
+                     0);
+    gov_facts_set(&facts, GOV_FACT_BUDGET_RAM,
+                  300 * MIB + keeping[_i].kv + keeping[_i].compute - 1);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err),
+                     GOV_E_REFUSED);
+    ck_assert_uint_eq(plan.kv_bytes, keeping[_i].kv);
+    ck_assert_uint_eq(plan.compute_bytes, keeping[_i].compute);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* What rules see of it: KV as planned, buffers without the context's part, and
+ * the sum in the footprints. */
+START_TEST(rules_see_what_is_kept)
+{
+    gov_rules *rules = read_rules(HEAD RULE("k", "true", "kv_type: q8_0") RULE(
+        "a",
+        "model.kv_per_token == 68 KiB and model.kv == 324 MiB and "
+        "model.window_kv_per_token == 34 KiB and model.compute == "
+        "256 MiB and model.mapped_footprint == 584 MiB and "
+        "model.heap_footprint == 4680 MiB and model.context == 4096",
+        "strategy: heap"));
+    struct gov_facts facts;
+    struct gov_plan plan;
+
+    usual(&facts);
+    give(&facts, "model.window_kv_per_token=65536 model.window=1536 "
+                 "model.state=1M model.compute_per_token=1024");
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_str_eq(plan.rule, "a");
+    gov_rules_free(rules);
+    /* What is not there stays unknown. */
+    rules = read_rules(
+        HEAD RULE("a", "known(model.window_kv_per_token)", "strategy: heap"));
+    usual(&facts);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_str_eq(plan.rule, "(default)");
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* ---- KV types and heads ---- */
+
+static const struct {
+    const char *name, *rules, *given;
+    const char *outcome; /* strategy, KV type, context: the rule; the warning */
+} typing[] = {
+    {"a type in blocks", HEAD RULE("a", "true", "kv_type: q4_0"), "",
+     "mmap q4_0 4096: (default)"},
+    {"which the heads forbid", HEAD RULE("a", "true", "kv_type: q4_0"),
+     "model.kv_quantizable=0", "mmap f16 4096: (default)"},
+    {"a rule is passed over as a whole",
+     HEAD RULE("a", "true", "kv_type: q4_0, context: 64, warn: true"),
+     "model.kv_quantizable=0", "mmap f16 4096: (default)"},
+    {"and the next one counts",
+     HEAD RULE("a", "true", "kv_type: q4_0")
+         RULE("b", "true", "kv_type: f32, context: 64"),
+     "model.kv_quantizable=0", "mmap f32 64: (default)"},
+    {"so is one that chooses",
+     HEAD RULE("a", "true", "strategy: heap, kv_type: q8_0")
+         RULE("b", "true", "strategy: hybrid, kv_type: bf16"),
+     "model.kv_quantizable=0", "hybrid bf16 4096: b"},
+    {"one that chooses, where the heads take it",
+     HEAD RULE("a", "true", "strategy: heap, kv_type: q5_1"), "",
+     "heap q5_1 4096: a"},
+    {"unknown heads take no rule's word",
+     HEAD RULE("a", "true", "kv_type: q8_0")
+         RULE("b", "true", "strategy: heap, kv_type: q8_0"),
+     "model.kv_quantizable=?", "mmap f16 4096: (default)"},
+    {"but the app's", HEAD "  []\n",
+     "model.kv_quantizable=? request.kv_type=q8_0",
+     "mmap q8_0 4096: (default); whether the model's heads take KV as q8_0 is "
+     "not known"},
+    {"which for types without blocks is no question", HEAD "  []\n",
+     "model.kv_quantizable=? request.kv_type=f32", "mmap f32 4096: (default)"},
+    {"the app's wish stands where a rule is passed over",
+     HEAD RULE("a", "true", "kv_type: q4_0"),
+     "model.kv_quantizable=0 request.kv_type=bf16",
+     "mmap bf16 4096: (default)"},
+    /* where there is no cache, there is no type that matters */
+    {"no cache, a wish", HEAD "  []\n",
+     "model.kv_per_token=0 model.kv_quantizable=0 request.kv_type=q8_0",
+     "mmap f16 4096: (default)"},
+    {"no cache, a rule", HEAD RULE("a", "true", "kv_type: q8_0, context: 64"),
+     "model.kv_per_token=0 model.window_kv_per_token=0 model.kv_quantizable=0",
+     "mmap f16 64: (default)"},
+    {"no cache, unknown heads", HEAD "  []\n",
+     "model.kv_per_token=0 model.kv_quantizable=? request.kv_type=q8_0",
+     "mmap f16 4096: (default)"},
+    {"windows are a cache", HEAD RULE("a", "true", "kv_type: q8_0"),
+     "model.kv_per_token=0 model.window_kv_per_token=64",
+     "mmap q8_0 4096: "
+     "(default)"},
+};
+
+static void put_outcome(char *out, size_t bytes, const struct gov_plan *plan)
+{
+    snprintf(out, bytes, "%s %s %u: %s%s%s", gov_strategy_name(plan->strategy),
+             gov_kv_type_name(plan->kv_type), plan->context, plan->rule,
+             plan->warning[0] != '\0' ? "; " : "", plan->warning);
+}
+
+START_TEST(heads_take)
+{
+    gov_rules *rules = read_rules(typing[_i].rules);
+    struct gov_facts facts;
+    struct gov_plan plan;
+    gov_error err;
+    char outcome[512];
+
+    usual(&facts);
+    give(&facts, typing[_i].given);
+    ck_assert_msg(gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err) == 0,
+                  "%s: %s", typing[_i].name, err.message);
+    put_outcome(outcome, sizeof(outcome), &plan);
+    ck_assert_msg(strcmp(outcome, typing[_i].outcome) == 0, "%s: %s",
+                  typing[_i].name, outcome);
     gov_rules_free(rules);
 }
 END_TEST
@@ -599,6 +929,7 @@ START_TEST(nonsense_is_unknown)
         "a",
         "known(request.context) or known(model.context_max) or "
         "known(device.os) or known(device.arch) or known(device.swap) or "
+        "known(model.window) or "
         "model.moe != true",
         "strategy: heap"));
     struct gov_facts facts;
@@ -611,6 +942,7 @@ START_TEST(nonsense_is_unknown)
     usual(&facts);
     gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, 0);
     gov_facts_set(&facts, GOV_FACT_MODEL_CONTEXT_MAX, 0);
+    gov_facts_set(&facts, GOV_FACT_MODEL_WINDOW, 0);
     gov_facts_set(&facts, GOV_FACT_MODEL_MOE, 77);
     facts.value[GOV_FACT_DEVICE_OS].known = true; /* without a text */
     facts.value[GOV_FACT_DEVICE_SWAP] = (struct gov_value){true, -1, NULL};
@@ -629,13 +961,15 @@ START_TEST(derived_facts_are_ours)
 {
     gov_rules *rules = read_rules(
         HEAD RULE("a", "model.kv < 2 B", "warn: true")
-            RULE("b", "model.heap_footprint < 2 B", "context: 1")
+            RULE("b", "model.heap_footprint < 2 B or model.context == 7",
+                 "context: 1")
                 RULE("c", "model.mapped_footprint < 2 B", "strategy: heap"));
     struct gov_facts facts;
     struct gov_plan plan;
 
     usual(&facts);
-    give(&facts, "model.kv=1 model.heap_footprint=1 model.mapped_footprint=1");
+    give(&facts, "model.kv=1 model.heap_footprint=1 model.mapped_footprint=1 "
+                 "model.context=7");
     ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
                      0);
     ck_assert(!plan.warn);
@@ -727,6 +1061,42 @@ START_TEST(traces_every_rule)
                        "on disk\n"));
     gov_rules_free(rules);
 
+    rules = read_rules(HEAD RULE("k", "true", "kv_type: q4_0") RULE(
+        "n", "false", "kv_type: q4_0") RULE("u", "model.moe", "kv_type: q4_0")
+                           RULE("s", "true", "strategy: heap, kv_type: q8_0")
+                               RULE("t", "true", "strategy: mmap")
+                                   RULE("l", "true", "strategy: hybrid"));
+    usual(&facts);
+    give(&facts, "model.kv_quantizable=0");
+    traced[0] = '\0';
+    ck_assert_int_eq(
+        gov_plan_decide(&plan, rules, &facts, write_trace, traced, NULL), 0);
+    ck_assert_str_eq(
+        traced,
+        "k|matched|true; passed over: heads of this model are no whole blocks "
+        "of its kv_type\n"
+        "n|no match|false\nu|unknown|model.moe is unknown\n"
+        "s|matched|true; passed over: heads of this model are no whole blocks "
+        "of its kv_type\n"
+        "t|matched|true\nl|not reached|\n");
+    give(&facts, "model.kv_quantizable=?");
+    traced[0] = '\0';
+    ck_assert_int_eq(
+        gov_plan_decide(&plan, rules, &facts, write_trace, traced, NULL), 0);
+    ck_assert_ptr_eq(
+        strstr(traced, "k|matched|true; passed over: whether the heads are "
+                       "whole blocks of its kv_type is unknown\nn|no match|"),
+        traced);
+    give(&facts, "model.kv_quantizable=0 request.kv_type=q8_0");
+    traced[0] = '\0';
+    ck_assert_int_eq(
+        gov_plan_decide(&plan, rules, &facts, write_trace, traced, NULL),
+        GOV_E_REFUSED);
+    ck_assert_ptr_nonnull(
+        strstr(traced, "t|matched|true; the KV type asked for cannot be\n"
+                       "l|not reached|\n"));
+    gov_rules_free(rules);
+
     rules = read_rules(HEAD RULE("r", "model.moe", "strategy: refuse"));
     traced[0] = '\0';
     ck_assert_int_eq(
@@ -761,10 +1131,72 @@ START_TEST(names)
     ck_assert_str_eq(gov_strategy_name(GOV_STRATEGY_UNSET), "unset");
     ck_assert_str_eq(gov_strategy_name(GOV_STRATEGY_REFUSE), "refuse");
     ck_assert_str_eq(gov_strategy_name((gov_strategy)77), "unset");
-    ck_assert_str_eq(gov_kv_type_name(GOV_KV_UNSET), "unset");
-    ck_assert_str_eq(gov_kv_type_name(GOV_KV_F16), "f16");
-    ck_assert_str_eq(gov_kv_type_name(GOV_KV_Q8_0), "q8_0");
-    ck_assert_str_eq(gov_kv_type_name((gov_kv_type)77), "unset");
+}
+END_TEST
+
+static const struct {
+    gov_kv_type type;
+    const char *name;
+    uint32_t elements, bytes;
+} kv_types[] = {
+    {GOV_KV_F16, "f16", 1, 2},         {GOV_KV_Q8_0, "q8_0", 32, 34},
+    {GOV_KV_F32, "f32", 1, 4},         {GOV_KV_BF16, "bf16", 1, 2},
+    {GOV_KV_Q4_0, "q4_0", 32, 18},     {GOV_KV_Q4_1, "q4_1", 32, 20},
+    {GOV_KV_Q5_0, "q5_0", 32, 22},     {GOV_KV_Q5_1, "q5_1", 32, 24},
+    {GOV_KV_IQ4_NL, "iq4_nl", 32, 18},
+};
+
+/* Each type by name and number, in a rule, in its condition, and asked for. */
+START_TEST(kv_types_everywhere)
+{
+    gov_kv_type type = kv_types[_i].type;
+    const char *name = kv_types[_i].name;
+    struct gov_facts facts;
+    struct gov_plan plan;
+    gov_rules *rules;
+    char text[512];
+    uint32_t bytes;
+
+    ck_assert_str_eq(gov_kv_type_name(type), name);
+    ck_assert_int_eq(gov_kv_type_find(name), type);
+    ck_assert_uint_eq(gov_kv_type_block(type, &bytes), kv_types[_i].elements);
+    ck_assert_uint_eq(bytes, kv_types[_i].bytes);
+    snprintf(text, sizeof(text), HEAD RULE("a", "true", "kv_type: %s"), name);
+    rules = read_rules(text);
+    usual(&facts);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_int_eq(plan.kv_type, type);
+    gov_rules_free(rules);
+    snprintf(text, sizeof(text),
+             HEAD RULE("a", "request.kv_type == \"%s\"", "strategy: heap"),
+             name);
+    rules = read_rules(text);
+    gov_facts_set_text(&facts, GOV_FACT_REQUEST_KV_TYPE, name);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_int_eq(plan.kv_type, type);
+    ck_assert_str_eq(plan.rule, "a");
+    gov_rules_free(rules);
+}
+END_TEST
+
+START_TEST(no_such_kv_type)
+{
+    static const gov_kv_type none[] = {GOV_KV_UNSET, (gov_kv_type)10,
+                                       (gov_kv_type)77, (gov_kv_type)-1};
+    uint32_t bytes;
+
+    for (size_t i = 0; i < COUNT_OF(none); i++) {
+        bytes = 7;
+        ck_assert_str_eq(gov_kv_type_name(none[i]), "unset");
+        ck_assert_uint_eq(gov_kv_type_block(none[i], &bytes), 0);
+        ck_assert_uint_eq(bytes, 0);
+    }
+    ck_assert_int_eq(gov_kv_type_find("unset"), GOV_KV_UNSET);
+    ck_assert_int_eq(gov_kv_type_find("F16"), GOV_KV_UNSET);
+    ck_assert_int_eq(gov_kv_type_find(""), GOV_KV_UNSET);
+    ck_assert_int_eq(gov_kv_type_find(NULL), GOV_KV_UNSET);
 }
 END_TEST
 
@@ -818,6 +1250,15 @@ static const struct {
      "c:5: b before it always matches, so this one is tried only when that "
      "does not fit\n"
      "e:7: d before it always matches and leaves it nothing\n"},
+    /* Heads may pass over a rule that always matches; not one of f16. */
+    {HEAD RULE("a", "true", "kv_type: q8_0")
+         RULE("b", "model.moe", "kv_type: q4_0")
+             RULE("c", "true", "strategy: hybrid, kv_type: q8_0")
+                 RULE("d", "true", "strategy: mmap"),
+     ""},
+    {HEAD RULE("a", "true", "kv_type: f32")
+         RULE("b", "model.moe", "kv_type: q4_0"),
+     "b:4: a before it always matches and leaves it nothing\n"},
     {HEAD "  []\n", ""},
 };
 
@@ -848,7 +1289,7 @@ END_TEST
 
 /* ---- the shipped file ---- */
 
-static gov_rules *shipped(void)
+static char *shipped_text(void)
 {
     static char text[65536];
     FILE *file = fopen("configs/balanced.yaml", "rb");
@@ -858,11 +1299,16 @@ static gov_rules *shipped(void)
     bytes = fread(text, 1, sizeof(text) - 1, file);
     fclose(file);
     text[bytes] = '\0';
-    return read_rules(text);
+    return text;
+}
+
+static gov_rules *shipped(void)
+{
+    return read_rules(shipped_text());
 }
 
 enum device { PHONE, LAPTOP, DESKTOP, CONTAINER, SERVER };
-enum model { SMALL, SEVEN, LARGE, MIXED };
+enum model { SMALL, SEVEN, LARGE, MIXED, ODD, RECURRENT, ENCODER, EMBEDDER };
 
 static const struct {
     uint64_t ram, limit, budget;
@@ -874,22 +1320,37 @@ static const struct {
     [SERVER] = {256 * GIB, 0, 230 * GIB},
 };
 
-/* Figures of the usual quantised sizes, rounded: about 1B, 7B, 70B, and a 7B
- * whose types the engine does not repack. */
+/* Figures of the usual quantised sizes, rounded: about 1B, 7B, 70B, a 7B whose
+ * types the engine does not repack, one like it whose heads are no whole blocks,
+ * one that keeps state alone, an encoder, and a decoder that gives embeddings. */
 static const struct {
     uint64_t weights, repack, kv, compute, unit, context_max;
+    const char *rest;
 } models[] = {
-    [SMALL] = {700 * MIB, 600 * MIB, 32 * KIB, 100 * MIB, 210 * MIB, 131072},
-    [SEVEN] = {4 * GIB, 3800 * MIB, 128 * KIB, 300 * MIB, 150 * MIB, 32768},
-    [LARGE] = {40 * GIB, 38 * GIB, 320 * KIB, 600 * MIB, 800 * MIB, 131072},
-    [MIXED] = {5 * GIB, 1 * GIB, 128 * KIB, 300 * MIB, 200 * MIB, 32768},
+    [SMALL] = {700 * MIB, 600 * MIB, 32 * KIB, 100 * MIB, 210 * MIB, 131072,
+               "model.kv_quantizable=1 model.generates=1"},
+    [SEVEN] = {4 * GIB, 3800 * MIB, 128 * KIB, 300 * MIB, 150 * MIB, 32768,
+               "model.kv_quantizable=1 model.generates=1"},
+    [LARGE] = {40 * GIB, 38 * GIB, 320 * KIB, 600 * MIB, 800 * MIB, 131072,
+               "model.kv_quantizable=1 model.generates=1"},
+    [MIXED] = {5 * GIB, 1 * GIB, 128 * KIB, 300 * MIB, 200 * MIB, 32768,
+               "model.kv_quantizable=1 model.generates=1"},
+    [ODD] = {5 * GIB, 1 * GIB, 128 * KIB, 300 * MIB, 200 * MIB, 32768,
+             "model.kv_quantizable=0 model.generates=1"},
+    [RECURRENT] = {5 * GIB, 1 * GIB, 0, 300 * MIB, 200 * MIB, 1048576,
+                   "model.kv_quantizable=1 model.state=20M model.generates=1"},
+    [ENCODER] = {600 * MIB, 100 * MIB, 0, 60 * MIB, 100 * MIB, 8192,
+                 "model.kv_quantizable=0 model.generates=0"},
+    [EMBEDDER] = {600 * MIB, 100 * MIB, 32 * KIB, 60 * MIB, 100 * MIB, 32768,
+                  "model.kv_quantizable=1 model.generates=0"},
 };
 
 static const struct {
     enum device device;
     enum model model;
     const char *given;
-    const char *outcome; /* strategy, KV type, what else; the rule */
+    const char *outcome; /* strategy, KV type, a context other than 4096, what
+                          * else; the rule */
 } ships[] = {
     {PHONE, SMALL, "", "heap f16 repacked warned: small-device"},
     {PHONE, SEVEN, "", "hybrid f16: streams"},
@@ -912,11 +1373,45 @@ static const struct {
     {DESKTOP, MIXED, "request.queries_per_minute=59", "mmap f16: fits"},
     {LAPTOP, MIXED, "request.queries_per_minute=600", "mmap f16: fits"},
     /* KV */
-    {LAPTOP, MIXED, "request.context=8192", "mmap f16: fits"},
-    {LAPTOP, MIXED, "request.context=8193", "mmap q8_0: fits"},
+    {LAPTOP, MIXED, "request.context=8192", "mmap f16 8192: fits"},
+    {LAPTOP, MIXED, "request.context=8193", "mmap q8_0 8193: fits"},
     {LAPTOP, MIXED, "request.context=16384 request.kv_type=f16",
-     "mmap f16: fits"},
+     "mmap f16 16384: fits"},
+    {LAPTOP, MIXED, "request.context=16384 request.kv_type=q4_0",
+     "mmap q4_0 16384: fits"},
     {LAPTOP, MIXED, "request.kv_type=q8_0", "mmap q8_0: fits"},
+    /* past 8K as planned, not as asked */
+    {LAPTOP, MIXED, "request.context=16384 model.context_max=8192",
+     "mmap f16 8192 warned: fits"},
+    {LAPTOP, MIXED, "request.context=40000", "mmap q8_0 32768 warned: fits"},
+    {LAPTOP, MIXED, "request.context=16384 model.context_max=?",
+     "mmap q8_0 16384: fits"},
+    /* heads */
+    {LAPTOP, ODD, "request.context=16384", "mmap f16 16384: fits"},
+    {LAPTOP, ODD, "request.context=16384 request.kv_type=q8_0",
+     "refuse q8_0 16384: (kv type)"},
+    {LAPTOP, ODD, "request.context=16384 request.kv_type=bf16",
+     "mmap bf16 16384: fits"},
+    {LAPTOP, MIXED, "request.context=16384 model.kv_quantizable=?",
+     "mmap f16 16384: fits"},
+    {LAPTOP, MIXED,
+     "request.context=16384 model.kv_quantizable=? request.kv_type=q8_0",
+     "mmap q8_0 16384 warned: fits"},
+    /* no KV */
+    {LAPTOP, RECURRENT, "", "mmap f16: fits"},
+    {LAPTOP, RECURRENT, "request.context=500000", "mmap f16 500000: fits"},
+    /* models that give embeddings */
+    {LAPTOP, ENCODER, "", "mmap f16 512: fits"},
+    {LAPTOP, ENCODER, "request.context=16384 request.kv_type=q8_0",
+     "mmap f16 8192 warned: fits"},
+    {LAPTOP, ENCODER, "model.context_max=256", "mmap f16 256: fits"},
+    {LAPTOP, EMBEDDER, "", "mmap f16 512: fits"},
+    {LAPTOP, EMBEDDER, "request.context=16384", "mmap q8_0 16384: fits"},
+    {LAPTOP, EMBEDDER, "model.generates=?", "mmap f16: fits"},
+    /* an architecture that is not known: its most is the need */
+    {LAPTOP, MIXED, "model.known=0", "mmap f16 warned: fits"},
+    {LAPTOP, MIXED, "model.known=0 model.kv_per_token=2M",
+     "hybrid f16 warned: streams"},
     /* encrypted */
     {LAPTOP, MIXED, "model.encrypted=1", "heap f16: encrypted-weights"},
     {PHONE, SEVEN, "model.encrypted=1", "refuse f16: (budget)"},
@@ -938,7 +1433,7 @@ START_TEST(shipped_rules)
     struct gov_facts f = {0};
     struct gov_plan plan;
     gov_error err = {GOV_OK, 0, ""};
-    char outcome[128];
+    char outcome[128], context[16];
     enum device d = ships[_i].device;
     enum model m = ships[_i].model;
     gov_status status;
@@ -953,15 +1448,123 @@ START_TEST(shipped_rules)
     gov_facts_set(&f, GOV_FACT_MODEL_COMPUTE, models[m].compute);
     gov_facts_set(&f, GOV_FACT_MODEL_LARGEST_UNIT, models[m].unit);
     gov_facts_set(&f, GOV_FACT_MODEL_CONTEXT_MAX, models[m].context_max);
+    give(&f, models[m].rest);
     give(&f, ships[_i].given);
     status = gov_plan_decide(&plan, rules, &f, NULL, NULL, &err);
     ck_assert_int_eq(
         status, plan.strategy == GOV_STRATEGY_REFUSE ? GOV_E_REFUSED : GOV_OK);
-    snprintf(outcome, sizeof(outcome), "%s %s%s%s: %s",
+    snprintf(context, sizeof(context), " %u", plan.context);
+    snprintf(outcome, sizeof(outcome), "%s %s%s%s%s: %s",
              gov_strategy_name(plan.strategy), gov_kv_type_name(plan.kv_type),
+             plan.context != 4096 ? context : "",
              plan.repack ? " repacked" : "", plan.warn ? " warned" : "",
              plan.rule);
     ck_assert_str_eq(outcome, ships[_i].outcome);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* The comment of the shipped file tells how to opt out of quantized KV: the rule
+ * that stands there, put where it says. */
+START_TEST(opts_out_as_the_comment_says)
+{
+    static const char begin[] = "  #   - name: plain-kv";
+    static const char end[] = "  - name: long-context-kv";
+    char *text = shipped_text(), *at = strstr(text, begin);
+    struct gov_facts facts;
+    struct gov_plan plan;
+    gov_rules *rules = read_rules(text);
+
+    usual(&facts);
+    give(&facts, "budget.ram=16G request.context=16384");
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_int_eq(plan.kv_type, GOV_KV_Q8_0);
+    gov_rules_free(rules);
+    ck_assert_ptr_nonnull(at);
+    for (; strncmp(at, end, strlen(end)) != 0; at = strchr(at, '\n') + 1) {
+        ck_assert_int_eq(memcmp(at, "  #   ", 6), 0);
+        memmove(at + 2, at + 6, strlen(at + 6) + 1);
+    }
+    rules = read_rules(text);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_int_eq(plan.kv_type, GOV_KV_F16);
+    ck_assert_uint_eq(plan.context, 16384);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* The rule itself asks about the heads, so that its trace says why. */
+START_TEST(long_context_asks_about_heads)
+{
+    static const struct {
+        const char *given, *want;
+    } rows[] = {
+        {"model.kv_quantizable=1", "long-context-kv|matched|"},
+        {"model.kv_quantizable=0", "long-context-kv|no match|"},
+        {"model.kv_quantizable=?",
+         "long-context-kv|unknown|model.kv_quantizable is unknown\n"},
+    };
+    gov_rules *rules = shipped();
+    struct gov_facts facts;
+    struct gov_plan plan;
+
+    usual(&facts);
+    give(&facts, "budget.ram=16G request.context=16384");
+    give(&facts, rows[_i].given);
+    traced[0] = '\0';
+    ck_assert_int_eq(
+        gov_plan_decide(&plan, rules, &facts, write_trace, traced, NULL), 0);
+    ck_assert_msg(strstr(traced, rows[_i].want) != NULL, "%s", traced);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* A rule that makes the usual context longer need not think of the KV type. */
+START_TEST(long_by_a_rule)
+{
+    char *text = shipped_text(), *at = strstr(text, "context: 4096");
+    struct gov_facts facts;
+    struct gov_plan plan;
+    gov_rules *rules;
+
+    ck_assert_ptr_nonnull(at);
+    memcpy(at, "context: 9999", 13);
+    rules = read_rules(text);
+    usual(&facts);
+    ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
+                     0);
+    ck_assert_uint_eq(plan.context, 9999);
+    ck_assert_int_eq(plan.kv_type, GOV_KV_Q8_0);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* Microseconds, so that an app may ask whenever it likes. */
+START_TEST(deciding_takes_microseconds)
+{
+    gov_rules *rules = shipped();
+    struct gov_facts facts;
+    struct gov_plan plan;
+    long best = 1000000000;
+
+    usual(&facts);
+    for (int round = 0; round < 20; round++) {
+        struct timespec a, b;
+        long ns;
+
+        clock_gettime(CLOCK_MONOTONIC, &a);
+        for (int i = 0; i < 100; i++)
+            ck_assert_int_eq(
+                gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL), 0);
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        ns = (b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec;
+        best = ns / 100 < best ? ns / 100 : best;
+    }
+    printf("plan: a decision by the shipped rules takes %ld ns\n", best);
+    fflush(stdout);
+    ck_assert_int_lt(best, 1000000); /* a sanitizer's, on a slow machine */
     gov_rules_free(rules);
 }
 END_TEST
@@ -1007,6 +1610,8 @@ static const char *random_condition(void)
         "model.repack_bytes >= 50 % of model.weights",
         "model.heap_footprint <= budget.ram",
         "model.kv > 1 GiB",
+        "model.context > 8192",
+        "model.kv_quantizable",
         "model.mapped_footprint * 2 < budget.ram",
         "1 GiB < model.weights <= 8 GiB",
         "device.swap + pressure.headroom > 4 GiB",
@@ -1021,15 +1626,15 @@ static void random_rules(char *text, size_t room, bool sizing)
     static const char *const strategies[] = {"mmap", "hybrid", "heap",
                                              "refuse"};
     static const char *const settings[] = {
-        "warn: true",   "repack: true", "hot: 10 %",
-        "ahead: 16",    "ahead: 1",     "kv_type: q8_0",
-        "kv_type: f16", "context: 64",  "context: 100000"};
+        "warn: true",      "repack: true",  "hot: 10 %",      "ahead: 16",
+        "ahead: 1",        "kv_type: q8_0", "kv_type: f16",   "context: 64",
+        "context: 100000", "kv_type: f32",  "kv_type: iq4_nl"};
     size_t used = (size_t)snprintf(text, room, HEAD);
     int count = 1 + (int)dice(8);
 
     for (int i = 0; i < count; i++) {
         const char *strategy = strategies[dice(4)];
-        const char *setting = settings[dice(sizing ? 9 : 5)];
+        const char *setting = settings[dice(sizing ? 11 : 5)];
         bool chooses = dice(3) > 0;
         /* refuse takes no setting, mapped strategies not that of repack */
         bool with = !chooses || (dice(2) == 0 && strategy[0] == 'h' &&
@@ -1055,6 +1660,35 @@ static uint64_t random_bytes(void)
     return n + dice(n);
 }
 
+/* What a model keeps: of each kind sometimes nothing, and sometimes unknown. */
+static void random_kept(struct gov_facts *facts)
+{
+    static const char *const types[] = {"f16",  "q8_0", "f32",  "bf16",  "q4_0",
+                                        "q4_1", "q5_0", "q5_1", "iq4_nl"};
+
+    gov_facts_set(facts, GOV_FACT_MODEL_KV_PER_TOKEN,
+                  dice(50) == 0 ? random_bytes() : dice(512 * KIB));
+    if (dice(8) == 0)
+        gov_facts_set(facts, GOV_FACT_MODEL_KV_PER_TOKEN, 0);
+    if (dice(2) == 0)
+        gov_facts_set(facts, GOV_FACT_MODEL_WINDOW_KV,
+                      dice(50) == 0 ? random_bytes() : dice(512 * KIB));
+    if (dice(4) > 0)
+        gov_facts_set(facts, GOV_FACT_MODEL_WINDOW, dice(9000));
+    if (dice(3) == 0)
+        gov_facts_set(facts, GOV_FACT_MODEL_STATE,
+                      dice(50) == 0 ? random_bytes() : dice(GIB));
+    if (dice(2) == 0)
+        gov_facts_set(facts, GOV_FACT_MODEL_COMPUTE_PER_TOKEN,
+                      dice(50) == 0 ? random_bytes() : dice(8 * KIB));
+    if (dice(4) > 0)
+        gov_facts_set(facts, GOV_FACT_MODEL_KV_QUANTIZABLE, dice(3) > 0);
+    if (dice(4) == 0)
+        gov_facts_set(facts, GOV_FACT_MODEL_KNOWN, dice(2));
+    if (dice(4) == 0)
+        gov_facts_set_text(facts, GOV_FACT_REQUEST_KV_TYPE, types[dice(9)]);
+}
+
 static void random_facts(struct gov_facts *facts)
 {
     static const char *const levels[] = {"normal", "warn", "critical"};
@@ -1070,8 +1704,6 @@ static void random_facts(struct gov_facts *facts)
         gov_facts_set(facts, sizes[i], random_bytes());
     if (dice(4) > 0)
         gov_facts_set(facts, GOV_FACT_BUDGET_RAM, (GIB << dice(8)) + dice(GIB));
-    gov_facts_set(facts, GOV_FACT_MODEL_KV_PER_TOKEN,
-                  dice(50) == 0 ? random_bytes() : dice(512 * KIB));
     gov_facts_set(facts, GOV_FACT_DEVICE_CORES, dice(9));
     gov_facts_set(facts, GOV_FACT_REQUEST_QUERIES, dice(9));
     gov_facts_set(facts, GOV_FACT_MODEL_MOE, dice(2));
@@ -1086,6 +1718,7 @@ static void random_facts(struct gov_facts *facts)
         gov_facts_set(facts, GOV_FACT_MODEL_CONTEXT_MAX, dice(100000));
     if (dice(8) == 0)
         gov_facts_set(facts, GOV_FACT_MODEL_ENCRYPTED, dice(2));
+    random_kept(facts);
     if (dice(4) == 0)
         gov_facts_set_text(facts, GOV_FACT_REQUEST_STRATEGY, wishes[dice(3)]);
 }
@@ -1097,29 +1730,112 @@ static uint64_t least(const struct gov_facts *facts, gov_fact fact, uint64_t n)
     return other < n ? other : n;
 }
 
+__extension__ typedef unsigned __int128 wide;
+
+/* Cells for so many tokens, counted block by block. */
+static uint64_t slow_cells(uint64_t tokens)
+{
+    uint64_t cells = 0;
+
+    while (cells < tokens)
+        cells += 256;
+    return cells;
+}
+
+/* Bytes of what takes 64 as f16: 32 elements. */
+static uint64_t per_64(gov_kv_type type)
+{
+    switch (type) {
+    case GOV_KV_F32:
+        return 128;
+    case GOV_KV_F16:
+    case GOV_KV_BF16:
+        return 64;
+    case GOV_KV_Q8_0: /* a scale of two bytes, and 32 of 8 bits */
+        return 2 + 32;
+    case GOV_KV_Q4_0: /* of 4 bits */
+    case GOV_KV_IQ4_NL:
+        return 2 + 16;
+    case GOV_KV_Q4_1: /* and a minimum of two bytes */
+        return 2 + 2 + 16;
+    case GOV_KV_Q5_0: /* a fifth bit each */
+        return 2 + 4 + 16;
+    case GOV_KV_Q5_1:
+        return 2 + 2 + 4 + 16;
+    case GOV_KV_UNSET:
+        break;
+    }
+    ck_abort_msg("a plan without a KV type");
+    return 0;
+}
+
+static wide slow_rows(uint64_t f16, gov_kv_type type, uint64_t cells)
+{
+    wide all = (wide)f16 * per_64(type);
+
+    return (all / 64 + (all % 64 != 0)) * cells;
+}
+
+static wide slow_kv(const struct gov_plan *plan, const struct gov_facts *facts)
+{
+    uint64_t cells = slow_cells(plan->context), kept = cells;
+    uint64_t window = gov_facts_get(facts, GOV_FACT_MODEL_WINDOW, 0);
+
+    if (window != 0 && slow_cells(window) < cells)
+        kept = slow_cells(window);
+    return slow_rows(gov_facts_get(facts, GOV_FACT_MODEL_KV_PER_TOKEN, 0),
+                     plan->kv_type, cells) +
+           slow_rows(gov_facts_get(facts, GOV_FACT_MODEL_WINDOW_KV, 0),
+                     plan->kv_type, kept) +
+           gov_facts_get(facts, GOV_FACT_MODEL_STATE, 0);
+}
+
+static wide slow_compute(const struct gov_plan *plan,
+                         const struct gov_facts *facts)
+{
+    return (wide)gov_facts_get(facts, GOV_FACT_MODEL_COMPUTE_PER_TOKEN, 0) *
+               slow_cells(plan->context) +
+           gov_facts_get(facts, GOV_FACT_MODEL_COMPUTE, 0);
+}
+
+/* No type that the engine would refuse. */
+static void check_kv_type(const struct gov_plan *plan,
+                          const struct gov_facts *facts)
+{
+    const struct gov_value *heads =
+        &facts->value[GOV_FACT_MODEL_KV_QUANTIZABLE];
+    const struct gov_value *wish = &facts->value[GOV_FACT_REQUEST_KV_TYPE];
+    bool cache = gov_facts_get(facts, GOV_FACT_MODEL_KV_PER_TOKEN, 0) != 0 ||
+                 gov_facts_get(facts, GOV_FACT_MODEL_WINDOW_KV, 0) != 0;
+    bool asked =
+        wish->known && strcmp(wish->text, gov_kv_type_name(plan->kv_type)) == 0;
+
+    ck_assert(cache || plan->kv_type == GOV_KV_F16);
+    ck_assert(per_64(plan->kv_type) % 64 == 0 ||
+              (heads->known ? heads->number != 0 : asked));
+    ck_assert(gov_facts_get(facts, GOV_FACT_MODEL_KNOWN, 1) != 0 ||
+              strstr(plan->warning, "the architecture is not known") != NULL);
+}
+
 /* The invariant, worked out anew from the facts. */
 static void check_plan(const struct gov_plan *plan,
                        const struct gov_facts *facts)
 {
     uint64_t weights = gov_facts_get(facts, GOV_FACT_MODEL_WEIGHTS, 0);
-    uint64_t per_token = gov_facts_get(facts, GOV_FACT_MODEL_KV_PER_TOKEN, 0);
-    uint64_t compute = gov_facts_get(facts, GOV_FACT_MODEL_COMPUTE, 0);
     uint64_t unit = gov_facts_get(facts, GOV_FACT_MODEL_LARGEST_UNIT, weights);
     uint64_t most = gov_facts_get(facts, GOV_FACT_MODEL_CONTEXT_MAX, 0);
     uint64_t budget = least(facts, GOV_FACT_BUDGET_RAM, UINT64_MAX);
-    uint64_t buffers = plan->kv_bytes + compute;
+    uint64_t buffers = plan->kv_bytes + plan->compute_bytes;
 
     budget = least(facts, GOV_FACT_DEVICE_LIMIT, budget);
     budget = least(facts, GOV_FACT_DEVICE_RAM, budget);
     ck_assert_uint_eq(plan->budget_bytes, budget);
-    if (plan->kv_type == GOV_KV_Q8_0)
-        per_token = per_token / 64 * 34 + (per_token % 64 * 34 + 63) / 64;
+    check_kv_type(plan, facts);
     ck_assert_uint_ge(plan->context, 1);
     ck_assert(most == 0 || plan->context <= most);
-    /* Whole blocks of 256 tokens. */
-    ck_assert_uint_eq(plan->kv_bytes,
-                      per_token * ((plan->context + 255) / 256 * 256));
-    ck_assert_uint_ge(buffers, compute); /* did not wrap */
+    ck_assert(slow_kv(plan, facts) == plan->kv_bytes);
+    ck_assert(slow_compute(plan, facts) == plan->compute_bytes);
+    ck_assert_uint_ge(buffers, plan->compute_bytes); /* did not wrap */
     ck_assert_uint_le(buffers, budget);
     ck_assert_uint_le(plan->hot_bytes, weights);
     ck_assert_uint_eq(plan->hot_bytes + plan->cold_bytes, weights);
@@ -1130,11 +1846,9 @@ static void check_plan(const struct gov_plan *plan,
         ck_assert_uint_ge(plan->ahead, 1);
         ck_assert_uint_le(plan->hot_bytes, budget - buffers);
         /* The window holds the cold share of each of its units. */
-        ck_assert(
-            (long double)plan->hot_bytes +
-                (long double)unit * (plan->ahead > 2 ? plan->ahead + 1 : 3) *
-                    ((long double)plan->cold_bytes / (long double)weights) <=
-            (long double)(budget - buffers));
+        ck_assert((wide)unit * (plan->ahead > 2 ? plan->ahead + 1 : 3) *
+                      plan->cold_bytes <=
+                  ((wide)(budget - buffers) - plan->hot_bytes) * weights);
         ck_assert_uint_eq(plan->footprint_bytes, buffers);
         return;
     }
@@ -1197,6 +1911,116 @@ START_TEST(no_rules_beat_the_budget)
 }
 END_TEST
 
+/* More context never needs less, and with enough memory gets what it asks. */
+START_TEST(more_context_needs_more)
+{
+    gov_rules *rules = read_rules(ALWAYS("mmap"));
+    uint64_t grew = 0;
+
+    seed = UINT64_C(0xA0761D6478BD642F) * (uint64_t)(_i + 1);
+    for (int f = 0; f < 500; f++) {
+        struct gov_facts facts = {0};
+        uint64_t context = 1, last = 0;
+
+        random_kept(&facts);
+        give(&facts, "budget.ram=9223372036854775807 model.weights=1 "
+                     "model.largest_unit=1");
+        gov_facts_set(&facts, GOV_FACT_MODEL_COMPUTE, dice(GIB));
+        for (int i = 0; i < 40; i++) {
+            struct gov_plan plan;
+            uint64_t all;
+
+            gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, context);
+            if (gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL) != 0)
+                break;
+            ck_assert_uint_eq(plan.context, context);
+            all = plan.kv_bytes + plan.compute_bytes;
+            ck_assert_uint_ge(all, last);
+            ck_assert_uint_eq(all, plan.footprint_bytes);
+            grew += all > last;
+            last = all;
+            context += 1 + dice(context);
+            if (context > INT32_MAX)
+                break;
+        }
+    }
+    ck_assert_uint_gt(grew, 2000);
+    gov_rules_free(rules);
+}
+END_TEST
+
+/* The context and type that a refusal advises; false where it advises none. */
+static bool advice(const char *sentence, struct gov_facts *facts,
+                   uint64_t *context)
+{
+    static char type[8];
+    const char *at = strstr(sentence, "; a context of ");
+    const char *hybrid = strstr(sentence, "; hybrid with a context of ");
+    const char *end = strstr(sentence, " would fit");
+    const char *kv = strstr(sentence, " and KV as ");
+
+    if (hybrid != NULL) {
+        at = hybrid + strlen("; hybrid with a context of ");
+        gov_facts_set_text(facts, GOV_FACT_REQUEST_STRATEGY, "hybrid");
+    } else if (at != NULL) {
+        at += strlen("; a context of ");
+    }
+    if (at == NULL || end == NULL)
+        return false;
+    *context = strtoull(at, NULL, 10);
+    gov_facts_set(facts, GOV_FACT_REQUEST_CONTEXT, *context);
+    if (kv != NULL) {
+        kv += strlen(" and KV as ");
+        snprintf(type, sizeof(type), "%.*s", (int)(end - kv), kv);
+        gov_facts_set_text(facts, GOV_FACT_REQUEST_KV_TYPE, type);
+    }
+    return true;
+}
+
+/* A context that is advised is planned when it is asked for, and the next larger
+ * of those that are advised is not. */
+START_TEST(advice_is_true)
+{
+    gov_rules *rules = shipped();
+    size_t advised = 0, larger = 0, typed_advice = 0;
+
+    seed = UINT64_C(0xE7037ED1A0B428DB) * (uint64_t)(_i + 1);
+    for (int f = 0; f < 20000; f++) {
+        struct gov_facts facts;
+        struct gov_plan plan;
+        gov_error err = {GOV_OK, 0, ""};
+        uint64_t context = 0, next, planned;
+
+        random_facts(&facts);
+        if (gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err) == 0)
+            continue;
+        planned = plan.context;
+        if (!advice(err.message, &facts, &context))
+            continue;
+        advised++;
+        typed_advice += strstr(err.message, " and KV as ") != NULL;
+        ck_assert_uint_lt(context, planned);
+        ck_assert_msg(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL) ==
+                          GOV_OK,
+                      "%s, but: %s", err.message, plan.reason);
+        ck_assert_uint_eq(plan.context, context);
+        next =
+            (context & (context - 1)) == 0 ? context / 2 * 3 : context / 3 * 4;
+        if (next >= planned)
+            continue;
+        larger++;
+        gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, next);
+        ck_assert_msg(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL) ==
+                          GOV_E_REFUSED,
+                      "%s, and so would %d", err.message, (int)next);
+    }
+    ck_assert_uint_gt(advised, 100);
+    ck_assert_uint_gt(larger, 50);
+    ck_assert_uint_gt(typed_advice, 10);
+    gov_rules_free(rules);
+}
+END_TEST
+
 static bool refuses(const char *text, const char *rule)
 {
     char name[80];
@@ -1256,8 +2080,12 @@ Suite *suite(void)
     tcase_add_loop_test(t, needs_facts, 0, 4);
     tcase_add_test(t, budget_is_the_tightest);
     tcase_add_test(t, unknown_units_do_not_stream);
-    tcase_add_loop_test(t, huge_sizes, 0, 12);
-    tcase_add_test(t, kv_bytes_of_q8_0);
+    tcase_add_loop_test(t, huge_sizes, 0, 21);
+    tcase_add_loop_test(t, what_grows_does_not_wrap, 0, 3);
+    tcase_add_loop_test(t, kv_bytes_of_types, 0, (int)COUNT_OF(typed));
+    tcase_add_loop_test(t, keeps, 0, (int)COUNT_OF(keeping));
+    tcase_add_test(t, rules_see_what_is_kept);
+    tcase_add_loop_test(t, heads_take, 0, (int)COUNT_OF(typing));
     tcase_add_test(t, kv_comes_in_blocks);
     tcase_add_test(t, nonsense_is_unknown);
     tcase_add_test(t, derived_facts_are_ours);
@@ -1265,10 +2093,18 @@ Suite *suite(void)
     tcase_add_test(t, traces_every_rule);
     tcase_add_test(t, deciding_allocates_nothing);
     tcase_add_test(t, names);
+    tcase_add_loop_test(t, kv_types_everywhere, 0, (int)COUNT_OF(kv_types));
+    tcase_add_test(t, no_such_kv_type);
     tcase_add_loop_test(t, doubts, 0, (int)COUNT_OF(doubtful));
     tcase_add_loop_test(t, shipped_rules, 0, (int)COUNT_OF(ships));
+    tcase_add_test(t, opts_out_as_the_comment_says);
+    tcase_add_loop_test(t, long_context_asks_about_heads, 0, 3);
+    tcase_add_test(t, long_by_a_rule);
+    tcase_add_test(t, deciding_takes_microseconds);
     tcase_add_test(t, shipped_rules_are_without_doubt);
     tcase_add_loop_test(t, no_rules_beat_the_budget, 0, 4);
+    tcase_add_loop_test(t, more_context_needs_more, 0, 4);
+    tcase_add_loop_test(t, advice_is_true, 0, 4);
     tcase_add_loop_test(t, unknown_never_turns_refuse_into_load, 0, 4);
     suite_add_tcase(s, t);
     return s;

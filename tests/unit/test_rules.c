@@ -223,7 +223,10 @@ static const struct {
     {THEN("{strategy: unset}"),
      "5:22: strategy cannot be \"unset\"; write mmap, hybrid, heap or refuse"},
     {THEN("{kv_type: q8}"),
-     "5:21: kv_type cannot be \"q8\"; write f16 or q8_0"},
+     "5:21: kv_type cannot be \"q8\"; write f16, q8_0, f32, bf16, q4_0, q4_1, "
+     "q5_0, q5_1 or iq4_nl"},
+    {THEN("{kv_type: q4-0}"),
+     "5:21: kv_type cannot be \"q4-0\"; did you mean q4_0?"},
     {THEN("{kv-type: f16}"),
      "5:12: then has no key \"kv-type\"; did you mean kv_type?"},
     {THEN("{warn: yes}"), "5:18: warn cannot be \"yes\"; write false or true"},

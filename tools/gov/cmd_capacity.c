@@ -21,7 +21,7 @@ static void find_tier(struct gov_sheet_machine *machine,
                       const struct gov_facts *facts)
 {
     /* The shipped table is read; what is left is a machine that is in none. */
-    if (gov_tier_find(&machine->tier, facts, NULL, 0, NULL, NULL) != GOV_OK)
+    if (gov_tier_find(&machine->tier, facts, NULL, NULL) != GOV_OK)
         memset(&machine->tier, 0, sizeof(machine->tier));
 }
 

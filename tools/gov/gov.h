@@ -13,6 +13,9 @@
 
 #define GOV_EXIT_FAILURE 1
 
+/* Tokens that --ctx takes at most. */
+#define GOV_CONTEXT_MAX 16777216
+
 /* Each runs one subcommand and returns the exit status. argv[0] is its name. */
 int gov_cmd_profile(int argc, char **argv);
 int gov_cmd_plan(int argc, char **argv);
@@ -52,10 +55,14 @@ struct gov_wishes {
 
 /* Rows of the option table for wishes: strategy, ctx, ... */
 #define GOV_WISH_OPTIONS(wishes)                                               \
-    {"--ctx",   'c',                                                           \
-     CLI_COUNT, 1,                                                             \
-     16777216,  &(wishes).context,                                             \
-     "N",       "tokens of context to plan for; the rules choose without it"}, \
+    {"--ctx",                                                                  \
+     'c',                                                                      \
+     CLI_COUNT,                                                                \
+     1,                                                                        \
+     GOV_CONTEXT_MAX,                                                          \
+     &(wishes).context,                                                        \
+     "N",                                                                      \
+     "tokens of context to plan for; the rules choose without it"},            \
         {"--strategy",                                                         \
          0,                                                                    \
          CLI_TEXT,                                                             \
@@ -67,7 +74,7 @@ struct gov_wishes {
         {"--kv-type", 0,                                                       \
          CLI_TEXT,    0,                                                       \
          0,           &(wishes).kv_type,                                       \
-         "TYPE",      "ask for f16 or q8_0 elements in the KV cache"},         \
+         "TYPE",      "ask for f16, q8_0 or another type of KV cache"},        \
         {"--queries", 0,                                                       \
          CLI_COUNT,   0,                                                       \
          1000000,     &(wishes).queries,                                       \
@@ -85,6 +92,10 @@ struct gov_wishes {
             "decide by the rules in FILE"                                      \
     }
 #define GOV_WISH_COUNT 6
+
+/* Whether --kv-type names a type (NULL does: it was not given); else it has
+ * printed that it does not. */
+bool gov_kv_type_valid(const char *name, const char *word);
 
 /* Opens device, model and rules and decides. Returns true when there is a plan;
  * else it has printed why and *exit_code is set (a refusal is a failure).

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* gov: the governor's command. Finds the subcommand and runs it. */
 #include <fcntl.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -98,6 +99,7 @@ static void hold_standard_files(void)
 int main(int argc, char **argv)
 {
     hold_standard_files();
+    setlocale(LC_CTYPE, ""); /* NOLINT(concurrency-mt-unsafe): one thread */
     if (argc < 2) {
         usage(stderr);
         return CLI_EXIT_USAGE;

@@ -12,11 +12,30 @@ static bool one_of(const char *word, const char *const *names, size_t count)
     return false;
 }
 
+bool gov_kv_type_valid(const char *name, const char *word)
+{
+    char types[160] = "";
+    size_t used = 0;
+
+    if (word == NULL || gov_kv_type_find(word) != GOV_KV_UNSET)
+        return true;
+    for (int type = GOV_KV_F16; type <= GOV_KV_IQ4_NL && used < sizeof(types);
+         type++)
+        used += (size_t)snprintf(types + used, sizeof(types) - used, "%s%s",
+                                 type == GOV_KV_F16      ? ""
+                                 : type == GOV_KV_IQ4_NL ? " or "
+                                                         : ", ",
+                                 gov_kv_type_name((gov_kv_type)type));
+    fprintf(stderr,
+            "gov %s: --kv-type %s is none; it takes %s. See gov %s --help\n",
+            name, cli_show(word).text, types, name);
+    return false;
+}
+
 /* A wish that no rule could match is a usage error, not a condition. */
 static bool wishes_valid(const char *name, const struct gov_wishes *wishes)
 {
     static const char *const strategies[] = {"mmap", "hybrid", "heap"};
-    static const char *const types[] = {"f16", "q8_0"};
 
     if (wishes->strategy != NULL && !one_of(wishes->strategy, strategies, 3)) {
         fprintf(stderr,
@@ -25,14 +44,7 @@ static bool wishes_valid(const char *name, const struct gov_wishes *wishes)
                 name, cli_show(wishes->strategy).text, name);
         return false;
     }
-    if (wishes->kv_type != NULL && !one_of(wishes->kv_type, types, 2)) {
-        fprintf(stderr,
-                "gov %s: --kv-type %s is none; it takes f16 or q8_0. See "
-                "gov %s --help\n",
-                name, cli_show(wishes->kv_type).text, name);
-        return false;
-    }
-    return true;
+    return gov_kv_type_valid(name, wishes->kv_type);
 }
 
 static void state_wishes(struct gov_facts *facts,
@@ -66,7 +78,7 @@ static gov_status gather(struct gov_planning *planning,
     if (status != GOV_OK)
         return status;
     gov_device_facts(&planning->device, &planning->facts);
-    gov_model_facts(planning->model, GOV_KV_F16, &planning->facts);
+    gov_model_facts(planning->model, &planning->facts);
     state_wishes(&planning->facts, wishes);
     return GOV_OK;
 }
@@ -111,7 +123,7 @@ json_t *gov_plan_to_json(const struct gov_planning *planning)
 
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I,"
-        " s:I, s:I, s:s}",
+        " s:I, s:I, s:I, s:I, s:s}",
         "model", gov_model_path(planning->model), "strategy",
         gov_strategy_name(plan->strategy), "rule", plan->rule, "reason",
         plan->reason, "warning", plan->warning, "context_tokens",
@@ -120,6 +132,8 @@ json_t *gov_plan_to_json(const struct gov_planning *planning)
         (json_int_t)plan->ahead, "budget_bytes", (json_int_t)plan->budget_bytes,
         "weights_bytes", (json_int_t)plan->weights_bytes, "hot_bytes",
         (json_int_t)plan->hot_bytes, "cold_bytes", (json_int_t)plan->cold_bytes,
-        "kv_bytes", (json_int_t)plan->kv_bytes, "footprint_bytes",
+        "kv_bytes", (json_int_t)plan->kv_bytes, "compute_bytes",
+        (json_int_t)plan->compute_bytes, "engine_bytes",
+        (json_int_t)plan->engine_bytes, "footprint_bytes",
         (json_int_t)plan->footprint_bytes, "rules", planning->rules_source);
 }

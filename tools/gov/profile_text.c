@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "policies/capacity.h"
+#include "tools/cli/text.h"
 
 #define COLUMNS_MIN 60
 #define COLUMNS_MAX 100
@@ -51,75 +52,6 @@ struct gov_profile_look gov_profile_look(void)
     return look;
 }
 
-/* Characters of UTF-8 text; each is taken to be one column wide. */
-static int width(const char *text)
-{
-    int n = 0;
-
-    for (; *text != '\0'; text++)
-        n += ((unsigned char)*text & 0xC0) != 0x80;
-    return n;
-}
-
-/* Bytes of the next word, at most `room` characters of it; one that is longer
- * is best cut behind a slash. */
-static size_t word_bytes(const char *text, int room)
-{
-    size_t n = 0, slash = 0;
-
-    while (text[n] != '\0' && text[n] != ' ') {
-        if (((unsigned char)text[n] & 0xC0) != 0x80 && room-- <= 0)
-            return slash > 0 ? slash : n;
-        if (text[n++] == '/')
-            slash = n;
-    }
-    return n;
-}
-
-/* Prints text from `column` on, broken between words, and within a word that is
- * longer than a line; lines after the first start at `indent`. Returns the
- * column it ends in. */
-static int put_wrapped(const char *text, int column, int indent, int columns)
-{
-    bool first = true;
-
-    if (column + width(text) <= columns) {
-        fputs(text, stdout);
-        return column + width(text);
-    }
-    while (*text != '\0') {
-        int room = columns - indent;
-        size_t bytes = word_bytes(text, room);
-        char word[512];
-        int wide;
-
-        if (bytes >= sizeof(word))
-            bytes = sizeof(word) - 1;
-        memcpy(word, text, bytes);
-        word[bytes] = '\0';
-        wide = width(word);
-        if (column + !first + wide > columns && column > indent) {
-            printf("\n%*s", indent, "");
-            column = indent;
-        } else if (!first) {
-            putchar(' ');
-            column++;
-        }
-        fputs(word, stdout);
-        column += wide;
-        text += bytes;
-        first = false;
-        /* A word that was cut goes on in the next line. */
-        if (*text != ' ' && *text != '\0') {
-            printf("\n%*s", indent, "");
-            column = indent;
-            first = true;
-        }
-        text += strspn(text, " ");
-    }
-    return column;
-}
-
 static void paint(const struct gov_profile_look *look, const char *code)
 {
     if (look->colour && code != NULL)
@@ -141,15 +73,15 @@ static void put_source(const struct table *table, const struct row *row,
 
     if (row->may_be_marked &&
         (table->mark_columns > 0 || row->mark[0] != '\0')) {
-        int pad = table->mark_columns - width(row->mark);
+        int pad = table->mark_columns - cli_width(row->mark);
 
         put_painted(look, row->mark_colour, row->mark);
-        column += width(row->mark);
+        column += cli_width(row->mark);
         if (row->source[0] != '\0')
             column += printf("%*s", pad > 0 ? pad + 2 : 2, "");
     }
     paint(look, DIM);
-    put_wrapped(row->source, column, column, look->columns);
+    cli_put_wrapped(row->source, column, column, look->columns);
     paint(look, "\033[0m");
 }
 
@@ -157,8 +89,8 @@ static void put_source(const struct table *table, const struct row *row,
 static void put_row(const struct table *table, const struct row *row, int at)
 {
     const struct gov_profile_look *look = table->look;
-    int column = 2 + width(row->label);
-    int source = width(row->source) + table->mark_columns + 4;
+    int column = 2 + cli_width(row->label);
+    int source = cli_width(row->source) + table->mark_columns + 4;
 
     printf("  %s", row->label);
     if (column + 2 > VALUE_AT) {
@@ -167,7 +99,7 @@ static void put_row(const struct table *table, const struct row *row, int at)
     }
     printf("%*s", VALUE_AT - column, "");
     paint(look, row->value_colour);
-    column = put_wrapped(row->value, VALUE_AT, VALUE_AT, look->columns);
+    column = cli_put_wrapped(row->value, VALUE_AT, VALUE_AT, look->columns);
     paint(look, row->value_colour != NULL ? "\033[0m" : NULL);
     if (row->source[0] == '\0' && row->mark[0] == '\0') {
         putchar('\n');
@@ -198,12 +130,12 @@ static void put_table(struct table *table, const char *title, const char *note)
         return;
     table->mark_columns = 0;
     for (size_t i = 0; i < table->count; i++) {
-        int wide = width(table->row[i].value);
+        int wide = cli_width(table->row[i].value);
 
         if (wide <= VALUE_MOST && wide > widest)
             widest = wide;
         /* The word for both at once is rare, and may stand out. */
-        wide = width(table->row[i].mark);
+        wide = cli_width(table->row[i].mark);
         if (wide > table->mark_columns && wide <= MARK_MOST)
             table->mark_columns = wide;
     }
@@ -212,7 +144,7 @@ static void put_table(struct table *table, const char *title, const char *note)
         int column = (int)strlen(title) + printf("  ");
 
         paint(table->look, DIM);
-        put_wrapped(note, column, 2, table->look->columns);
+        cli_put_wrapped(note, column, 2, table->look->columns);
         paint(table->look, "\033[0m");
     }
     putchar('\n');
@@ -617,7 +549,7 @@ static void put_tier(struct table *table, const struct gov_device *device,
     struct row *row;
     gov_error err;
 
-    if (gov_tier_find(&tier, facts, NULL, 0, NULL, &err) == GOV_OK) {
+    if (gov_tier_find(&tier, facts, NULL, &err) == GOV_OK) {
         row = add(table, "this machine", tier.name, tier.sentence);
         row->value_colour = BOLD;
     } else {
@@ -664,6 +596,6 @@ void gov_profile_say(const struct gov_profile_look *look, const char *title,
 {
     put_painted(look, BOLD, title);
     printf(": ");
-    put_wrapped(text, (int)strlen(title) + 2, 2, look->columns);
+    cli_put_wrapped(text, (int)strlen(title) + 2, 2, look->columns);
     putchar('\n');
 }

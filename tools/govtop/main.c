@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* govtop: what governed processes publish, live. Reads pages and the machine's
  * own figures; never writes to a process. */
-#include <langinfo.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "tools/cli/options.h"
+#include "tools/cli/text.h"
 #include "tools/govtop/top_json.h"
 #include "tools/govtop/top_screen.h"
 
@@ -65,12 +65,6 @@ static uint64_t now_ms(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static bool speaks_utf8(void)
-{
-    /* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
-    return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 }
 
 static int fail(const char *message)
@@ -129,7 +123,7 @@ static int print_frame(void)
         return fail(err.message);
     top_model_update(&model, &machine, pages, page_count);
     if (!top_grid_open(&grid, columns(), top_view_height(&model, &state),
-                       speaks_utf8()))
+                       cli_utf8()))
         return fail("out of memory");
     top_view_draw(&grid, &model, &state);
     top_grid_write(&grid, stdout, wants_colour());
@@ -146,7 +140,7 @@ static bool draw(struct top_grid *grid, struct top_state *state)
     int width, height;
 
     top_screen_size(&width, &height);
-    if (!top_grid_open(grid, width, height, speaks_utf8()))
+    if (!top_grid_open(grid, width, height, cli_utf8()))
         return false;
     top_view_draw(grid, &model, state);
     top_screen_show(grid);

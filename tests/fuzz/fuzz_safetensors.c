@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* Any bytes as a safetensors file: nothing crashes, what is allocated is bounded
+ * by what is there, and what is read lies in the file without a gap. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "governor/model/quantization_config.h"
+#include "governor/model/safetensors.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static size_t allocated;
+
+static void *counting_alloc(void *ctx, size_t bytes)
+{
+    (void)ctx;
+    allocated += bytes;
+    return malloc(bytes);
+}
+
+static void counting_release(void *ctx, void *block)
+{
+    (void)ctx;
+    free(block);
+}
+
+static const struct gov_alloc counting = {NULL, counting_alloc,
+                                          counting_release};
+
+static void must(int truth, const char *what)
+{
+    if (truth)
+        return;
+    fprintf(stderr, "broken promise: %s\n", what);
+    abort();
+}
+
+static void check_text(const char *text)
+{
+    for (; *text != '\0'; text++)
+        must((unsigned char)*text >= 0x20 && *text != 0x7F, "printable text");
+}
+
+static void check_header(const struct gov__header *header, size_t size)
+{
+    uint64_t end = size;
+
+    must(header->count > 0 && header->file_count == 1, "a model");
+    for (size_t i = header->count; i > 0; i--) {
+        const struct gov_tensor *t =
+            &header->tensors[header->places[i - 1].tensor];
+
+        check_text(t->name);
+        must(t->dims <= 4 && t->type != NULL, "a shape and a type");
+        must(t->bytes == 0 || t->file_offset + t->bytes == end,
+             "no gap behind a tensor");
+        if (t->bytes != 0)
+            end = t->file_offset;
+        gov__quantized_parameters(header, t);
+    }
+    must(end >= 8 && end <= size, "no gap before the first");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static FILE *file;
+    struct gov__header header;
+    gov_error err = {0};
+    char path[32];
+    int fd;
+
+    if (file == NULL)
+        file = tmpfile();
+    must(file != NULL, "a temporary file");
+    fd = fileno(file);
+    must(pwrite(fd, data, size, 0) == (ssize_t)size &&
+             ftruncate(fd, (off_t)size) == 0,
+         "a temporary file");
+    snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+
+    allocated = 0;
+    if (gov__safetensors_open(&header, path, &counting, &err) == GOV_OK) {
+        check_header(&header, size);
+        gov__header_fini(&header);
+    } else {
+        must(err.message[0] != '\0', "a sentence");
+        check_text(err.message);
+    }
+    must(allocated <= 128 * 1024 + 16 * size, "memory bounded by the file");
+    return 0;
+}

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/* What a model needs, pool by pool: cells, types, layers on a GPU, ranges where
+ * the architecture is not known. Every number was worked out by hand; what
+ * llama.cpp itself says is asked in tests/engine/test_llama_need.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "governor/model.h"
+#include "tests/support/faults.h"
+#include "tests/support/gguf_writer.h"
+#include "tests/support/run.h"
+
+static char path[512];
+static struct gguf_writer w;
+static gov_model *model;
+static struct gov_need need;
+static gov_error err;
+
+static void setup(void)
+{
+    snprintf(path, sizeof(path), "%s/m.gguf", fresh_directory());
+    faults_reset();
+    gguf_begin(&w);
+    model = NULL;
+}
+
+static void teardown(void)
+{
+    gov_model_close(model);
+    gguf_free(&w);
+    ck_assert_int_eq((int)faults_live_blocks(), 0);
+    drop_directory();
+}
+
+static void key(const char *architecture, const char *name, uint32_t value)
+{
+    char text[128];
+
+    snprintf(text, sizeof(text), "%s.%s", architecture, name);
+    gguf_key_u32(&w, text, value);
+}
+
+/* 3 layers, 128 wide, 4 heads of 32 of which 2 hold KV: 128 elements a layer and
+ * token, K and V together. Q4_0: 18 bytes for 32. */
+static void plain(const char *architecture)
+{
+    gguf_key_text(&w, "general.architecture", architecture);
+    gguf_key_texts(&w, "tokenizer.ggml.tokens", 100);
+    key(architecture, "block_count", 3);
+    key(architecture, "embedding_length", 128);
+    key(architecture, "attention.head_count", 4);
+    key(architecture, "attention.head_count_kv", 2);
+    key(architecture, "feed_forward_length", 256);
+    key(architecture, "context_length", 2048);
+}
+
+static void open_it(void)
+{
+    (void)gguf_finish(&w);
+    gguf_save(&w, path, w.file_bytes);
+    ck_assert_msg(gov_model_open(&model, path, faults_alloc(), &err) == GOV_OK,
+                  "%s", err.message);
+}
+
+static void ask(const struct gov_need_request *request)
+{
+    ck_assert_msg(gov_model_need(model, request, &need, &err) == GOV_OK, "%s",
+                  err.message);
+}
+
+/* With the tensors of plain(). */
+static void open_plain(void)
+{
+    gguf_add(&w, "token_embd.weight", T_Q4_0, 128, 100);   /* 7200 */
+    gguf_add(&w, "blk.0.attn_q.weight", T_Q4_0, 128, 128); /* 9216 */
+    gguf_add(&w, "blk.1.attn_q.weight", T_Q4_0, 128, 64);  /* 4608 */
+    gguf_add(&w, "blk.2.attn_q.weight", T_Q4_0, 128, 32);  /* 2304 */
+    gguf_add(&w, "output_norm.weight", T_F32, 128, 0);     /* 512 */
+    open_it();
+}
+
+START_TEST(counts_a_plain_model)
+{
+    struct gov_need_request r = gov_need_request_default();
+
+    plain("llama");
+    open_plain();
+    r.context = 1000;
+    ask(&r);
+    ck_assert_uint_eq(need.cells, 1024);
+    ck_assert_uint_eq(need.window_cells, 0);
+    ck_assert_uint_eq(need.ram.weights, 7200 + 9216 + 4608 + 2304 + 512);
+    ck_assert_uint_eq(need.ram.kv, UINT64_C(1024) * 3 * 128 * 2);
+    ck_assert_uint_eq(need.ram.state, 0);
+    ck_assert_uint_eq(need.ram.output, 100 * 4);
+    ck_assert_uint_gt(need.ram.compute, 0);
+    ck_assert_uint_eq(need.gpu.weights + need.gpu.kv + need.gpu.compute, 0);
+    ck_assert_uint_eq(need.repack, 0);
+    ck_assert(need.kv_exact && need.compute_known);
+    ck_assert_uint_eq(need.kv_least, need.ram.kv);
+    /* The model's own context when none is given. */
+    r.context = 0;
+    ask(&r);
+    ck_assert_uint_eq(need.cells, 2048);
+}
+END_TEST
+
+static const struct {
+    gov_kv_type k, v;
+    uint64_t bytes; /* of 64 elements of each */
+} types[] = {
+    {GOV_KV_F16, GOV_KV_F16, 256},   {GOV_KV_F32, GOV_KV_BF16, 384},
+    {GOV_KV_Q8_0, GOV_KV_Q8_0, 136}, {GOV_KV_Q8_0, GOV_KV_Q4_0, 104},
+    {GOV_KV_Q4_1, GOV_KV_Q5_0, 84},  {GOV_KV_Q5_1, GOV_KV_IQ4_NL, 84},
+    {GOV_KV_F16, GOV_KV_Q8_0, 196},
+};
+
+START_TEST(counts_every_type)
+{
+    struct gov_need_request r = gov_need_request_default();
+
+    plain("llama");
+    open_plain();
+    r.context = 256;
+    r.k_type = types[_i].k;
+    r.v_type = types[_i].v;
+    ask(&r);
+    ck_assert_uint_eq(need.ram.kv, 256 * 3 * types[_i].bytes);
+    if (types[_i].k == types[_i].v)
+        ck_assert_uint_eq(gov_model_kv_per_token(model, types[_i].k),
+                          3 * types[_i].bytes);
+}
+END_TEST
+
+/* Sequences with cells of their own have an equal part each, in whole blocks. */
+START_TEST(counts_sequences)
+{
+    struct gov_need_request r = gov_need_request_default();
+
+    plain("llama");
+    open_plain();
+    r.context = 1024;
+    r.sequences = 3;
+    ask(&r);
+    ck_assert_uint_eq(need.cells, 1024);
+    ck_assert_uint_eq(need.ram.output, 3 * 400);
+    r.unified = false;
+    ask(&r);
+    ck_assert_uint_eq(need.cells, 3 * 512);
+    ck_assert_uint_eq(need.ram.kv, UINT64_C(1536) * 3 * 256);
+    r.sequences = 64;
+    ask(&r);
+    ck_assert_uint_eq(need.cells, 64 * 256);
+    r.outputs = 100;
+    ask(&r);
+    ck_assert_uint_eq(need.ram.output, 100 * 400);
+}
+END_TEST
+
+/* gemma3: every sixth layer attends to everything, the others to a window. */
+START_TEST(counts_windows)
+{
+    static const struct {
+        uint32_t context, batch;
+        uint64_t cells;
+    } rows[] = {
+        {4096, 512, 768}, /* 100 + 512, in blocks */
+        {4096, 200, 512}, /* 100 + 200 */
+        {512, 512, 512},  /* never more than the context */
+        {300, 2048, 512}, /* a batch is no longer than the context: 400 */
+        {200, 512, 256},
+    };
+    struct gov_need_request r = gov_need_request_default();
+    struct gov_facts facts = {0};
+    uint64_t full;
+
+    plain("gemma3");
+    key("gemma3", "attention.sliding_window", 100);
+    open_plain();
+    r.context = rows[_i].context;
+    r.batch = rows[_i].batch;
+    ask(&r);
+    full = (rows[_i].context + 255) / 256 * 256;
+    ck_assert_uint_eq(need.cells, full);
+    ck_assert_uint_eq(need.window_cells, rows[_i].cells);
+    /* Layers 0 to 2 of a pattern of 6 all have the window. */
+    ck_assert_uint_eq(need.ram.kv, rows[_i].cells * 3 * 256);
+    gov_model_facts(model, &facts);
+    ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_MODEL_KV_PER_TOKEN, 9), 0);
+    ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_MODEL_WINDOW_KV, 9), 768);
+    ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_MODEL_WINDOW, 9), 612);
+}
+END_TEST
+
+/* As llama.cpp places them: the output first, then layers from the last on. */
+START_TEST(places_layers)
+{
+    static const struct {
+        uint32_t layers;
+        uint64_t gpu, kv_layers; /* weights; layers whose KV is there */
+    } rows[] = {
+        {0, 0, 0},
+        {1, 512 + 7200, 0}, /* a tied embedding is copied */
+        {2, 512 + 7200 + 2304, 1},
+        {4, 512 + 7200 + 2304 + 4608 + 9216, 3},
+        {UINT32_MAX, 512 + 7200 + 2304 + 4608 + 9216, 3},
+    };
+    const uint64_t all = 7200 + 9216 + 4608 + 2304 + 512;
+    struct gov_need_request r = gov_need_request_default();
+
+    plain("llama");
+    open_plain();
+    r.context = 256;
+    r.gpu_layers = rows[_i].layers;
+    ask(&r);
+    ck_assert_uint_eq(need.gpu.weights, rows[_i].gpu);
+    ck_assert_uint_eq(need.ram.weights + need.gpu.weights,
+                      all + (rows[_i].layers > 0 ? 7200 : 0));
+    ck_assert_uint_eq(need.gpu.kv, rows[_i].kv_layers * 256 * 256);
+    ck_assert_uint_eq(need.ram.kv + need.gpu.kv, UINT64_C(3) * 256 * 256);
+    ck_assert(need.ram.compute > 0);
+    ck_assert((need.gpu.compute > 0) == (rows[_i].layers > 0));
+    ck_assert_uint_eq(need.gpu.output, 0);
+}
+END_TEST
+
+START_TEST(counts_repacking)
+{
+    struct gov_need_request r = gov_need_request_default();
+
+    plain("llama");
+    open_plain();
+    r.repack = true;
+    ask(&r);
+    ck_assert_uint_eq(need.repack, 0); /* mapped weights are not repacked */
+    r.strategy = GOV_STRATEGY_HEAP;
+    ask(&r);
+    /* The embedding makes the logits, but 100 rows are no multiple of 8. */
+#if defined(__aarch64__)
+    ck_assert_uint_eq(need.repack, 9216 + 4608 + 2304 + 7200);
+#else
+    ck_assert_uint_eq(need.repack, 9216 + 4608 + 2304);
+#endif
+}
+END_TEST
+
+/* The most, and the least, that it may be. */
+START_TEST(gives_ranges)
+{
+    struct gov_need_request r = gov_need_request_default();
+    struct gov_facts facts = {0};
+
+    plain("unheard-of");
+    open_plain();
+    r.context = 256;
+    ask(&r);
+    ck_assert(!need.kv_exact && !gov_model_known(model));
+    ck_assert_uint_ge(need.ram.kv, UINT64_C(256) * 3 * 256);
+    ck_assert_uint_lt(need.kv_least, need.ram.kv + need.ram.state);
+    ck_assert_uint_eq(need.ram.weights, 7200 + 9216 + 4608 + 2304 + 512);
+    gov_model_facts(model, &facts);
+    ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_MODEL_KNOWN, 9), 0);
+    ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_MODEL_KV_PER_TOKEN, 0) *
+                          256,
+                      need.ram.kv);
+}
+END_TEST
+
+/* The facts that a plan is made of add up to what is needed. */
+START_TEST(tells_the_same_as_facts)
+{
+    static const uint32_t contexts[] = {512, 1000, 4096, 32768};
+    static const char *const architectures[] = {"llama", "gemma3", "qwen2"};
+    const char *architecture = architectures[_i / 4];
+    struct gov_need_request r = gov_need_request_default();
+    struct gov_facts facts = {0};
+    uint64_t window, told;
+
+    plain(architecture);
+    key(architecture, "attention.sliding_window", 100);
+    open_plain();
+    r.context = contexts[_i % 4];
+    ask(&r);
+    gov_model_facts(model, &facts);
+    window = gov_facts_get(&facts, GOV_FACT_MODEL_WINDOW, 0);
+    if (window > need.cells)
+        window = need.cells;
+    window = (window + 255) / 256 * 256;
+    told = gov_facts_get(&facts, GOV_FACT_MODEL_KV_PER_TOKEN, 0) * need.cells +
+           gov_facts_get(&facts, GOV_FACT_MODEL_WINDOW_KV, 0) * window +
+           gov_facts_get(&facts, GOV_FACT_MODEL_STATE, 0);
+    ck_assert_uint_eq(told, need.ram.kv + need.ram.state);
+    told =
+        gov_facts_get(&facts, GOV_FACT_MODEL_COMPUTE, 0) +
+        gov_facts_get(&facts, GOV_FACT_MODEL_COMPUTE_PER_TOKEN, 0) * need.cells;
+    ck_assert_uint_ge(told, need.ram.compute + need.ram.output);
+    ck_assert_uint_le(told, (need.ram.compute + need.ram.output) * 11 / 10);
+}
+END_TEST
+
+START_TEST(refuses)
+{
+    struct gov_need_request r = gov_need_request_default(), odd = r;
+
+    plain("llama");
+    key("llama", "attention.key_length", 80);
+    open_plain();
+    r.k_type = GOV_KV_Q8_0;
+    ck_assert_int_eq(gov_model_need(model, &r, &need, &err), GOV_E_UNSUPPORTED);
+    ck_assert_str_eq(err.message,
+                     "K cannot be held as q8_0: this model's heads are no "
+                     "whole number of blocks of 32; f16 works");
+    ck_assert_uint_eq(gov_model_kv_per_token(model, GOV_KV_Q8_0), 0);
+    r.k_type = GOV_KV_F16;
+    r.v_type = GOV_KV_Q8_0;
+    ask(&r);
+    r.flash_attention = false;
+    ck_assert_int_eq(gov_model_need(model, &r, &need, &err), GOV_E_UNSUPPORTED);
+    ck_assert_str_eq(err.message, "V cannot be held as q8_0 without flash "
+                                  "attention; ask for f16");
+    r = odd;
+    r.v_type = (gov_kv_type)77;
+    ck_assert_int_eq(gov_model_need(model, &r, &need, &err), GOV_E_INVALID);
+    r = odd;
+    r.sequences = 0;
+    ck_assert_int_eq(gov_model_need(model, &r, &need, &err), GOV_E_INVALID);
+    r = odd;
+    r.batch = 0;
+    ck_assert_int_eq(gov_model_need(model, &r, &need, &err), GOV_E_INVALID);
+    r = odd;
+    r.size--;
+    ck_assert_int_eq(gov_model_need(model, &r, &need, &err), GOV_E_INVALID);
+    r = odd;
+    ck_assert_int_eq(gov_model_need(NULL, &r, &need, &err), GOV_E_INVALID);
+    ck_assert_int_eq(gov_model_need(model, NULL, &need, &err), GOV_E_INVALID);
+    ck_assert_int_eq(gov_model_need(model, &r, NULL, &err), GOV_E_INVALID);
+}
+END_TEST
+
+START_TEST(needs_a_context)
+{
+    struct gov_need_request r = gov_need_request_default();
+
+    gguf_key_text(&w, "general.architecture", "llama");
+    gguf_add(&w, "t", T_F32, 8, 0);
+    open_it();
+    ck_assert_int_eq(gov_model_need(model, &r, &need, &err), GOV_E_INVALID);
+    ck_assert_ptr_nonnull(strstr(err.message, "does not tell its context"));
+    r.context = 512;
+    ask(&r);
+    ck_assert(!need.compute_known);
+    ck_assert_uint_eq(need.ram.weights, 32);
+}
+END_TEST
+
+/* Absurd numbers give absurd costs, not small ones. */
+START_TEST(does_not_wrap)
+{
+    static const char *const keys[] = {
+        "attention.key_length", "attention.value_length",
+        "attention.head_count", "embedding_length"};
+    struct gov_need_request r = gov_need_request_default();
+
+    gguf_key_text(&w, "general.architecture", "llama");
+    key("llama", "block_count", 512);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        key("llama", keys[i], UINT32_MAX - 31);
+    gguf_add(&w, "t", T_F32, 8, 0);
+    open_it();
+    r.context = r.batch = r.sequences = UINT32_MAX;
+    r.unified = _i == 0;
+    r.gpu_layers = _i == 0 ? 0 : 7;
+    ask(&r);
+    ck_assert_uint_eq(need.ram.kv, UINT64_MAX);
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *s = suite_create("need");
+    TCase *t = tcase_create("need");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, counts_a_plain_model);
+    tcase_add_loop_test(t, counts_every_type, 0,
+                        sizeof(types) / sizeof(types[0]));
+    tcase_add_test(t, counts_sequences);
+    tcase_add_loop_test(t, counts_windows, 0, 5);
+    tcase_add_loop_test(t, places_layers, 0, 5);
+    tcase_add_test(t, counts_repacking);
+    tcase_add_test(t, gives_ranges);
+    tcase_add_loop_test(t, tells_the_same_as_facts, 0, 12);
+    tcase_add_test(t, refuses);
+    tcase_add_test(t, needs_a_context);
+    tcase_add_loop_test(t, does_not_wrap, 0, 2);
+    suite_add_tcase(s, t);
+    return s;
+}
