@@ -6,7 +6,8 @@
 # before each run. Medians and their ratio go to build/bench/decode.md and .json.
 # "Stock" is its best setting that survives the limit.
 #
-# Then what gov profile measures against fio: tests/bench/device.sh.
+# Then what gov profile measures against fio (device.sh), what reading a header
+# takes (header.sh), and what models need against llama.cpp's own word (need.sh).
 #
 #   RUNS=5 SIZE=1GB TOKENS=16 THREADS="1 2" tests/bench/bench.sh
 set -eu
@@ -101,5 +102,8 @@ for share in $SHARES; do
 done
 cp "$work/json" build/bench/decode.json
 cat build/bench/decode.md
-echo
-B=$B "$(dirname "$0")/device.sh"
+# Each of the other benchmarks has a script and a table of its own.
+for other in device header need; do
+    echo
+    B=$B "$(dirname "$0")/$other.sh" || [ $? -eq 77 ]
+done
