@@ -54,6 +54,9 @@ struct gov_tensor {
     uint64_t bytes;
     uint32_t unit; /* index into the units */
     uint32_t file; /* index into the files */
+    bool aligned;  /* it begins at a multiple of its elements' size (of what a
+                    * block is made of), so that a mapping of the file can be
+                    * used in place; false in some old safetensors */
 };
 
 struct gov_model_file {

@@ -93,8 +93,8 @@ enum gov__architecture_flag {
     GOV__HYPER_WINDOW = 8, /* with hyper-connections all layers have a window */
     GOV__NO_FLASH = 16,    /* flash attention is not used */
     GOV__PLE = 32, /* may have an n-gram embedding with a state of its own */
-    GOV__FULL_LENGTHS = 64,   /* head lengths count without attention heads */
-    GOV__LATENT_VALUES = 128, /* a value is as long as the latent */
+    GOV__FULL_LENGTHS = 64,     /* head lengths count without attention heads */
+    GOV__LATENT_VALUES = 128,   /* a value is as long as the latent */
     GOV__EMBEDDING_TWICE = 256, /* the output is made before the embedding, so
                                  * one that is both is there twice, unless
                                  * mapped */

@@ -642,6 +642,18 @@ static gov_status read_tensors(struct reader *r)
     return GOV_OK;
 }
 
+/* Of what a block is made of: the largest power of two, up to 8, that divides its
+ * bytes. */
+static uint64_t element_bytes(const struct gov__place *place)
+{
+    const struct gov__tensor_type *type = gov__tensor_type(place->type);
+    uint64_t bytes = 8;
+
+    while (type != NULL && type->block_bytes % bytes != 0)
+        bytes /= 2;
+    return bytes;
+}
+
 /* Offsets become those in the file, and every tensor is found to lie in it. */
 static gov_status place_tensors(struct reader *r)
 {
@@ -667,6 +679,8 @@ static gov_status place_tensors(struct reader *r)
                             file_bytes);
         tensor->file_offset += data;
         header->places[i].offset = tensor->file_offset;
+        tensor->aligned =
+            tensor->file_offset % element_bytes(&header->places[i]) == 0;
     }
     return GOV_OK;
 }

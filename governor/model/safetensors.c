@@ -322,6 +322,8 @@ static gov_status read_tensor(struct gov__safetensors *r, const char *name)
     tensor.type = entry.dtype.name;
     tensor.bytes = entry.end - entry.begin;
     tensor.file_offset = r->data_offset + entry.begin;
+    tensor.aligned = entry.dtype.bits < 8 ||
+                     tensor.file_offset % (entry.dtype.bits / 8) == 0;
     tensor.file = (uint32_t)(header->file_count - 1);
     set_shape(&tensor, &entry);
     header->tensors[header->count] = tensor;

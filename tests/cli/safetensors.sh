@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Makes a small llama as safetensors in the directory $1: config.json, an index
-# and two files, weights of zeros.
+# and two files, weights of zeros. ODD=1: as old writers left them, so that the
+# weights begin at odd bytes.
 set -eu
 
 mkdir -p "$1"
@@ -18,7 +19,7 @@ END
 # part FILE: reads "name rows columns" and writes them as BF16. The header's
 # length comes first, 8 bytes, the lowest first.
 part() {
-    awk '{
+    awk -v odd="${ODD:-0}" '{
         shape = $3 == "" ? "[" $2 "]" : "[" $2 "," $3 "]"
         bytes = 2 * $2 * ($3 == "" ? 1 : $3)
         text = text (NR > 1 ? "," : "") "\"" $1 "\":{\"dtype\":\"BF16\",\"shape\":" shape \
@@ -28,7 +29,7 @@ part() {
     BEGIN { at = 0 }
     END {
         text = "{" text "}"
-        while (length(text) % 8 != 0) text = text " "
+        while (length(text) % 8 != odd) text = text " "
         print text > "header"
         print at > "bytes"
     }'

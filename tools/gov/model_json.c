@@ -154,11 +154,12 @@ static json_t *tensors(const gov_model *model)
             json_array_append_new(shape, number(tensor[i].shape[d]));
         json_array_append_new(
             list,
-            json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "name",
+            json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b}", "name",
                       tensor[i].name, "type", tensor[i].type, "shape", shape,
                       "file", number(tensor[i].file), "offset",
                       number(tensor[i].file_offset), "bytes",
-                      number(tensor[i].bytes), "unit", number(tensor[i].unit)));
+                      number(tensor[i].bytes), "unit", number(tensor[i].unit),
+                      "aligned", tensor[i].aligned));
     }
     return list;
 }

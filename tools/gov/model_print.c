@@ -307,6 +307,24 @@ static void put_reads(const struct look *look,
     put_row(look, "a pass reads", line);
 }
 
+/* Said only where it is not as it should be. */
+static void put_alignment(const struct look *look, const gov_model *model)
+{
+    size_t count, odd = 0;
+    const struct gov_tensor *tensors = gov_model_tensors(model, &count);
+    char line[192];
+
+    for (size_t i = 0; i < count; i++)
+        odd += !tensors[i].aligned;
+    if (odd == 0)
+        return;
+    snprintf(line, sizeof(line),
+             "%zu of %zu tensors do not begin at a multiple of their elements' "
+             "size: a mapping of them cannot be used in place",
+             odd, count);
+    put_row(look, "alignment", line);
+}
+
 /* ---- units ------------------------------------------------------------------- */
 
 static const char *bar_colour(gov_unit_kind kind)
@@ -643,6 +661,7 @@ void gov_model_print(const struct gov_model_sheet *sheet, bool tensors)
     put_quantization(&look, sheet);
     put_files(&look, sheet);
     put_reads(&look, sheet);
+    put_alignment(&look, sheet->model);
     put_units(&look, sheet);
     put_kv(&look, sheet);
     put_need(&look, sheet);
