@@ -159,7 +159,7 @@ demo-run: all $(MKMODEL) $(MEMLIMIT) $(STOCK)
 
 # Objects depend on this file, so a changed flag rebuilds and nothing else does.
 $(B)/.flags: FORCE
-	$(Q)mkdir -p $(@D); new='$(CC) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CFLAGS) $(CFLAGS) $(CXX) $(CXXFLAGS) $(GOV_LDFLAGS) $(LDFLAGS) $(enginedir) $(datadir) $(ENGINE_CFLAGS)'; \
+	$(Q)mkdir -p $(@D); new='$(CC) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CFLAGS) $(CFLAGS) $(CXX) $(CXXFLAGS) $(GOV_LDFLAGS) $(LDFLAGS) $(enginedir) $(datadir) $(ENGINE_CFLAGS) $(DRY_RUN_FLAGS)'; \
 	 [ "$$new" = "$$(cat $@ 2>/dev/null)" ] || printf '%s\n' "$$new" > $@
 
 COMPILE = $(CC) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CFLAGS) $(EXTRA) $(CFLAGS) -MMD -MP -c -o $@ $<

@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised when a member changes its meaning; adapters of another are refused. */
-#define GOV_ENGINE_ABI 1
+#define GOV_ENGINE_ABI 2
 
 typedef struct gov_session gov_session; /* a loaded model with one context */
 
@@ -85,14 +85,31 @@ struct gov_engine {
     void (*reset)(gov_session *session);
     /* (optional) Logits of the last token; borrowed until the next generate. */
     const float *(*logits)(gov_session *session, size_t *count);
-    /* (optional) What the engine itself says
-     * that it would allocate: its own dry run, which reads the header and
-     * allocates neither weights nor KV. Takes the time of a load without weights,
-     * a tenth of a second and more, and as much memory as the vocabulary.
+    /* (optional) What the engine itself says that it would allocate: its own dry
+     * run, which reads the header and allocates neither weights nor KV. Takes the
+     * time of a load without weights, a tenth of a second and more. Any thread.
      *
+     * Runs in a child process, by fork() alone: an engine may end its process
+     * over a header that it does not expect. The child is killed after 30 s and
+     * is gone when the call returns. For the host that means:
+     *  - Of its threads only the caller's is in the child, with the locks that
+     *    others held. Should the engine or an allocator need one of them, the
+     *    call fails after the 30 s; best call it while the rest is quiet.
+     *  - None of its signal handlers, atexit() functions and stdio buffers is
+     *    run or written there; pthread_atfork() handlers are run. The child
+     *    holds all its descriptors open meanwhile.
+     *  - It gets a SIGCHLD. That it ignores them, or waits for any child and
+     *    finds this one, does no harm.
+     *  - fork() takes longer in a large process (page tables are copied), and
+     *    limits or a filter of system calls may forbid it.
+     *
+     * GOV_E_INVALID      a NULL, another version's struct, or a request that the
+     *                    engine cannot be asked
      * GOV_E_UNSUPPORTED  this build of the adapter cannot ask, or the engine
      *                    does not run this model; the sentence says which
-     * GOV_E_ENGINE       the engine failed, in its own words */
+     * GOV_E_IO           no child process can be had
+     * GOV_E_NOMEM        there is no memory for the header
+     * GOV_E_ENGINE       the engine failed, in its own words, or took too long */
     gov_status (*dry_run)(const gov_model *model,
                           const struct gov_need_request *request,
                           struct gov_need *out, gov_error *err);

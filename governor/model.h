@@ -67,16 +67,16 @@ struct gov_model_file {
 /* Opens a model and reads its headers. `path` names
  *  - a GGUF file, version 2 or 3; of a split one any part, and all parts are
  *    read (NAME-00001-of-00003.gguf);
- *  - a safetensors file, or the model.safetensors.index.json of several, or the
- *    directory that holds one of them; config.json beside them is read when it is
- *    there.
+ *  - a safetensors file, or the .index.json or any shard of several, of which
+ *    all are read, or the directory that holds one of these; config.json beside
+ *    them is read when it is there.
  * alloc NULL means the C library's. On success *out is owned by the caller,
  * gov_model_close(). On failure it is NULL and holds no file open.
  *
  * GOV_E_NOT_FOUND, GOV_E_PERMISSION, GOV_E_IO  as the file system says
  * GOV_E_FORMAT       not a model file, or one that lies about its sizes
  * GOV_E_UNSUPPORTED  a version, byte order or tensor type that is not read
- * GOV_E_INVALID      no path is given
+ * GOV_E_INVALID      no path is given, or one that is too long
  * GOV_E_NOMEM */
 GOV_API GOV_NODISCARD gov_status gov_model_open(gov_model **out,
                                                 const char *path,
@@ -108,7 +108,8 @@ GOV_API void gov_model_identity(const gov_model *model, uint64_t *device,
 /* A unit in pages of that size (a power of two). `outer` is the range rounded
  * outwards: what is read when the unit is used. `inner` is what of it belongs to
  * no other unit, so that it may be dropped alone; its bytes may be 0. A page at
- * an edge that holds only padding or the file's header counts as the unit's. */
+ * an edge that holds only padding or the file's header counts as the unit's. All
+ * are 0 for a unit that there is not. */
 struct gov_unit_pages {
     uint64_t outer_offset, outer_bytes;
     uint64_t inner_offset, inner_bytes;

@@ -17,7 +17,7 @@ typedef struct gov_weights gov_weights;
 struct gov_weights_options {
     size_t size;        /* set by gov_weights_options_default() */
     uint64_t hot_bytes; /* weights that may stay; 0 streams everything */
-    uint32_t ahead;     /* cold units read ahead; 0 means 2 */
+    uint32_t ahead;     /* layers with cold parts read ahead; 0 means 2 */
     const struct gov_alloc *alloc; /* copied; NULL means the C library's */
 };
 

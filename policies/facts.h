@@ -61,7 +61,7 @@ typedef enum gov_type {
     X(MODEL_COMPUTE, "model.compute", BYTES, "model file",                     \
       "estimate of the engine's buffers, without what the context adds")       \
     X(MODEL_LARGEST_UNIT, "model.largest_unit", BYTES, "model file",           \
-      "largest range of the file that is used together")                       \
+      "largest part of the weights that is used together: a layer, mostly")    \
     X(MODEL_REPACK, "model.repack_bytes", BYTES, "model file",                 \
       "weights that the engine would copy into a faster layout")               \
     X(MODEL_MAPPED_FOOTPRINT, "model.mapped_footprint", BYTES, "derived",      \

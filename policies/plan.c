@@ -117,10 +117,14 @@ static gov_status need_facts(const struct decision *d)
         if (!d->facts.value[needed[i]].known)
             return gov_fail(d->err, GOV_E_INVALID, 0,
                             "%s is unknown (%s); no plan can do without it, "
-                            "and the %s does not tell",
+                            "and the %s does not tell%s",
                             gov_fact_info(needed[i])->name,
                             gov_fact_info(needed[i])->sentence,
-                            gov_fact_info(needed[i])->source);
+                            gov_fact_info(needed[i])->source,
+                            needed[i] == GOV_FACT_BUDGET_RAM
+                                ? ""
+                                : "; name a whole model, which a projector "
+                                  "or a part is not");
     return GOV_OK;
 }
 
@@ -518,6 +522,11 @@ static void put_warning(struct decision *d, const struct sizes *z, bool warn)
                  GOV__BYTES(plan->footprint_bytes), GOV__BYTES(d->budget));
         put_note(plan, note);
     }
+    if (plan->strategy == GOV_STRATEGY_HYBRID &&
+        gov_facts_get(&d->facts, GOV_FACT_MODEL_FILES, 1) > 1)
+        put_note(plan, "the model is split into several files, which cannot be "
+                       "streamed yet, so the system decides what stays; join "
+                       "them with llama-gguf-split --merge");
     if (asked > z->context) {
         gov__put(note, sizeof(note), 0,
                  "a context of %llu tokens was asked for, %u is %s",

@@ -94,7 +94,7 @@ struct gov_plan {
     uint32_t context;         /* tokens */
     bool repack;              /* let the engine repack weights */
     bool warn;                /* show `warning` to the person */
-    uint32_t ahead;           /* cold units to read ahead; hybrid only */
+    uint32_t ahead;           /* layers with cold parts to read ahead; hybrid */
     uint64_t budget_bytes;    /* what it was checked against */
     uint64_t weights_bytes;   /* all tensors */
     uint64_t kv_bytes;        /* KV for `context`, once all of it is used, and

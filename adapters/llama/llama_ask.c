@@ -60,20 +60,25 @@ static void on_abort(const char *text)
     say(&answer);
 }
 
-/* Handlers of the host are not for what happens here: a signal that a fault
- * raises while it is blocked ends the process. */
+/* Handlers of the host are not for what happens here. All signals are blocked
+ * since before the fork; one that a fault raises then ends the process. abort()
+ * unblocks its own, and the alarm must come whatever the host does with it. */
 static void retire(int fd)
 {
+    const struct sigaction usual = {.sa_handler = SIG_DFL};
     const struct rlimit none = {0, 0};
-    int null = open("/dev/null", O_RDWR);
-    sigset_t all;
+    sigset_t alarmed;
+    int null;
 
-    sigfillset(&all);
-    sigdelset(&all, SIGALRM);
-    (void)pthread_sigmask(SIG_SETMASK, &all, NULL);
+    (void)sigaction(SIGABRT, &usual, NULL);
+    (void)sigaction(SIGALRM, &usual, NULL);
+    sigemptyset(&alarmed);
+    sigaddset(&alarmed, SIGALRM);
+    (void)pthread_sigmask(SIG_UNBLOCK, &alarmed, NULL);
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)alarm(ALARM_S);
     (void)dup2(fd, ANSWER_FD);
+    null = open("/dev/null", O_RDWR);
     for (int to = 0; null >= 0 && to <= 2; to++)
         (void)dup2(null, to);
 }
@@ -95,8 +100,21 @@ static void ask(const char *path, const struct gov_need_request *request,
     say(&answer);
 }
 
-/* False when nothing came in time; *closed when the child is at its end. */
-static bool hear(int fd, struct answer *answer, bool *closed)
+/* Whether the child is at its end; it stays to be waited for. A host that waits
+ * for any child may have done so. */
+static bool has_ended(pid_t pid)
+{
+    siginfo_t info;
+
+    memset(&info, 0, sizeof(info));
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+        return errno == ECHILD;
+    return info.si_pid == pid;
+}
+
+/* False when nothing came in time; *closed when the child is at its end. The pipe
+ * alone does not tell: what another thread forks meanwhile holds it open. */
+static bool hear(int fd, pid_t pid, struct answer *answer, bool *closed)
 {
     uint64_t begin = gov__llama_now_us();
     struct pollfd ready = {.fd = fd, .events = POLLIN};
@@ -105,8 +123,12 @@ static bool hear(int fd, struct answer *answer, bool *closed)
     while (gov__llama_now_us() - begin < BOX_US) {
         ssize_t n;
 
-        if (poll(&ready, 1, 100) <= 0)
+        *closed = has_ended(pid); /* asked first: it may have left a word */
+        if (poll(&ready, 1, *closed ? 0 : 100) <= 0) {
+            if (*closed)
+                return false;
             continue;
+        }
         n = read(fd, answer, sizeof(*answer));
         if (n < 0 && errno == EINTR)
             continue;
@@ -116,13 +138,15 @@ static bool hear(int fd, struct answer *answer, bool *closed)
     return false;
 }
 
-/* Ends the child, whatever it does, and returns how it ended. */
-static int end_child(pid_t pid)
+/* Ends the child, if it does not end itself, and returns how it ended. Of one
+ * that was waited for by others the number may be another's by now. */
+static int end_child(pid_t pid, bool late)
 {
     int ended = 0;
     pid_t waited;
 
-    (void)kill(pid, SIGKILL); /* no matter to one that is ending already */
+    if (late)
+        (void)kill(pid, SIGKILL);
     do
         waited = waitpid(pid, &ended, 0);
     while (waited < 0 && errno == EINTR);
@@ -136,6 +160,33 @@ static gov_status not_told(const char *path, gov_status status, const char *why,
                     path, *why != '\0' ? why : "it does not say why");
 }
 
+/* Makes the child; -1 and errno when there is to be none. */
+static pid_t begin_child(const char *path,
+                         const struct gov_need_request *request, int *fd)
+{
+    int ends[2], error;
+    sigset_t all, before;
+    pid_t pid;
+
+    if (pipe(ends) != 0)
+        return -1;
+    (void)fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid = fork();
+    if (pid == 0)
+        ask(path, request, ends[1]);
+    error = errno;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    close(ends[1]);
+    if (pid < 0)
+        close(ends[0]);
+    errno = error;
+    *fd = ends[0];
+    return pid;
+}
+
 static gov_status ask_child(const char *path,
                             const struct gov_need_request *request,
                             struct gov_need *out, gov_error *err)
@@ -143,27 +194,15 @@ static gov_status ask_child(const char *path,
     struct answer answer;
     char why[64] = "the process that asked ended without a word";
     bool heard, closed;
-    int ends[2], ended;
-    pid_t pid;
+    int fd, ended;
+    pid_t pid = begin_child(path, request, &fd);
 
-    if (pipe(ends) != 0)
+    if (pid < 0)
         return gov_fail(err, GOV_E_IO, errno,
-                        "no pipe to a process that asks llama.cpp");
-    (void)fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-    (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
-    pid = fork();
-    if (pid == 0)
-        ask(path, request, ends[1]);
-    ended = errno;
-    close(ends[1]);
-    if (pid < 0) {
-        close(ends[0]);
-        return gov_fail(err, GOV_E_IO, ended,
                         "no process could be had to ask llama.cpp");
-    }
-    heard = hear(ends[0], &answer, &closed);
-    close(ends[0]);
-    ended = end_child(pid);
+    heard = hear(fd, pid, &answer, &closed);
+    close(fd);
+    ended = end_child(pid, !closed);
     if (heard && memchr(answer.why, 0, sizeof(answer.why)) != NULL) {
         *out = answer.need;
         return answer.status == GOV_OK

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The llama.cpp adapter: loads a model under a plan and hands the rest to
  * llama_generate.c. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "adapters/llama/llama_params.h"
 #include "adapters/llama/llama_session.h"
@@ -218,6 +220,32 @@ static gov_status refuse(const char *doing, gov_error *err)
                     why[0] != '\0' ? why : "it does not say why");
 }
 
+/* Plan and units are those of the header that was read; the engine has opened the
+ * files for itself. What is written or cut later still ends a process that maps
+ * them (SIGBUS), as it does without us. */
+static gov_status check_files(const gov_model *model, gov_error *err)
+{
+    size_t count;
+    const struct gov_model_file *files = gov_model_files(model, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        struct stat st;
+
+        if (stat(files[i].path, &st) != 0)
+            return gov_fail(err, GOV_E_IO, errno,
+                            "cannot examine %s once it is loaded",
+                            files[i].path);
+        if ((uint64_t)st.st_dev != files[i].device ||
+            (uint64_t)st.st_ino != files[i].inode ||
+            (uint64_t)st.st_size != files[i].bytes)
+            return gov_fail(err, GOV_E_IO, 0,
+                            "%s was replaced or written to since its header "
+                            "was read; load it again when nothing does",
+                            files[i].path);
+    }
+    return GOV_OK;
+}
+
 static gov_status load_model(gov_session *session, const struct gov_load *load,
                              gov_error *err)
 {
@@ -400,6 +428,8 @@ static gov_status llama_load(gov_session **out, const struct gov_load *load,
     session->runtime = load->runtime;
     session->kv.page_bytes = gov_page_bytes();
     status = load_model(session, load, err);
+    if (status == GOV_OK)
+        status = check_files(session->file, err);
     if (status == GOV_OK)
         status = make_context(session, load, err);
     if (status == GOV_OK)

@@ -197,14 +197,28 @@ uint64_t gov__residency_cold_bytes(const struct gov__residency *res)
     return bytes;
 }
 
-/* The first unit after `from` around the ring with something cold, if any. */
+/* What is cold of the layer that begins at that unit; 0 within one. */
+static uint64_t cold_from(const struct gov__residency *res, uint32_t i)
+{
+    uint64_t bytes = 0;
+
+    if (i > 0 && res->units[i].joined)
+        return 0;
+    do
+        bytes += res->units[i++].target_cold_bytes;
+    while (i < res->unit_count && res->units[i].joined);
+    return bytes;
+}
+
+/* Where the first layer after `from` around the ring with something cold begins,
+ * if any. */
 static uint32_t next_cold(const struct gov__residency *res, uint32_t from)
 {
     uint32_t i = from;
 
     do
         i = i + 1 < res->unit_count ? i + 1 : 0;
-    while (res->units[i].target_cold_bytes == 0 && i != from);
+    while (cold_from(res, i) == 0 && i != from);
     return i;
 }
 
@@ -214,19 +228,19 @@ uint64_t gov__residency_window_bytes(const struct gov__residency *res)
     uint32_t tail, head;
 
     for (uint32_t i = 0; i < res->unit_count; i++)
-        cold += res->units[i].target_cold_bytes > 0 ? 1 : 0;
+        cold += cold_from(res, i) > 0 ? 1 : 0;
     if (cold <= (uint64_t)res->ahead + 1)
         return gov__residency_cold_bytes(res);
-    /* Slide a window of ahead + 1 neighbouring cold units once around. */
+    /* Slide a window of ahead + 1 neighbouring cold layers once around. */
     tail = head = next_cold(res, res->unit_count - 1);
     for (uint32_t width = 0; width <= res->ahead; width++) {
-        bytes += res->units[head].target_cold_bytes;
+        bytes += cold_from(res, head);
         head = next_cold(res, head);
     }
     most = bytes;
     for (uint64_t i = 1; i < cold; i++) {
-        bytes += res->units[head].target_cold_bytes;
-        bytes -= res->units[tail].target_cold_bytes;
+        bytes += cold_from(res, head);
+        bytes -= cold_from(res, tail);
         head = next_cold(res, head);
         tail = next_cold(res, tail);
         if (bytes > most)
@@ -245,18 +259,34 @@ void gov__residency_apply(struct gov__residency *res)
 
 /* ---- what to do now ------------------------------------------------------- */
 
+/* What the engine has passed before it was read, it has brought in itself. */
+static void pass_by(struct gov__residency *res, const struct gov__unit *unit)
+{
+    for (uint32_t i = unit->first; i < unit->first + unit->parts; i++)
+        if (res->parts[i].held == GOV__ABSENT)
+            res->parts[i].held = GOV__UNKNOWN;
+}
+
 void gov__residency_aim(struct gov__residency *res, uint32_t position)
 {
-    uint32_t ahead = 0;
+    uint32_t layers = 0;
+    bool counted = true; /* the layer in use is not one ahead */
 
     assert(position < res->unit_count);
     for (uint32_t d = 0; d < res->unit_count; d++) {
         uint32_t i = (uint32_t)(((uint64_t)position + d) % res->unit_count);
         struct gov__unit *unit = &res->units[i];
+        bool before = unit->wanted;
 
-        unit->wanted = unit->any_cold && (d == 0 || ahead < res->ahead);
-        if (unit->wanted && d > 0)
-            ahead++;
+        if (d > 0 && (i == 0 || !unit->joined))
+            counted = false;
+        if (unit->any_cold && !counted) {
+            counted = true;
+            layers++;
+        }
+        unit->wanted = unit->any_cold && layers <= res->ahead;
+        if (before && !unit->wanted)
+            pass_by(res, unit);
     }
 }
 

@@ -25,10 +25,12 @@ enum gov__use {
     GOV__USE_ROWS,  /* a few rows are looked up: hot, or left alone */
 };
 
-/* Set begin, end and use; the rest is the residency's. */
+/* Set begin, end, use and joined; the rest is the residency's. */
 struct gov__unit {
     uint64_t begin, end; /* bytes of the file */
     enum gov__use use;
+    bool joined; /* of the same layer as the unit before it: the engine tells
+                  * when it comes to a layer, and then uses all of it */
     uint32_t first, parts;      /* its parts */
     uint64_t target_cold_bytes; /* of its parts, by target_hot */
     bool any_cold;              /* a part of it is streamed, by hot */
@@ -57,7 +59,8 @@ struct gov__residency {
     struct gov__part *parts;  /* in the same order */
     struct gov__part **order; /* parts in file order */
     uint32_t unit_count, part_count;
-    uint32_t ahead; /* units with cold parts wanted after the one in use */
+    uint32_t ahead; /* layers (units, where none is joined) with cold parts
+                     * wanted after the one in use */
     uint64_t page;  /* bytes, a power of two */
 };
 
@@ -83,8 +86,8 @@ uint64_t gov__residency_window_bytes(const struct gov__residency *res);
 /* Puts target_hot in force. */
 void gov__residency_apply(struct gov__residency *res);
 
-/* Marks what is wanted when the engine is at unit `position`: that one and the
- * next `ahead` ones with cold parts around the ring. */
+/* Marks what is wanted when the engine is at unit `position`: that one, those
+ * joined to it, and the next `ahead` layers with cold parts around the ring. */
 void gov__residency_aim(struct gov__residency *res, uint32_t position);
 
 /* The first part from `from` on to drop now, or GOV__NO_PART. */

@@ -182,6 +182,9 @@ static void find_uses(const gov_model *model, struct gov__unit *units)
         units[i].begin = from[i].file_offset;
         units[i].end = from[i].file_offset + from[i].bytes;
         units[i].use = use_of(from[i].kind);
+        units[i].joined = i > 0 && units[i].use == GOV__USE_LAYER &&
+                          units[i - 1].use == GOV__USE_LAYER &&
+                          from[i].layer == from[i - 1].layer;
     }
     for (size_t i = 0; i < count; i++)
         if (strcmp(tensors[i].name, "output.weight") == 0)

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "governor/model/compute_priv.h"
-#include "governor/model/tensor_names.h"
 #include "governor/platform/platform.h"
 
 /* Cells to write keys and values to, and which of them may be looked at. */
@@ -58,6 +57,7 @@ static uint64_t replay(struct gov__pass *p, uint64_t mask, uint64_t caches)
         take(p, ROTATION, gov__sat_mul(caches, 16384)); /* 64 x 64 */
     take(p, MASK, mask);
     take(p, ROWS, gov__sat_mul(p->outputs, 4));
+    take(p, DECAY, gov__pass_decay(p));
     take(p, RESIDUAL, rows_of(p, p->embedding));
     drop(p, TOKENS);
     if (p->encoder) /* it has a norm of its own */
@@ -67,15 +67,21 @@ static uint64_t replay(struct gov__pass *p, uint64_t mask, uint64_t caches)
     for (uint64_t i = 0; i < p->layers; i++) {
         if ((p->traits & STACKED) != 0)
             gov__pass_gemma3n_layer(p, i);
+        else if (p->architecture != NULL &&
+                 p->architecture->recurrence == GOV__RECURRENCE_WKV)
+            gov__pass_rwkv_layer(p, i);
         else
             gov__pass_layer(p, i);
     }
     if ((p->traits & STACKED) != 0)
         gov__pass_gemma3n_ends(p);
-    if ((p->traits & LATE) != 0) {
+    if ((p->traits & (LATE | STACKED)) != 0) {
         p->rows = p->outputs;
-        turn(p, RESIDUAL, rows_of(p, p->embedding));
+        take(p, NORM, rows_of(p, p->embedding));
+        drop(p, ROWS);
     }
+    if ((p->traits & STACKED) != 0)
+        drop(p, RESIDUAL);
     if ((p->traits & LAYER_NORM) != 0 && !p->encoder)
         turn(p, RESIDUAL, rows_of(p, p->embedding));
     if (!p->encoder)
@@ -112,22 +118,13 @@ static bool quantized(gov_kv_type type)
 }
 
 /* Where some layers have experts and others have not, only tensors tell. */
-static void find_experts(const struct gov__header *h, struct gov__pass *p)
+static void find_experts(const struct gov__model_sums *sums,
+                         struct gov__pass *p)
 {
-    uint8_t seen[GOV__LAYERS_MAX] = {0}; /* 1: any tensor, 2: of experts */
-
-    for (size_t i = 0; i < h->count; i++) {
-        struct gov__tensor_role role = gov__tensor_role(h->tensors[i].name);
-
-        if (role.kind == GOV_UNIT_LAYER)
-            seen[role.layer] |= 1;
-        else if (role.kind == GOV_UNIT_EXPERTS)
-            seen[role.layer] |= 2;
-        if (strstr(h->tensors[i].name, "ffn_gate_up_exps") != NULL)
-            p->fused_experts = true;
-    }
+    p->fused_experts = sums->fused_experts;
     for (uint64_t i = 0; i < p->layers; i++) {
-        if (of_layer(p, GOV__KEY_EXPERTS, i) != 0 && seen[i] != 1 &&
+        if (of_layer(p, GOV__KEY_EXPERTS, i) != 0 &&
+            sums->layer_has[i] != GOV__HAS_TENSORS &&
             i >= largest(p, GOV__KEY_DENSE_LEAD))
             p->kinds[i] |= SPARSE;
     }
@@ -139,8 +136,10 @@ static void find_kinds(const struct gov_model *model, struct gov__pass *p)
         struct gov__layer_state kept;
 
         gov__state_layer(p->header, &model->state, (uint32_t)i, &kept);
-        if (kept.state != 0)
+        if (kept.state != 0) {
             p->kinds[i] |= RECURS;
+            p->last_to_recur = i;
+        }
         if (kept.k != 0 || kept.state == 0) {
             p->kinds[i] |= ATTENDS;
             p->last_to_attend = i;
@@ -150,7 +149,7 @@ static void find_kinds(const struct gov_model *model, struct gov__pass *p)
         if (kept.k == 0 && kept.state == 0 && model->state.known && !p->encoder)
             p->kinds[i] |= BORROWS;
     }
-    find_experts(p->header, p);
+    find_experts(&model->sums, p);
 }
 
 static void start(const struct gov_model *model,
@@ -189,11 +188,12 @@ static void start(const struct gov_model *model,
 
 /* What is left when the mask is freed, and the output after it. How much of it
  * fits where the mask was is no convex function of the mask, so this is a line
- * through two contexts, and not below that of none. */
+ * through two contexts, and not below that of none. Where it falls again with a
+ * mask that has room for all of it, the line is level, half-way between. */
 static uint64_t ending(struct gov__pass *p, uint64_t cells,
                        uint64_t window_cells, uint64_t caches)
 {
-    const uint64_t near = 4096, far = 32768;
+    const uint64_t near = 4096, far = 32768, farthest = 131072;
     uint64_t none = replay(p, 0, caches);
     uint64_t low = replay(p, mask_of(p, near, window_cells), caches);
     uint64_t high = replay(p, mask_of(p, far, window_cells), caches);
@@ -201,7 +201,10 @@ static uint64_t ending(struct gov__pass *p, uint64_t cells,
 
     if (cells == 0)
         return none;
-    if (high > low && cells >= near)
+    if (high > low &&
+        high > replay(p, mask_of(p, farthest, window_cells), caches))
+        out = low + (high - low) / 2;
+    else if (high > low && cells >= near)
         out = gov__sat_add(low,
                            gov__scaled(high - low, cells - near, far - near));
     else if (high > low)

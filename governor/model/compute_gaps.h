@@ -32,6 +32,7 @@ enum gov__compute_tensor {
                * again */
     PER_LAYER, /* inputs of each layer */
     PREDICTED, /* what the residual is to be */
+    DECAY,     /* of what a token sees of each other */
     OUT,       /* of a mixer or feed-forward, to be added to the residual */
     TENSORS
 };

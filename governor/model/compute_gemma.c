@@ -3,7 +3,7 @@
  * all of them at once, and a residual of several streams. See compute_priv.h. */
 #include "governor/model/compute_priv.h"
 
-#define STREAMS 4 /* altup.num_inputs of both Gemma 3n's */
+#define STREAMS ((uint64_t)4) /* altup.num_inputs of both Gemma 3n's */
 #define SPARSE_LAYERS                                                          \
     10 /* n_layer_sparsity in src/models/models.h: those that cut small values */
 #define LAUREL 64 /* rank of a second way around attention */

@@ -93,7 +93,7 @@ static bool mix(struct gov__pass *p, uint64_t layer)
     gov__pass_recurrence(p, layer);
     if (attends)
         become(p, SHARED, OUT);
-    return !attends;
+    return !attends && (p->traits & SCALED) == 0;
 }
 
 void gov__pass_layer(struct gov__pass *p, uint64_t layer)

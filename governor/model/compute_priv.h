@@ -22,11 +22,15 @@ enum gov__compute_trait {
     KEEPS = 128,       /* what feed-forward gives is added to the residual, in
                       * its memory; elsewhere the other way round */
     KEEPS_MIXED = 256, /* and what a mixer gives */
-    LATE = 512,        /* the last layer is made for all tokens */
+    LATE = 512,        /* the last layer is made for all tokens, and what it
+                      * gives stays, to predict further tokens from */
     WEIGHED = 1024,    /* experts get weighed tokens, and one more sees all */
-    DENSE_TOO = 2048,  /* layers with experts have a dense part beside them */
-    GEMMA = 4096,      /* layers may have inputs of their own */
-    STACKED = 8192,    /* the residual is Gemma 3n's */
+    GEMMA = 2048,      /* layers may have inputs of their own */
+    STACKED = 4096,    /* the residual is Gemma 3n's */
+    WKV7 = 8192,       /* RWKV: the seventh's mixer, */
+    WKV_OWN = 16384,   /* and its own feed-forward */
+    SCALED = 32768,    /* what a mixer gives is scaled, so the residual is added
+                      * in its memory even where it recurs */
 };
 
 /* Of an architecture, by its name; 0 for most. */
@@ -35,7 +39,7 @@ unsigned gov__compute_traits(const char *architecture);
 enum gov__layer_kind {
     ATTENDS = 1,
     RECURS = 2,
-    LOOKS_BACK = 4, /* over a window alone */
+    LOOKS_BACK = 4, /* over no more than a window */
     BORROWS = 8,    /* keys and values of an earlier layer */
     SPARSE = 16,    /* has experts */
 };
@@ -51,7 +55,7 @@ struct gov__pass {
     bool rotate_k, rotate_v; /* quantized caches: src/llama-kv-cache.cpp */
     uint64_t tokens, outputs, sequences, layers, vocabulary;
     bool fused_experts; /* their gates and ups are one matrix */
-    uint64_t embedding, last_to_attend;
+    uint64_t embedding, last_to_attend, last_to_recur;
     struct gov__gaps gaps;
     uint64_t rows; /* tokens, or in the end those that have outputs */
     /* Without flash attention: what is in memory beside the scores of the worst
@@ -119,6 +123,9 @@ struct gov__heads gov__heads_of(const struct gov__pass *p, uint64_t layer);
 void gov__pass_attention(struct gov__pass *p, uint64_t layer);
 void gov__pass_recurrence(struct gov__pass *p, uint64_t layer);
 
+/* Bytes of what tells how a token fades for others; 0 for most. */
+uint64_t gov__pass_decay(const struct gov__pass *p);
+
 /* What its convolution keeps is read before a recurrent layer's norm. */
 void gov__pass_window(struct gov__pass *p);
 
@@ -131,5 +138,8 @@ void gov__pass_gemma_begins(struct gov__pass *p);
 void gov__pass_gemma_inputs(struct gov__pass *p, uint64_t layer);
 void gov__pass_gemma3n_layer(struct gov__pass *p, uint64_t layer);
 void gov__pass_gemma3n_ends(struct gov__pass *p);
+
+/* A whole layer of RWKV. */
+void gov__pass_rwkv_layer(struct gov__pass *p, uint64_t layer);
 
 #endif

@@ -2,6 +2,15 @@
 /* Layers with a state in a pass. See compute_priv.h. */
 #include "governor/model/compute_priv.h"
 
+/* Of all sequences. */
+static uint64_t lightning_states(const struct gov__pass *p)
+{
+    struct gov__heads heads = gov__heads_of(p, 0);
+
+    return gov__sat_mul(gov__sat_mul(gov__sat_mul(heads.q, heads.k), heads.k),
+                        gov__sat_mul(p->sequences, 4));
+}
+
 void gov__pass_window(struct gov__pass *p)
 {
     uint64_t kernel = largest(p, GOV__KEY_SSM_CONV_KERNEL);
@@ -15,6 +24,8 @@ void gov__pass_window(struct gov__pass *p)
         kernel = largest(p, GOV__KEY_SHORTCONV);
         width = p->embedding;
     }
+    if (gov__pass_decay(p) != 0)
+        take(p, STATE, lightning_states(p));
     if (kernel > 1)
         take(p, WINDOW,
              gov__sat_mul(gov__sat_mul(gov__sat_mul(kernel - 1, width), 4),
@@ -142,6 +153,53 @@ static void short_convolution(struct gov__pass *p)
     drop(p, ACTIVE);
 }
 
+/* A value for each pair of tokens of a sequence, for each head. */
+uint64_t gov__pass_decay(const struct gov__pass *p)
+{
+    uint64_t heads = largest(p, GOV__KEY_HEADS);
+
+    if (p->architecture == NULL ||
+        p->architecture->recurrence != GOV__RECURRENCE_LIGHTNING)
+        return 0;
+    return rows_of(p, gov__sat_mul(heads, p->tokens / p->sequences));
+}
+
+/* src/models/minimax-01.cpp */
+static void lightning(struct gov__pass *p, uint64_t layer)
+{
+    struct gov__heads heads = gov__heads_of(p, layer);
+    uint64_t inner = rows_of(p, gov__sat_mul(heads.q, heads.k));
+
+    take(p, WIDE, gov__sat_mul(inner, 3));
+    take(p, Q, inner);
+    turn(p, Q, inner);
+    take(p, V, inner);
+    take(p, WIDE2, gov__pass_decay(p)); /* Q with K */
+    take(p, ACTIVE, gov__pass_decay(p));
+    drop(p, ACTIVE);
+    take(p, ACTIVE, inner);
+    drop(p, WIDE2);
+    drop(p, ACTIVE);
+    if (layer == p->last_to_recur)
+        drop(p, DECAY);
+    take(p, SHARED, lightning_states(p));
+    drop(p, STATE);
+    take(p, K, inner);
+    drop(p, WIDE);
+    turn(p, K, inner);
+    take(p, STATE, lightning_states(p));
+    drop(p, K);
+    drop(p, V);
+    drop(p, STATE);
+    drop(p, SHARED);
+    take(p, WIDE, inner); /* a gate */
+    turn(p, Q, inner);
+    turn(p, Q, inner); /* a norm */
+    drop(p, Q);
+    take(p, OUT, rows_of(p, p->embedding));
+    drop(p, WIDE);
+}
+
 void gov__pass_recurrence(struct gov__pass *p, uint64_t layer)
 {
     unsigned kind = p->architecture != NULL ? p->architecture->recurrence
@@ -149,6 +207,8 @@ void gov__pass_recurrence(struct gov__pass *p, uint64_t layer)
 
     if (kind == GOV__RECURRENCE_SHORTCONV)
         short_convolution(p);
+    else if (kind == GOV__RECURRENCE_LIGHTNING)
+        lightning(p, layer);
     else if (largest(p, GOV__KEY_FULL_INTERVAL) != 0 ||
              (p->traits & GATED) != 0)
         delta_net(p);

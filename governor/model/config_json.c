@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "governor/model/config_json_priv.h"
-#include "governor/model/gguf_cursor.h"
+#include "governor/model/model_cursor.h"
 #include "governor/model/model_text.h"
 
 /* The largest seen, with the names of all modules that are not quantized, have
@@ -140,7 +140,7 @@ static gov_status check_layers(const struct gov__header *header,
     if (layers > GOV__LAYERS_MAX)
         return gov_fail(err, GOV_E_UNSUPPORTED, 0,
                         "%s tells of %u layers, more than the %d that engines "
-                        "run",
+                        "run; name another model",
                         label, (unsigned)layers, GOV__LAYERS_MAX);
     return GOV_OK;
 }

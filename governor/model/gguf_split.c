@@ -7,44 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "governor/model/gguf_cursor.h"
 #include "governor/model/gguf_priv.h"
+#include "governor/model/model_cursor.h"
 
 /* split.count has 16 bits in llama.cpp. */
 #define PARTS_LIMIT 65535
 #define SUFFIX_BYTES (sizeof("-00001-of-00003.gguf") - 1)
-
-static gov_status no_memory(const char *label, gov_error *err)
-{
-    return gov_fail(err, GOV_E_NOMEM, 0,
-                    "out of memory while reading model %s; free some and try "
-                    "again",
-                    label);
-}
-
-static gov_status add_file(struct gov__gguf *model,
-                           const struct gov__model_file *file, const char *path)
-{
-    struct gov__header *header = model->header;
-    struct gov_alloc *alloc = &header->alloc;
-
-    if (header->file_count == model->file_room) {
-        size_t room = 2 * model->file_room + 1;
-        struct gov_model_file *files =
-            alloc->alloc(alloc->ctx, room * sizeof(*files));
-
-        if (files == NULL)
-            return no_memory(file->label, model->err);
-        if (header->file_count > 0)
-            memcpy(files, header->files, header->file_count * sizeof(*files));
-        alloc->release(alloc->ctx, header->files);
-        header->files = files;
-        model->file_room = room;
-    }
-    header->files[header->file_count] = file->id;
-    header->files[header->file_count++].path = path;
-    return GOV_OK;
-}
 
 /* `path` lives as long as the header. */
 static gov_status read_file(struct gov__gguf *model, const char *path,
@@ -63,8 +31,9 @@ static gov_status read_file(struct gov__gguf *model, const char *path,
         if (changed != GOV_OK)
             status = changed;
     }
-    if (status == GOV_OK)
-        status = add_file(model, &file, path);
+    if (status == GOV_OK &&
+        !gov__header_add_file(model->header, &file.id, path))
+        status = gov__header_no_memory(file.label, model->err);
     gov__model_file_close(&file);
     return status;
 }
@@ -133,7 +102,7 @@ static gov_status read_part(struct gov__gguf *model, const struct split *split,
     gov_status status;
 
     if (path == NULL)
-        return no_memory(split->label, model->err);
+        return gov__header_no_memory(split->label, model->err);
     gov__model_file_label(label, path);
     status = read_file(model, path, &part);
     if (status == GOV_E_NOT_FOUND)
@@ -165,7 +134,6 @@ static gov_status read_parts(struct gov__gguf *model, const struct split *split)
 
         gov__header_fini(model->header);
         gov__header_init(model->header, "gguf", &alloc);
-        model->file_room = model->tensor_room = 0;
     }
     for (size_t i = model->header->file_count;
          i < named->count && status == GOV_OK; i++)
@@ -187,7 +155,7 @@ static gov_status read_model(struct gov__gguf *model, const char *path)
 
     gov__model_file_label(split.label, path);
     if (kept == NULL || model->window == NULL)
-        return no_memory(split.label, model->err);
+        return gov__header_no_memory(split.label, model->err);
     status = read_file(model, kept, &split.named);
     if (status == GOV_OK && split.named.count > 1)
         status = read_parts(model, &split);

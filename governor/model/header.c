@@ -45,7 +45,7 @@ void gov__header_fini(struct gov__header *header)
     header->files = NULL;
     header->tensors = NULL;
     header->places = NULL;
-    header->count = header->file_count = 0;
+    header->count = header->file_count = header->room = header->file_room = 0;
 }
 
 char *gov__header_keep(struct gov__header *header, const char *text,
@@ -71,6 +71,74 @@ char *gov__header_keep(struct gov__header *header, const char *text,
     kept[bytes] = '\0';
     block->used += bytes + 1;
     return kept;
+}
+
+/* A larger copy of an array, whose old memory is released; NULL, and nothing done,
+ * when there is no memory. */
+static void *enlarged(struct gov_alloc *alloc, void *array, size_t bytes,
+                      size_t room)
+{
+    void *larger = alloc->alloc(alloc->ctx, room);
+
+    if (larger == NULL)
+        return NULL;
+    if (bytes > 0)
+        memcpy(larger, array, bytes);
+    alloc->release(alloc->ctx, array);
+    return larger;
+}
+
+bool gov__header_add_file(struct gov__header *header,
+                          const struct gov_model_file *file, const char *path)
+{
+    if (header->file_count == header->file_room) {
+        size_t room = 2 * header->file_room + 1;
+        struct gov_model_file *files = enlarged(
+            &header->alloc, header->files, header->file_count * sizeof(*files),
+            room * sizeof(*files));
+
+        if (files == NULL)
+            return false;
+        header->files = files;
+        header->file_room = room;
+    }
+    header->files[header->file_count] = *file;
+    header->files[header->file_count++].path = path;
+    return true;
+}
+
+/* Files may be many and small, and safetensors do not say how many tensors they
+ * have: what is allocated follows what was read, and is copied seldom. */
+bool gov__header_make_room(struct gov__header *header, size_t more)
+{
+    size_t count = header->count, room = count + more;
+    struct gov_tensor *tensors;
+    struct gov__place *places;
+
+    if (room <= header->room)
+        return true;
+    if (room < 2 * count)
+        room = 2 * count;
+    tensors = enlarged(&header->alloc, header->tensors,
+                       count * sizeof(*tensors), room * sizeof(*tensors));
+    if (tensors == NULL)
+        return false;
+    header->tensors = tensors;
+    places = enlarged(&header->alloc, header->places, count * sizeof(*places),
+                      room * sizeof(*places));
+    if (places == NULL)
+        return false;
+    header->places = places;
+    header->room = room;
+    return true;
+}
+
+gov_status gov__header_no_memory(const char *label, gov_error *err)
+{
+    return gov_fail(err, GOV_E_NOMEM, 0,
+                    "out of memory while reading model %s; free some and try "
+                    "again",
+                    label);
 }
 
 bool gov__header_set(struct gov__header *header, enum gov__key key,
@@ -126,16 +194,9 @@ uint64_t gov__header_largest(const struct gov__header *header,
 
 /* ---- checks ---------------------------------------------------------------- */
 
-struct shown {
-    char text[68]; /* a name of ggml's limit, 63, fits */
-};
-
-static struct shown show(const char *name)
+static struct gov__shown_name show(const char *name)
 {
-    struct shown shown;
-
-    gov__text_safe(shown.text, sizeof(shown.text), name, strlen(name));
-    return shown;
+    return gov__text_show(name, strlen(name));
 }
 
 #define ORDER(a, b) (((a) > (b)) - ((a) < (b)))
@@ -193,10 +254,7 @@ static gov_status check_names(struct gov__header *header, const char *label,
     gov_status status = GOV_OK;
 
     if (names == NULL)
-        return gov_fail(err, GOV_E_NOMEM, 0,
-                        "out of memory while reading model %s; free some and "
-                        "try again",
-                        label);
+        return gov__header_no_memory(label, err);
     for (size_t i = 0; i < header->count; i++)
         names[i] = header->tensors[i].name;
     qsort(names, header->count, sizeof(*names), by_name);

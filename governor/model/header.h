@@ -113,11 +113,11 @@ struct gov__header {
     struct gov__quantization quantization;
 
     struct gov_model_file *files;
-    size_t file_count; /* at least 1 */
+    size_t file_count, file_room; /* at least 1; and how many would fit */
 
     struct gov_tensor *tensors; /* as in the files; `unit` is not set */
     struct gov__place *places;  /* one for each, by file and offset */
-    size_t count;               /* at least 1 */
+    size_t count, room;         /* as of the files */
     struct gov__names *names;
 };
 
@@ -132,6 +132,18 @@ void gov__header_fini(struct gov__header *header);
  * when there is no memory. At most 4 KiB. */
 char *gov__header_keep(struct gov__header *header, const char *text,
                        size_t bytes);
+
+/* Adds a file, whose path lives as long as the header; false when there is no
+ * memory. */
+bool gov__header_add_file(struct gov__header *header,
+                          const struct gov_model_file *file, const char *path);
+
+/* Makes room for that many more tensors and their places; false when there is no
+ * memory. */
+bool gov__header_make_room(struct gov__header *header, size_t more);
+
+/* What every reader says when there is none. */
+gov_status gov__header_no_memory(const char *label, gov_error *err);
 
 /* Gives a number its values (a copy); false when there is no memory. */
 bool gov__header_set(struct gov__header *header, enum gov__key key,

@@ -4,7 +4,6 @@
 #include "governor/model.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 #include "governor/model/gguf.h"
 #include "governor/model/model_file.h"
@@ -41,9 +40,8 @@ static gov_status find_reader(const char *path, bool *safetensors,
     unsigned char start[9];
     size_t bytes = sizeof(start);
     gov_status status;
-    struct stat st;
 
-    *safetensors = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    *safetensors = gov__model_file_is_directory(path);
     if (*safetensors)
         return GOV_OK;
     status = gov__model_file_open(&file, path, err);
@@ -128,6 +126,7 @@ void gov_model_close(gov_model *model)
     alloc = model->alloc;
     gov__header_fini(&model->header);
     alloc.release(alloc.ctx, model->units);
+    alloc.release(alloc.ctx, model->unit_places);
     alloc.release(alloc.ctx, model);
 }
 

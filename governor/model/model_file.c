@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* See model_file.h. The only place of the readers that makes system calls. */
+/* See model_file.h. The only place of the readers that makes system calls, but for
+ * safetensors_find.c, which lists directories. */
 #include "governor/model/model_file.h"
 
 #include <errno.h>
@@ -29,6 +30,13 @@ char *gov__model_file_label(char out[GOV__LABEL_BYTES], const char *path)
     if (slash != NULL && slash[1] != '\0')
         path = slash + 1;
     return gov__text_path(out, GOV__LABEL_BYTES, path);
+}
+
+bool gov__model_file_is_directory(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 static gov_status identify(struct gov__model_file *out, const char *path,

@@ -18,6 +18,9 @@ struct gov__model_file {
     char label[GOV__LABEL_BYTES]; /* see below */
 };
 
+/* Whether the path is that of a directory. */
+bool gov__model_file_is_directory(const char *path);
+
 /* Opens that regular file for reading. On failure nothing is open, and close()
  * may be called all the same.
  *

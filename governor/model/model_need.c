@@ -243,11 +243,13 @@ static void add_output(const gov_model *model, const struct gov_need_request *r,
                        struct gov_need *out)
 {
     const struct gov__header *header = &model->header;
-    uint64_t rows = r->outputs > r->sequences ? r->outputs : r->sequences;
+    uint64_t rows = r->outputs != 0 ? r->outputs : r->batch;
     uint64_t vocabulary = header->vocabulary_tokens != 0
                               ? header->vocabulary_tokens
                               : model->sums.vocabulary;
 
+    if (rows < r->sequences)
+        rows = r->sequences;
     out->ram.output = gov__sat_mul(gov__sat_mul(vocabulary, 4), rows);
 }
 

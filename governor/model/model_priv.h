@@ -18,14 +18,28 @@ struct gov__model_sums {
                           * of matrices: work for a batch */
     uint64_t vocabulary; /* rows of the output matrix; 0 if there is none */
     bool tied;           /* the embedding is the output matrix too */
+    bool fused_experts;  /* gate and up of the experts are one tensor */
     const char *type;    /* that holds most bytes; static */
     char quantization[96];
+    /* Of each layer: whether it has tensors of its own, and of experts. */
+    uint8_t layer_has[GOV__LAYERS_MAX];
+};
+
+enum { GOV__HAS_TENSORS = 1, GOV__HAS_EXPERTS = 2 };
+
+/* Where a unit lies among the header's places, and between which others of its
+ * file: what is asked of one unit must not take a walk through all. */
+struct gov__unit_place {
+    size_t first;    /* of its `tensors` places */
+    uint64_t before; /* where the unit in front of it ends; 0: there is none */
+    uint64_t behind; /* where the next one begins; UINT64_MAX: there is none */
 };
 
 struct gov_model {
     struct gov_alloc alloc;
     struct gov__header header;
     struct gov_unit *units;
+    struct gov__unit_place *unit_places;
     size_t unit_count;
     struct gov__model_sums sums;
     struct gov__state state;
@@ -38,5 +52,9 @@ gov_status gov__model_make_units(struct gov_model *model, const char *label,
 
 /* Fills model->sums; after the units are made. */
 void gov__model_sum(struct gov_model *model);
+
+/* Finds which layers have experts, by the names of their tensors: part of the
+ * above. */
+void gov__model_find_experts(struct gov_model *model);
 
 #endif

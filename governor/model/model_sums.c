@@ -205,6 +205,27 @@ static uint64_t width_of(const struct gov_model *model,
                : tensor->shape[0];
 }
 
+void gov__model_find_experts(struct gov_model *model)
+{
+    const struct gov__header *header = &model->header;
+    struct gov__model_sums *sums = &model->sums;
+
+    if (gov__header_largest(header, GOV__KEY_EXPERTS) == 0)
+        return;
+    for (size_t i = 0; i < header->count; i++) {
+        const char *name = header->tensors[i].name;
+        struct gov__tensor_role role = gov__tensor_role(name);
+
+        if (role.kind == GOV_UNIT_LAYER)
+            sums->layer_has[role.layer] |= GOV__HAS_TENSORS;
+        if (role.kind != GOV_UNIT_EXPERTS)
+            continue;
+        sums->layer_has[role.layer] |= GOV__HAS_EXPERTS;
+        if (strstr(name, "ffn_gate_up_exps") != NULL)
+            sums->fused_experts = true;
+    }
+}
+
 static uint64_t elements(const struct gov__header *header,
                          const struct gov_tensor *tensor)
 {
@@ -217,12 +238,37 @@ static uint64_t elements(const struct gov__header *header,
     return count;
 }
 
+static bool same_layer(const struct gov_unit *a, const struct gov_unit *b)
+{
+    return (a->kind == GOV_UNIT_LAYER || a->kind == GOV_UNIT_EXPERTS) &&
+           (b->kind == GOV_UNIT_LAYER || b->kind == GOV_UNIT_EXPERTS) &&
+           a->layer == b->layer;
+}
+
+/* A layer is used as a whole, however many units it lies in: what llama.cpp has
+ * quantized has four in each layer with experts. */
+static void find_largest(struct gov_model *model)
+{
+    uint64_t *most = &model->sums.largest_unit_bytes, together = 0;
+
+    for (size_t i = 0; i < model->unit_count; i++) {
+        const struct gov_unit *unit = &model->units[i];
+
+        if (i == 0 || !same_layer(unit - 1, unit))
+            together = 0;
+        together = gov__sat_add(together, unit->bytes);
+        if (together > *most)
+            *most = together;
+    }
+}
+
 void gov__model_sum(struct gov_model *model)
 {
     const struct gov__header *header = &model->header;
     struct gov__model_sums *sums = &model->sums;
 
     find_output(model);
+    gov__model_find_experts(model);
     for (size_t i = 0; i < header->count; i++) {
         const struct gov__place *place = &header->places[i];
         const struct gov_tensor *tensor = &header->tensors[place->tensor];
@@ -241,9 +287,7 @@ void gov__model_sum(struct gov_model *model)
             sums->active_parameters, use_of(model, tensor, numbers).sparse);
     }
     sum_types(model);
-    for (size_t i = 0; i < model->unit_count; i++)
-        if (model->units[i].bytes > sums->largest_unit_bytes)
-            sums->largest_unit_bytes = model->units[i].bytes;
+    find_largest(model);
 }
 
 uint64_t gov_model_sparse_pass(const gov_model *model)

@@ -7,8 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What ends a line or turns the direction of the text around it, with which a
+ * name can look like another (Unicode's UAX 9): not for a screen. */
+static bool misleads(uint32_t c)
+{
+    return c == 0x61C || c == 0x200E || c == 0x200F ||
+           (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+}
+
 /* The length of the UTF-8 character at `at`, 0 when it is malformed (overlong
- * forms and surrogates included) or a control character. */
+ * forms and surrogates included), a control character or one that misleads. */
 static size_t printable(const unsigned char *at, size_t left)
 {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
@@ -31,7 +39,7 @@ static size_t printable(const unsigned char *at, size_t left)
     }
     if (c < least[n] || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF))
         return 0;
-    return c >= 0xA0 ? n : 0;
+    return c >= 0xA0 && !misleads(c) ? n : 0;
 }
 
 /* One step through text: how many bytes it takes and how many it makes. */
@@ -90,4 +98,12 @@ char *gov__text_path(char *out, size_t room, const char *path)
     memcpy(out, "...", 4);
     gov__text_safe(out + 3, room - 3, in, left);
     return out;
+}
+
+struct gov__shown_name gov__text_show(const void *name, size_t bytes)
+{
+    struct gov__shown_name shown;
+
+    gov__text_safe(shown.text, sizeof(shown.text), name, bytes);
+    return shown;
 }

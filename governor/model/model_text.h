@@ -15,4 +15,11 @@ char *gov__text_safe(char *out, size_t room, const void *text, size_t bytes);
 /* The same for a path, of which it keeps the end. */
 char *gov__text_path(char *out, size_t room, const char *path);
 
+/* A name fit for a message. */
+struct gov__shown_name {
+    char text[68]; /* one of ggml's limit, 63 bytes, is whole */
+};
+
+struct gov__shown_name gov__text_show(const void *name, size_t bytes);
+
 #endif

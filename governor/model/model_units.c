@@ -26,8 +26,9 @@ static bool same_unit(const struct gov__tensor_role *a,
 struct run {
     struct gov__tensor_role role;
     uint64_t offset, end, tensor_bytes;
+    uint64_t before, behind; /* as in struct gov__unit_place */
     size_t first, last;
-    uint32_t tensors, file;
+    uint32_t file;
 };
 
 #define ORDER(a, b) (((a) > (b)) - ((a) < (b)))
@@ -69,6 +70,21 @@ static int by_first_use(const void *left, const void *right)
     return order != 0 ? order : ORDER(a->offset, b->offset);
 }
 
+static void begin_run(struct run *runs, size_t count, size_t place,
+                      const struct gov_tensor *tensor,
+                      const struct gov__tensor_role *role)
+{
+    runs[count] = (struct run){.role = *role,
+                               .offset = tensor->file_offset,
+                               .behind = UINT64_MAX,
+                               .file = tensor->file,
+                               .first = count == 0 ? 0 : place};
+    if (count > 0 && runs[count - 1].file == tensor->file) {
+        runs[count].before = runs[count - 1].end;
+        runs[count - 1].behind = tensor->file_offset;
+    }
+}
+
 /* Finds the runs and returns how many; runs NULL only counts. A tensor without
  * bytes goes with the run it stands in. */
 static size_t find_runs(const struct gov__header *header, struct run *runs)
@@ -88,10 +104,7 @@ static size_t find_runs(const struct gov__header *header, struct run *runs)
             last = role;
             last_file = tensor->file;
             if (runs != NULL)
-                runs[count] = (struct run){.role = role,
-                                           .offset = tensor->file_offset,
-                                           .file = tensor->file,
-                                           .first = count == 0 ? 0 : i};
+                begin_run(runs, count, i, tensor, &role);
             count++;
         }
         if (runs == NULL || count == 0)
@@ -109,18 +122,17 @@ static size_t find_runs(const struct gov__header *header, struct run *runs)
 
 /* ---- experts ----------------------------------------------------------------- */
 
-/* How many experts a tensor of all of them holds: its slowest dimension, unless
- * that is not what the header says. */
+/* How many experts a tensor of all of them holds: its slowest dimension, but for
+ * those of 1, if the header says the same; else 0. */
 static uint64_t stacked(const struct gov__header *header,
                         const struct gov_tensor *tensor)
 {
     uint64_t said = gov__header_single(header, GOV__KEY_EXPERTS);
     uint32_t dims = tensor->dims < 4 ? tensor->dims : 4;
 
-    for (uint32_t i = dims; i-- > 0;)
-        if (tensor->shape[i] == said)
-            return said;
-    return 0;
+    while (dims > 1 && tensor->shape[dims - 1] == 1 && said != 1)
+        dims--;
+    return dims > 0 && tensor->shape[dims - 1] == said ? said : 0;
 }
 
 static uint32_t count_experts(const struct gov__header *header,
@@ -147,13 +159,6 @@ static uint32_t count_experts(const struct gov__header *header,
     return (uint32_t)all;
 }
 
-static int by_range(const void *left, const void *right)
-{
-    const struct gov_file_range *a = left, *b = right;
-
-    return ORDER(a->offset, b->offset);
-}
-
 /* The part of a tensor that belongs to one expert; bytes 0 if none does. */
 static struct gov_file_range slice(const struct gov__header *header,
                                    const struct gov_tensor *tensor,
@@ -177,25 +182,23 @@ size_t gov_unit_expert(const gov_model *model, size_t unit, uint32_t expert,
                        struct gov_file_range *out, size_t room)
 {
     const struct gov__header *header = &model->header;
+    const struct gov__place *places;
     size_t count = 0;
 
     if (unit >= model->unit_count || expert == GOV__ALL_EXPERTS ||
         model->units[unit].kind != GOV_UNIT_EXPERTS)
         return 0;
-    for (size_t i = 0; i < header->count; i++) {
-        struct gov_file_range range;
+    places = header->places + model->unit_places[unit].first;
+    for (uint32_t i = 0; i < model->units[unit].tensors; i++) {
+        struct gov_file_range range =
+            slice(header, &header->tensors[places[i].tensor], expert);
 
-        if (header->tensors[i].unit != unit)
-            continue;
-        range = slice(header, &header->tensors[i], expert);
         if (range.bytes == 0)
             continue;
         if (count < room)
             out[count] = range;
         count++;
     }
-    if (room > 1)
-        qsort(out, count < room ? count : room, sizeof(*out), by_range);
     return count;
 }
 
@@ -204,26 +207,20 @@ size_t gov_unit_expert(const gov_model *model, size_t unit, uint32_t expert,
 void gov_unit_pages(const gov_model *model, size_t unit, uint64_t page_bytes,
                     struct gov_unit_pages *out)
 {
-    const struct gov_unit *u = &model->units[unit];
-    uint64_t mask = page_bytes - 1, end = u->file_offset + u->bytes;
-    uint64_t before = 0, behind = UINT64_MAX, inner_end;
+    const struct gov__unit_place *place;
+    const struct gov_unit *u;
+    uint64_t mask = page_bytes - 1, end, inner_end;
 
-    for (size_t i = 0; i < model->unit_count; i++) {
-        const struct gov_unit *other = &model->units[i];
-        uint64_t other_end = other->file_offset + other->bytes;
-
-        if (i == unit || other->file != u->file)
-            continue;
-        if (other_end <= u->file_offset && other_end > before)
-            before = other_end;
-        if (other->file_offset >= end && other->file_offset < behind)
-            behind = other->file_offset;
-    }
     memset(out, 0, sizeof(*out));
+    if (unit >= model->unit_count)
+        return;
+    u = &model->units[unit];
+    place = &model->unit_places[unit];
+    end = u->file_offset + u->bytes;
     out->outer_offset = u->file_offset & ~mask;
     out->outer_bytes = ((end + mask) & ~mask) - out->outer_offset;
-    out->shared_before = before > out->outer_offset;
-    out->shared_behind = behind < out->outer_offset + out->outer_bytes;
+    out->shared_before = place->before > out->outer_offset;
+    out->shared_behind = place->behind < out->outer_offset + out->outer_bytes;
     out->inner_offset = out->shared_before ? (u->file_offset + mask) & ~mask
                                            : out->outer_offset;
     inner_end =
@@ -250,6 +247,8 @@ static void make_unit(struct gov_model *model, const struct run *run,
         .file = run->file,
         .experts = experts ? count_experts(header, run) : 0,
     };
+    model->unit_places[index] =
+        (struct gov__unit_place){run->first, run->before, run->behind};
     for (size_t n = run->first; n < run->last; n++)
         header->tensors[header->places[n].tensor].unit = index;
 }
@@ -268,12 +267,11 @@ gov_status gov__model_make_units(struct gov_model *model, const char *label,
                         label);
     runs = alloc->alloc(alloc->ctx, count * sizeof(*runs));
     model->units = alloc->alloc(alloc->ctx, count * sizeof(*model->units));
-    if (runs == NULL || model->units == NULL) {
+    model->unit_places =
+        alloc->alloc(alloc->ctx, count * sizeof(*model->unit_places));
+    if (runs == NULL || model->units == NULL || model->unit_places == NULL) {
         alloc->release(alloc->ctx, runs);
-        return gov_fail(err, GOV_E_NOMEM, 0,
-                        "out of memory while reading model %s; free some and "
-                        "try again",
-                        label);
+        return gov__header_no_memory(label, err);
     }
     find_runs(&model->header, runs);
     qsort(runs, count, sizeof(*runs), by_first_use);

@@ -40,40 +40,6 @@ struct entry {
 
 /* ---- shared with the index --------------------------------------------------- */
 
-const char *gov__safetensors_show(struct gov__safetensors *reader,
-                                  const void *name, size_t bytes)
-{
-    return gov__text_safe(reader->shown, sizeof(reader->shown), name, bytes);
-}
-
-gov_status gov__safetensors_no_memory(struct gov__safetensors *reader,
-                                      const char *label)
-{
-    return gov_fail(reader->err, GOV_E_NOMEM, 0,
-                    "out of memory while reading model %s; free some and try "
-                    "again",
-                    label);
-}
-
-bool gov__safetensors_grow(const struct gov_alloc *alloc, void **array,
-                           size_t *room, size_t count, size_t each)
-{
-    size_t more = *room != 0 ? 2 * *room : 64;
-    void *larger;
-
-    if (count < *room)
-        return true;
-    larger = alloc->alloc(alloc->ctx, more * each);
-    if (larger == NULL)
-        return false;
-    if (count > 0)
-        memcpy(larger, *array, count * each);
-    alloc->release(alloc->ctx, *array);
-    *array = larger;
-    *room = more;
-    return true;
-}
-
 gov_status gov__safetensors_begin(struct gov__safetensors *reader,
                                   const struct gov__model_file *file)
 {
@@ -82,7 +48,7 @@ gov_status gov__safetensors_begin(struct gov__safetensors *reader,
     reader->cursor = (struct gov__cursor){.file = file, .err = reader->err};
     reader->cursor.window = alloc->alloc(alloc->ctx, GOV__CURSOR_WINDOW);
     if (reader->cursor.window == NULL)
-        return gov__safetensors_no_memory(reader, file->label);
+        return gov__header_no_memory(file->label, reader->err);
     return GOV_OK;
 }
 
@@ -118,20 +84,24 @@ gov_status gov__safetensors_name(struct gov__safetensors *reader,
                         "model %s is damaged: %s name is \"%s\"; download it "
                         "again",
                         c->file->label, what,
-                        gov__safetensors_show(reader, name, (size_t)bytes));
+                        gov__text_show(name, (size_t)bytes).text);
     name[bytes] = '\0';
     return GOV_OK;
 }
 
 /* ---- one tensor --------------------------------------------------------------- */
 
+static struct gov__shown_name show(const char *name)
+{
+    return gov__text_show(name, strlen(name));
+}
+
 static gov_status damaged(struct gov__safetensors *r, const char *name,
                           const char *fact)
 {
     return gov_fail(r->err, GOV_E_FORMAT, 0,
                     "model %s is damaged: tensor \"%s\" %s; download it again",
-                    r->cursor.file->label,
-                    gov__safetensors_show(r, name, strlen(name)), fact);
+                    r->cursor.file->label, show(name).text, fact);
 }
 
 static gov_status read_dtype(struct gov__safetensors *r, const char *name,
@@ -154,8 +124,7 @@ static gov_status read_dtype(struct gov__safetensors *r, const char *name,
         return gov_fail(r->err, GOV_E_UNSUPPORTED, 0,
                         "model %s has tensor \"%s\" of type \"%s\", which is "
                         "not known; update governor",
-                        r->cursor.file->label,
-                        gov__safetensors_show(r, name, strlen(name)),
+                        r->cursor.file->label, show(name).text,
                         gov__text_safe(safe, sizeof(safe), text, strlen(text)));
     }
     return GOV_OK;
@@ -257,16 +226,15 @@ static gov_status check_size(struct gov__safetensors *r, const char *name,
                         "model %s is damaged: tensor \"%s\" has %" PRIu64
                         " bytes by its offsets and %" PRIu64
                         " by its shape; download it again",
-                        r->cursor.file->label,
-                        gov__safetensors_show(r, name, strlen(name)),
+                        r->cursor.file->label, show(name).text,
                         entry->end - entry->begin, bits / 8);
     if (entry->end > r->cursor.file->id.bytes - r->data_offset)
-        return gov_fail(
-            r->err, GOV_E_FORMAT, 0,
-            "model %s is truncated: tensor \"%s\" ends at byte "
-            "%" PRIu64 " of its data, which has %" PRIu64 "; download it again",
-            r->cursor.file->label, gov__safetensors_show(r, name, strlen(name)),
-            entry->end, r->cursor.file->id.bytes - r->data_offset);
+        return gov_fail(r->err, GOV_E_FORMAT, 0,
+                        "model %s is truncated: tensor \"%s\" ends at byte "
+                        "%" PRIu64 " of its data, which has %" PRIu64
+                        "; download it again",
+                        r->cursor.file->label, show(name).text, entry->end,
+                        r->cursor.file->id.bytes - r->data_offset);
     return GOV_OK;
 }
 
@@ -278,26 +246,6 @@ static void set_shape(struct gov_tensor *tensor, const struct entry *entry)
         tensor->shape[i] = 1;
     for (uint32_t i = 0; i < entry->dims; i++)
         tensor->shape[i < 3 ? i : 3] *= entry->shape[entry->dims - 1 - i];
-}
-
-static bool make_room(struct gov__safetensors *r)
-{
-    struct gov__header *header = r->header;
-    size_t room = r->tensor_room;
-    void *tensors = header->tensors, *places = header->places;
-    bool grown;
-
-    grown = gov__safetensors_grow(&header->alloc, &tensors, &room,
-                                  header->count, sizeof(*header->tensors));
-    header->tensors = tensors;
-    room = r->tensor_room;
-    grown =
-        grown && gov__safetensors_grow(&header->alloc, &places, &room,
-                                       header->count, sizeof(*header->places));
-    header->places = places;
-    if (grown)
-        r->tensor_room = room;
-    return grown;
 }
 
 static gov_status read_tensor(struct gov__safetensors *r, const char *name)
@@ -317,8 +265,8 @@ static gov_status read_tensor(struct gov__safetensors *r, const char *name)
                         "needs; download it again",
                         r->cursor.file->label, GOV__SAFETENSORS_TENSORS);
     tensor.name = gov__header_keep(header, name, strlen(name));
-    if (tensor.name == NULL || !make_room(r))
-        return gov__safetensors_no_memory(r, r->cursor.file->label);
+    if (tensor.name == NULL || !gov__header_make_room(header, 1))
+        return gov__header_no_memory(r->cursor.file->label, r->err);
     tensor.type = entry.dtype.name;
     tensor.bytes = entry.end - entry.begin;
     tensor.file_offset = r->data_offset + entry.begin;
@@ -409,7 +357,7 @@ static gov_status read_length(struct gov__safetensors *r, uint64_t *length)
                         "%s is not a safetensors model: it starts with \"%s\", "
                         "which is no length; download it again",
                         c->file->label,
-                        gov__safetensors_show(r, start, sizeof(start)));
+                        gov__text_show(start, sizeof(start)).text);
     if (*length > gov__cursor_left(c))
         return gov_fail(r->err, GOV_E_FORMAT, 0,
                         "model %s is truncated: its header has %" PRIu64
@@ -443,18 +391,11 @@ static gov_status read_header(struct gov__safetensors *r)
 static gov_status add_file(struct gov__safetensors *r,
                            const struct gov_model_file *file)
 {
-    struct gov__header *header = r->header;
-    char *path = gov__header_keep(header, file->path, strlen(file->path));
-    void *files = header->files;
-    bool grown = gov__safetensors_grow(&header->alloc, &files, &r->file_room,
-                                       header->file_count, sizeof(*file));
+    char *path = gov__header_keep(r->header, file->path, strlen(file->path));
 
-    header->files = files;
-    if (path == NULL || !grown)
-        return gov__safetensors_no_memory(r, r->cursor.file->label);
-    header->files[header->file_count] = *file;
-    header->files[header->file_count++].path = path;
-    return GOV_OK;
+    return path != NULL && gov__header_add_file(r->header, file, path)
+               ? GOV_OK
+               : gov__header_no_memory(r->cursor.file->label, r->err);
 }
 
 gov_status gov__safetensors_add(struct gov__safetensors *r, const char *path)
@@ -474,4 +415,14 @@ gov_status gov__safetensors_add(struct gov__safetensors *r, const char *path)
     gov__safetensors_end(r);
     gov__model_file_close(&file);
     return status;
+}
+
+gov_status gov__safetensors_check(struct gov__safetensors *r, const char *label)
+{
+    if (r->header->count == 0)
+        return gov_fail(r->err, GOV_E_FORMAT, 0,
+                        "%s has no tensors and so is not a model; name a file "
+                        "with weights",
+                        label);
+    return gov__header_check(r->header, label, r->err);
 }

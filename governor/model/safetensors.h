@@ -7,8 +7,9 @@
 #include "governor/model/header.h"
 
 /* The path is that of a directory, of a .safetensors file or of a .index.json. Of
- * a shard that an index beside it lists, all shards are read. On failure *out
- * holds nothing that must be released. Status codes are gov_model_open()'s. */
+ * a shard all are read: those that an index beside it lists or, without one, those
+ * that its name tells of. On failure *out holds nothing that must be released.
+ * Status codes are gov_model_open()'s. */
 gov_status gov__safetensors_open(struct gov__header *out, const char *path,
                                  const struct gov_alloc *alloc, gov_error *err);
 

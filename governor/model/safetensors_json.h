@@ -6,7 +6,7 @@
 #ifndef GOV_MODEL_SAFETENSORS_JSON_H
 #define GOV_MODEL_SAFETENSORS_JSON_H
 
-#include "governor/model/gguf_cursor.h"
+#include "governor/model/model_cursor.h"
 
 #define GOV__JSON_WINDOW 4096
 

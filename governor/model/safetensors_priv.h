@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Between the reader of one file and that of an index. */
+/* Between the readers of one file (safetensors.c), of an index and of what else
+ * there is in a directory. */
 #ifndef GOV_MODEL_SAFETENSORS_PRIV_H
 #define GOV_MODEL_SAFETENSORS_PRIV_H
 
@@ -21,28 +22,17 @@
 
 #define GOV__TENSOR_NAME_LIMIT 255
 
+/* gov__header_keep() takes no more. */
+#define GOV__PATH_LIMIT 4000
+
 struct gov__safetensors {
     struct gov__header *header;
-    size_t tensor_room, file_room;
     gov_error *err;
     struct gov__cursor cursor; /* over the file that is read now */
     struct gov__json json;
     uint64_t data_offset; /* in that file */
     uint64_t data_bytes;  /* of its tensors so far */
-    char shown[68];       /* the last result of gov__safetensors_show() */
 };
-
-/* A name fit for a message; one at a time. */
-const char *gov__safetensors_show(struct gov__safetensors *reader,
-                                  const void *name, size_t bytes);
-
-gov_status gov__safetensors_no_memory(struct gov__safetensors *reader,
-                                      const char *label);
-
-/* Makes room for one more in an array that holds `count` of `*room`, each of that
- * size: what is allocated follows what was read. */
-bool gov__safetensors_grow(const struct gov_alloc *alloc, void **array,
-                           size_t *room, size_t count, size_t each);
 
 /* Begins to read an open file from its start; _end() must follow, whatever
  * comes between. */
@@ -60,7 +50,17 @@ gov_status gov__safetensors_name(struct gov__safetensors *reader,
 gov_status gov__safetensors_add(struct gov__safetensors *reader,
                                 const char *path);
 
-/* Adds all shards of an index, and holds it against them. */
+/* Checks what the files added so far hold together: gov__header_check(), and that
+ * there is anything. */
+gov_status gov__safetensors_check(struct gov__safetensors *reader,
+                                  const char *label);
+
+/* Writes the path of a file in the same directory as `path`; GOV_E_INVALID when
+ * that is too long. */
+gov_status gov__safetensors_beside(char out[GOV__PATH_LIMIT], const char *path,
+                                   const char *name, gov_error *err);
+
+/* Adds all shards of an index, checks them, and holds it against them. */
 gov_status gov__safetensors_index(struct gov__safetensors *reader,
                                   const char *path);
 

@@ -138,7 +138,8 @@ struct gov__tensor_role gov__tensor_role(const char *name)
     struct gov__tensor_role role = {GOV_UNIT_OUTPUT, 0, 0, 0, 0, 0};
     const char *rest = find_layer(name, &role.layer);
 
-    if (is_projector(name)) {
+    /* Nearly all names of a GGUF file: what follows is for the others. */
+    if (!starts(name, "blk.") && is_projector(name)) {
         role.kind = GOV_UNIT_PROJECTOR;
         role.late = rest == NULL && !starts(name, "v.patch_embd");
         return role;
@@ -164,6 +165,8 @@ bool gov__is_token_embedding(const char *name)
         "embed_tokens.weight", "wte.weight", "word_embeddings.weight",
         "embed_in.weight", "tok_embeddings.weight"};
 
+    if (starts(name, "blk.")) /* nearly all names of a GGUF file */
+        return false;
     return strcmp(name, "token_embd.weight") == 0 ||
            strcmp(name, "backbone.embeddings.weight") == 0 ||
            (!is_projector(name) && any_part(name, parts, COUNT_OF(parts)));

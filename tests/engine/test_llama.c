@@ -393,7 +393,8 @@ START_TEST(logits_have_the_same_bits)
 }
 END_TEST
 
-/* Windows, experts, latent and recurrent state. What is not streamed is mapped. */
+/* Windows, experts, latent and recurrent state. What is not streamed is mapped;
+ * experts are streamed. */
 static const char *const others[] = {
     "tiny-gemma3", "tiny-qwen3moe",  "tiny-deepseek2", "tiny-gpt-oss",
     "tiny-mamba",  "tiny-falcon-h1", "tiny-lfm2",
@@ -403,6 +404,7 @@ START_TEST(other_architectures_have_the_same_bits)
 {
     struct fixture f;
     struct pressure pressure = {.set_hot = false};
+    struct gov_weights_account account;
     char file[64];
 
     snprintf(file, sizeof(file), "%s.gguf", others[_i]);
@@ -414,6 +416,12 @@ START_TEST(other_architectures_have_the_same_bits)
                       CONTROL_BATCH);
     compare(&f, " and then she said:", 40);
     press_end(&pressure);
+    if (strcmp(others[_i], "tiny-qwen3moe") == 0) {
+        ck_assert(f.session->streaming);
+        gov_weights_account(f.session->weights, false, &account);
+        ck_assert_uint_gt(account.passes, 80);
+        ck_assert_uint_gt(account.streamed_bytes, 0);
+    }
     close_fixture(&f);
 }
 END_TEST
@@ -470,6 +478,44 @@ START_TEST(a_split_model_has_the_same_bits)
     f.session = load(&f, &plan, 1);
     control_open(&f.control, in_directory("q4_0.gguf"), false, &params);
     compare(&f, "Once upon a time", 40);
+    close_fixture(&f);
+}
+END_TEST
+
+/* Another file of that name is another model; so is one that grew. */
+START_TEST(a_file_that_changed_is_not_loaded)
+{
+    const char *arguments[] = {"--quiet", "--preset", "tiny", "--type",
+                               "Q4_0",    NULL,       NULL};
+    const gov_strategy strategy =
+        _i % 2 == 0 ? GOV_STRATEGY_MMAP : GOV_STRATEGY_HEAP;
+    struct gov_load order = {.size = sizeof(order)};
+    struct fixture f;
+    struct gov_plan plan;
+    gov_error err;
+
+    arguments[5] = in_directory("changing.gguf");
+    ck_assert_int_eq(run_beside("mkmodel", arguments), 0);
+    open_fixture(&f, "changing.gguf", strategy, 0);
+    plan = plan_for(f.model, strategy, 1000, 512);
+    order.model = f.model;
+    order.plan = &plan;
+    if (_i < 2) {
+        arguments[5] = in_directory("other.gguf");
+        ck_assert_int_eq(run_beside("mkmodel", arguments), 0);
+        ck_assert_int_eq(
+            rename(in_directory("other.gguf"), in_directory("changing.gguf")),
+            0);
+    } else {
+        FILE *file = fopen(in_directory("changing.gguf"), "ab");
+
+        ck_assert_ptr_nonnull(file);
+        fputc(0, file);
+        fclose(file);
+    }
+    ck_assert_int_eq(f.engine->load(&f.session, &order, &err), GOV_E_IO);
+    ck_assert_ptr_nonnull(strstr(err.message, "was replaced or written to"));
+    ck_assert_ptr_null(f.session);
     close_fixture(&f);
 }
 END_TEST
@@ -1362,6 +1408,7 @@ Suite *suite(void)
     tcase_add_loop_test(bits, every_type_of_cache_has_the_same_bits, 0,
                         COUNT(kv_types));
     tcase_add_loop_test(bits, a_split_model_has_the_same_bits, 1, 4);
+    tcase_add_loop_test(bits, a_file_that_changed_is_not_loaded, 0, 3);
     tcase_add_unchecked_fixture(bits, make_models, NULL);
     tcase_set_timeout(bits, 30);
     suite_add_tcase(s, bits);

@@ -14,7 +14,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 #define SHAPES "tests/models/shapes"
@@ -381,17 +384,18 @@ END_TEST
 
 START_TEST(sequences_are_counted)
 {
+    static const uint32_t outputs[] = {1, 16, 0};
     struct subject s;
 
     open_subject(&s, "tiny", in_directory("tiny.gguf"));
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 12; i++) {
         struct gov_need_request request = request_of(4096, GOV_KV_F16);
         struct gov_need dry;
 
         request.sequences = 4;
         request.unified = i & 1;
         request.flash_attention = i & 2;
-        request.outputs = i & 4 ? 16 : 1;
+        request.outputs = outputs[i / 4];
         compare(&s, &request, &dry);
     }
     ck_assert_msg(s.report[0] == '\0', "\n%s", s.report);
@@ -436,6 +440,93 @@ START_TEST(nothing_of_the_host_changes)
 }
 END_TEST
 
+/* In a process with threads, one may fork while the pipe is open: what it makes
+ * holds the pipe as long as it lives. Here between the pipe and the fork, and the
+ * dry run's own child ends without a word. */
+static pid_t holder = 1; /* 0: one is to be made; -1: it is being made */
+
+static void hold_pipe(void)
+{
+    if (holder != 0)
+        return;
+    holder = -1;
+    holder = fork();
+    if (holder == 0) {
+        pause();
+        _exit(0);
+    }
+}
+
+static void end_without_a_word(void)
+{
+    if (holder > 1)
+        _exit(3);
+}
+
+START_TEST(a_pipe_held_by_others_is_no_delay)
+{
+    struct gov_need need;
+    struct subject s;
+    gov_error err;
+
+    ck_assert_int_eq(pthread_atfork(hold_pipe, NULL, end_without_a_word), 0);
+    open_subject(&s, "tiny", in_directory("tiny.gguf"));
+    holder = 0;
+    ck_assert_int_eq(s.engine->dry_run(s.model, plain_request(), &need, &err),
+                     GOV_E_ENGINE);
+    ck_assert_msg(strstr(err.message, "ended without a word"), "%s",
+                  err.message);
+    kill(holder, SIGKILL);
+    ck_assert_int_eq(waitpid(holder, NULL, 0), holder);
+    holder = 1;
+    gov_model_close(s.model);
+}
+END_TEST
+
+/* Signals are not the child's: its alarm comes even where the host ignores it,
+ * and a host that lets the system reap its children gets its answer. */
+START_TEST(a_host_may_ignore_its_children)
+{
+    sigset_t before, after;
+    gov_error err;
+
+    signal(SIGCHLD, SIG_IGN);
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    check_ok(dry_run("tiny.gguf", plain_request(), &err), &err);
+    pthread_sigmask(SIG_SETMASK, NULL, &after);
+    for (int i = 1; i < 32; i++)
+        ck_assert_int_eq(sigismember(&before, i), sigismember(&after, i));
+    signal(SIGCHLD, SIG_DFL);
+}
+END_TEST
+
+START_TEST(no_child_no_answer)
+{
+    struct rlimit before, none;
+    struct gov_need need;
+    bool root = geteuid() == 0;
+    struct subject s;
+    gov_status status;
+    gov_error err;
+
+    open_subject(&s, "tiny", in_directory("tiny.gguf"));
+    ck_assert_int_eq(getrlimit(RLIMIT_NPROC, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    ck_assert_int_eq(setrlimit(RLIMIT_NPROC, &none), 0);
+    /* Root may have any number of children. */
+    if (root)
+        ck_assert_int_eq(setresuid(65534, 65534, 0), 0);
+    status = s.engine->dry_run(s.model, plain_request(), &need, &err);
+    if (root)
+        ck_assert_int_eq(setresuid(0, 0, 0), 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_NPROC, &before), 0);
+    ck_assert_int_eq(status, GOV_E_IO);
+    ck_assert_int_eq(err.os_errno, EAGAIN);
+    gov_model_close(s.model);
+}
+END_TEST
+
 static void make_models(void)
 {
     make_model("tiny.gguf", "Q4_0", "tiny");
@@ -468,6 +559,9 @@ Suite *suite(void)
     tcase_add_test(odd, sequences_are_counted);
     tcase_add_test(odd, a_gpu_needs_a_driver);
     tcase_add_test(odd, nothing_of_the_host_changes);
+    tcase_add_test(odd, a_pipe_held_by_others_is_no_delay);
+    tcase_add_test(odd, a_host_may_ignore_its_children);
+    tcase_add_test(odd, no_child_no_answer);
     suite_add_tcase(suite, odd);
     return suite;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* need NAME MODEL.gguf CONTEXT TYPE: a row of a table, what gov_model_need()
- * estimates beside what llama.cpp's dry run says. In front of it, and a tab, is
- * the difference of what is farthest off, in tenths of a per cent, to sort by. */
+/* need NAME MODEL.gguf CONTEXT TYPE [SETTING]: a row of a table, what
+ * gov_model_need() estimates beside what llama.cpp's dry run says. In front of it,
+ * and a tab, is the difference of what is farthest off, in tenths of a per cent, to
+ * sort by; behind it, and a tab, that of the compute buffers. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,9 +71,30 @@ static void row(char **argv, const struct gov_need *estimate,
            argv[4]);
     for (int i = 0; i < 4; i++)
         cell(pairs[i]);
-    printf(share < -10 || share > 10 ? " %.1f | %.1f | **%+.1f %%** |\n"
-                                     : " %.1f | %.1f | %+.1f %% |\n",
-           mb(e->compute), mb(a->compute), share);
+    printf(share < -10 || share > 10 ? " %.1f | %.1f | **%+.1f %%** |\t%+.1f\n"
+                                     : " %.1f | %.1f | %+.1f %% |\t%+.1f\n",
+           mb(e->compute), mb(a->compute), share, share);
+}
+
+/* What differs from how our adapter loads a model; false for no setting. */
+static bool set(struct gov_need_request *request, const char *setting)
+{
+    if (strcmp(setting, "batch-64") == 0)
+        request->batch = 64;
+    else if (strcmp(setting, "batch-2048") == 0)
+        request->batch = 2048;
+    else if (strcmp(setting, "all-outputs") == 0)
+        request->outputs = 0;
+    else if (strcmp(setting, "4-sequences") == 0)
+        request->sequences = 4;
+    else if (strcmp(setting, "4-apart") == 0) {
+        request->sequences = 4;
+        request->unified = false;
+    } else if (strcmp(setting, "no-flash") == 0)
+        request->flash_attention = false;
+    else
+        return false;
+    return true;
 }
 
 int main(int argc, char **argv)
@@ -83,8 +105,10 @@ int main(int argc, char **argv)
     gov_model *model;
     gov_error err;
 
-    if (argc != 5) {
-        fputs("usage: need NAME MODEL.gguf CONTEXT TYPE\n", stderr);
+    if (argc < 5 || argc > 6 || (argc == 6 && !set(&request, argv[5]))) {
+        fputs("usage: need NAME MODEL.gguf CONTEXT TYPE [batch-64 | batch-2048 "
+              "| all-outputs | 4-sequences | 4-apart | no-flash]\n",
+              stderr);
         return 2;
     }
     request.context = (uint32_t)strtoul(argv[3], NULL, 10);

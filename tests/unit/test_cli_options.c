@@ -208,6 +208,10 @@ static const struct {
     {"a b \x9B"
      "2J\xC3",
      "gov test: unexpected argument ?2J?; see gov test --help"},
+    /* right to left, an isolate, a line's end, marks; and a narrow space */
+    {"a b \xE2\x80\xAE\xE2\x81\xA6\xE2\x80\xA8\xD8\x9C\xE2\x80\x8F\xE2\x80\xAF",
+     "gov test: unexpected argument ??????????????\xE2\x80\xAF; see "
+     "gov test --help"},
     {"a b \xE2\x82\xAC\xF0\x9F\x99\x82\xC3\xA9\x7F",
      "gov test: unexpected argument \xE2\x82\xAC\xF0\x9F\x99\x82\xC3\xA9?; see "
      "gov test --help"},

@@ -4,9 +4,12 @@
  * and no data: llama_model_params.no_alloc, no GPU, then `compute` of
  * llama_get_memory_breakdown() (src/llama-ext.h).
  * The shapes are those of published models, or of the small ones that our tests
- * make. */
+ * make; files with such headers come of `tests/shape SHAPE OUT.gguf`, and beside
+ * each other both numbers are in what `make bench` writes of needs
+ * (tests/bench/need.sh). */
 #include <check.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,8 +31,12 @@ static const struct shape {
     const char *name, *architecture;
     uint64_t vocabulary;
     struct value values[20];
-    uint64_t actual[8];   /* 0: its heads cannot be held so */
-    const char *heads_kv; /* of each layer, a digit each */
+    uint64_t actual[8]; /* 0: its heads cannot be held so */
+    struct {
+        enum gov__key key;
+        const char *digits; /* one for each layer, over and over */
+    } lists[1];
+    const char *experts; /* so, where not all layers have them */
     bool fused_experts;
 } shapes[] = {
     {.name = "llama-1b",
@@ -380,7 +387,7 @@ static const struct shape {
                 {GOV__KEY_SHORTCONV, 3}},
      .actual = {67137600, 67170368, 151009312, 142608384, 96497728, 96530496,
                 142608384, 142608384},
-     .heads_kv = "0080080080808080"},
+     .lists = {{GOV__KEY_HEADS_KV, "0080080080808080"}}},
     {.name = "bert-base",
      .architecture = "bert",
      .vocabulary = 30522,
@@ -530,6 +537,292 @@ static const struct shape {
                 {GOV__KEY_WINDOW, 4096}},
      .actual = {218648608, 218812448, 230688768, 230688768, 248533024,
                 248696864, 248535040, 248698880}},
+    {.name = "gemma3n-e4b",
+     .architecture = "gemma3n",
+     .vocabulary = 262144,
+     .values = {{GOV__KEY_BLOCKS, 35},
+                {GOV__KEY_CONTEXT, 32768},
+                {GOV__KEY_EMBEDDING, 2048},
+                {GOV__KEY_FEED_FORWARD, 16384},
+                {GOV__KEY_HEADS, 8},
+                {GOV__KEY_HEADS_KV, 2},
+                {GOV__KEY_KEY_LENGTH, 256},
+                {GOV__KEY_VALUE_LENGTH, 256},
+                {GOV__KEY_WINDOW, 512},
+                {GOV__KEY_SHARED_KV_LAYERS, 15},
+                {GOV__KEY_EMBEDDING_PER_LAYER, 256}},
+     .actual = {163600416, 164157472, 550526976, 551084032, 192960544,
+                193517600, 545261568, 545261568},
+     .lists = {{GOV__KEY_WINDOW_PATTERN, "11110"}}},
+    {.name = "gemma4-e4b",
+     .architecture = "gemma4",
+     .vocabulary = 262144,
+     .values = {{GOV__KEY_BLOCKS, 42},
+                {GOV__KEY_CONTEXT, 131072},
+                {GOV__KEY_EMBEDDING, 2560},
+                {GOV__KEY_FEED_FORWARD, 10240},
+                {GOV__KEY_HEADS, 8},
+                {GOV__KEY_HEADS_KV, 2},
+                {GOV__KEY_KEY_LENGTH, 512},
+                {GOV__KEY_VALUE_LENGTH, 512},
+                {GOV__KEY_KEY_LENGTH_WINDOW, 256},
+                {GOV__KEY_VALUE_LENGTH_WINDOW, 256},
+                {GOV__KEY_ROPE_DIMENSIONS, 512},
+                {GOV__KEY_WINDOW, 512},
+                {GOV__KEY_SHARED_KV_LAYERS, 18},
+                {GOV__KEY_EMBEDDING_PER_LAYER, 256}},
+     .actual = {122705952, 124049440, 552624128, 600629248, 152066080,
+                153409568, 592470016, 583327744},
+     .lists = {{GOV__KEY_WINDOW_PATTERN, "111110"}}},
+    {.name = "gemma4-31b",
+     .architecture = "gemma4",
+     .vocabulary = 262144,
+     .values = {{GOV__KEY_BLOCKS, 60},
+                {GOV__KEY_CONTEXT, 131072},
+                {GOV__KEY_EMBEDDING, 5376},
+                {GOV__KEY_FEED_FORWARD, 21504},
+                {GOV__KEY_HEADS, 32},
+                {GOV__KEY_HEADS_KV, 16},
+                {GOV__KEY_KEY_LENGTH, 512},
+                {GOV__KEY_VALUE_LENGTH, 512},
+                {GOV__KEY_KEY_LENGTH_WINDOW, 256},
+                {GOV__KEY_VALUE_LENGTH_WINDOW, 256},
+                {GOV__KEY_ROPE_DIMENSIONS, 512},
+                {GOV__KEY_WINDOW, 1024}},
+     .actual = {187715616, 189059104, 620255232, 621598720, 217075744,
+                218419232, 569903104, 595384320},
+     .lists = {{GOV__KEY_WINDOW_PATTERN, "111110"}}},
+    {.name = "gemma4-26b-a4b",
+     .architecture = "gemma4",
+     .vocabulary = 262144,
+     .values = {{GOV__KEY_BLOCKS, 30},
+                {GOV__KEY_CONTEXT, 131072},
+                {GOV__KEY_EMBEDDING, 2816},
+                {GOV__KEY_FEED_FORWARD, 2112},
+                {GOV__KEY_HEADS, 16},
+                {GOV__KEY_HEADS_KV, 8},
+                {GOV__KEY_KEY_LENGTH, 512},
+                {GOV__KEY_VALUE_LENGTH, 512},
+                {GOV__KEY_KEY_LENGTH_WINDOW, 256},
+                {GOV__KEY_VALUE_LENGTH_WINDOW, 256},
+                {GOV__KEY_ROPE_DIMENSIONS, 512},
+                {GOV__KEY_WINDOW, 1024},
+                {GOV__KEY_EXPERTS, 128},
+                {GOV__KEY_EXPERTS_USED, 8},
+                {GOV__KEY_EXPERT_FEED_FORWARD, 704}},
+     .actual = {106450976, 107794464, 564287488, 565630976, 135811104,
+                137154592, 558499840, 558499840},
+     .lists = {{GOV__KEY_WINDOW_PATTERN, "111110"}},
+     .fused_experts = true},
+    {.name = "llama4-scout",
+     .architecture = "llama4",
+     .vocabulary = 202048,
+     .values = {{GOV__KEY_BLOCKS, 48},
+                {GOV__KEY_CONTEXT, 10485760},
+                {GOV__KEY_EMBEDDING, 5120},
+                {GOV__KEY_FEED_FORWARD, 16384},
+                {GOV__KEY_HEADS, 40},
+                {GOV__KEY_HEADS_KV, 8},
+                {GOV__KEY_KEY_LENGTH, 128},
+                {GOV__KEY_VALUE_LENGTH, 128},
+                {GOV__KEY_ROPE_DIMENSIONS, 128},
+                {GOV__KEY_EXPERTS, 16},
+                {GOV__KEY_EXPERTS_USED, 1},
+                {GOV__KEY_EXPERT_FEED_FORWARD, 8192}},
+     .actual = {111269920, 111433760, 445253632, 445253632, 145348640,
+                145512480, 455837696, 455837696}},
+    {.name = "llama4-maverick",
+     .architecture = "llama4",
+     .vocabulary = 202048,
+     .values = {{GOV__KEY_BLOCKS, 48},
+                {GOV__KEY_CONTEXT, 1048576},
+                {GOV__KEY_EMBEDDING, 5120},
+                {GOV__KEY_FEED_FORWARD, 16384},
+                {GOV__KEY_HEADS, 40},
+                {GOV__KEY_HEADS_KV, 8},
+                {GOV__KEY_KEY_LENGTH, 128},
+                {GOV__KEY_VALUE_LENGTH, 128},
+                {GOV__KEY_ROPE_DIMENSIONS, 128},
+                {GOV__KEY_EXPERTS, 128},
+                {GOV__KEY_EXPERTS_USED, 1},
+                {GOV__KEY_EXPERT_FEED_FORWARD, 8192}},
+     .actual = {151017504, 140695584, 445253632, 445253632, 185096224,
+                174774304, 467011584, 467011584},
+     .experts = "01"},
+    {.name = "jamba-mini",
+     .architecture = "jamba",
+     .vocabulary = 65536,
+     .values = {{GOV__KEY_BLOCKS, 32},
+                {GOV__KEY_CONTEXT, 262144},
+                {GOV__KEY_EMBEDDING, 4096},
+                {GOV__KEY_FEED_FORWARD, 14336},
+                {GOV__KEY_HEADS, 32},
+                {GOV__KEY_SSM_CONV_KERNEL, 4},
+                {GOV__KEY_SSM_INNER, 8192},
+                {GOV__KEY_SSM_STATE, 16},
+                {GOV__KEY_SSM_TIME_STEP, 256},
+                {GOV__KEY_EXPERTS, 16},
+                {GOV__KEY_EXPERTS_USED, 2}},
+     .actual = {205600832, 205682752, 205602848, 205684768, 234960960,
+                235042880, 234962976, 235044896},
+     .lists = {{GOV__KEY_HEADS_KV, "00008000"}},
+     .experts = "01"},
+    {.name = "granite-h-tiny",
+     .architecture = "granitehybrid",
+     .vocabulary = 100352,
+     .values = {{GOV__KEY_BLOCKS, 40},
+                {GOV__KEY_CONTEXT, 1048576},
+                {GOV__KEY_EMBEDDING, 1536},
+                {GOV__KEY_FEED_FORWARD, 512},
+                {GOV__KEY_HEADS, 12},
+                {GOV__KEY_SSM_CONV_KERNEL, 4},
+                {GOV__KEY_SSM_INNER, 3072},
+                {GOV__KEY_SSM_STATE, 128},
+                {GOV__KEY_SSM_GROUPS, 1},
+                {GOV__KEY_SSM_TIME_STEP, 48},
+                {GOV__KEY_EXPERTS, 64},
+                {GOV__KEY_EXPERTS_USED, 6},
+                {GOV__KEY_EXPERT_SHARED_FEED_FORWARD, 1024}},
+     .actual = {57684032, 57765952, 218105856, 218105856, 87044160, 87126080,
+                218105856, 218105856},
+     .lists = {{GOV__KEY_HEADS_KV, "0000040000"}}},
+    {.name = "granite-h-small",
+     .architecture = "granitehybrid",
+     .vocabulary = 100352,
+     .values = {{GOV__KEY_BLOCKS, 40},
+                {GOV__KEY_CONTEXT, 1048576},
+                {GOV__KEY_EMBEDDING, 4096},
+                {GOV__KEY_FEED_FORWARD, 768},
+                {GOV__KEY_HEADS, 32},
+                {GOV__KEY_SSM_CONV_KERNEL, 4},
+                {GOV__KEY_SSM_INNER, 8192},
+                {GOV__KEY_SSM_STATE, 128},
+                {GOV__KEY_SSM_GROUPS, 1},
+                {GOV__KEY_SSM_TIME_STEP, 128},
+                {GOV__KEY_EXPERTS, 72},
+                {GOV__KEY_EXPERTS_USED, 10},
+                {GOV__KEY_EXPERT_SHARED_FEED_FORWARD, 1536}},
+     .actual = {161493056, 161574976, 243284000, 243365920, 190853184,
+                190935104, 239077376, 239077376},
+     .lists = {{GOV__KEY_HEADS_KV, "0000080000"}}},
+    {.name = "qwen35-9b",
+     .architecture = "qwen35",
+     .vocabulary = 248320,
+     .values = {{GOV__KEY_BLOCKS, 32},
+                {GOV__KEY_CONTEXT, 262144},
+                {GOV__KEY_EMBEDDING, 4096},
+                {GOV__KEY_FEED_FORWARD, 12288},
+                {GOV__KEY_HEADS, 16},
+                {GOV__KEY_HEADS_KV, 4},
+                {GOV__KEY_KEY_LENGTH, 256},
+                {GOV__KEY_VALUE_LENGTH, 256},
+                {GOV__KEY_ROPE_DIMENSIONS, 64},
+                {GOV__KEY_SSM_CONV_KERNEL, 4},
+                {GOV__KEY_SSM_STATE, 128},
+                {GOV__KEY_SSM_GROUPS, 16},
+                {GOV__KEY_SSM_TIME_STEP, 32},
+                {GOV__KEY_SSM_INNER, 4096},
+                {GOV__KEY_FULL_INTERVAL, 4}},
+     .actual = {104876096, 105154624, 537940000, 538218528, 134236224,
+                134514752, 533727232, 533727232}},
+    {.name = "qwen35moe-35b",
+     .architecture = "qwen35moe",
+     .vocabulary = 248320,
+     .values = {{GOV__KEY_BLOCKS, 40},
+                {GOV__KEY_CONTEXT, 262144},
+                {GOV__KEY_EMBEDDING, 2048},
+                {GOV__KEY_FEED_FORWARD, 512},
+                {GOV__KEY_HEADS, 16},
+                {GOV__KEY_HEADS_KV, 2},
+                {GOV__KEY_KEY_LENGTH, 256},
+                {GOV__KEY_VALUE_LENGTH, 256},
+                {GOV__KEY_ROPE_DIMENSIONS, 64},
+                {GOV__KEY_SSM_CONV_KERNEL, 4},
+                {GOV__KEY_SSM_STATE, 128},
+                {GOV__KEY_SSM_GROUPS, 16},
+                {GOV__KEY_SSM_TIME_STEP, 32},
+                {GOV__KEY_SSM_INNER, 4096},
+                {GOV__KEY_FULL_INTERVAL, 4},
+                {GOV__KEY_EXPERTS, 256},
+                {GOV__KEY_EXPERTS_USED, 8},
+                {GOV__KEY_EXPERT_FEED_FORWARD, 512},
+                {GOV__KEY_EXPERT_SHARED_FEED_FORWARD, 512}},
+     .actual = {79710272, 79988800, 525357088, 525635616, 109070400, 109348928,
+                521144320, 521144320},
+     .fused_experts = true},
+    {.name = "kimi-linear-48b",
+     .architecture = "kimi-linear",
+     .vocabulary = 163840,
+     .values = {{GOV__KEY_BLOCKS, 27},
+                {GOV__KEY_CONTEXT, 1048576},
+                {GOV__KEY_EMBEDDING, 2304},
+                {GOV__KEY_FEED_FORWARD, 9216},
+                {GOV__KEY_HEADS, 32},
+                {GOV__KEY_KEY_LENGTH, 576},
+                {GOV__KEY_VALUE_LENGTH, 512},
+                {GOV__KEY_KEY_LENGTH_MLA, 192},
+                {GOV__KEY_VALUE_LENGTH_MLA, 128},
+                {GOV__KEY_KV_LORA_RANK, 512},
+                {GOV__KEY_ROPE_DIMENSIONS, 64},
+                {GOV__KEY_SSM_CONV_KERNEL, 4},
+                {GOV__KEY_KDA_HEAD, 128},
+                {GOV__KEY_EXPERTS, 256},
+                {GOV__KEY_EXPERTS_USED, 8},
+                {GOV__KEY_EXPERTS_SHARED, 1},
+                {GOV__KEY_EXPERT_FEED_FORWARD, 1024},
+                {GOV__KEY_DENSE_LEAD, 1}},
+     .actual = {114825280, 114825280, 358621216, 358621216, 144185408,
+                144185408, 387981344, 387981344},
+     .lists = {{GOV__KEY_HEADS_KV, "000100010001000100010001001"}}},
+    {.name = "minimax-text-01",
+     .architecture = "minimax-01",
+     .vocabulary = 200064,
+     .values = {{GOV__KEY_BLOCKS, 80},
+                {GOV__KEY_CONTEXT, 10240000},
+                {GOV__KEY_EMBEDDING, 6144},
+                {GOV__KEY_FEED_FORWARD, 9216},
+                {GOV__KEY_HEADS, 64},
+                {GOV__KEY_HEADS_KV, 8},
+                {GOV__KEY_KEY_LENGTH, 128},
+                {GOV__KEY_VALUE_LENGTH, 128},
+                {GOV__KEY_ROPE_DIMENSIONS, 64},
+                {GOV__KEY_FULL_INTERVAL, 8},
+                {GOV__KEY_EXPERTS, 32},
+                {GOV__KEY_EXPERTS_USED, 2},
+                {GOV__KEY_EXPERT_FEED_FORWARD, 9216}},
+     .actual = {335950144, 336032064, 434898944, 434898944, 365310272,
+                365392192, 434898944, 434898944}},
+    {.name = "rwkv6-7b",
+     .architecture = "rwkv6",
+     .vocabulary = 65536,
+     .values = {{GOV__KEY_BLOCKS, 32},
+                {GOV__KEY_CONTEXT, 1048576},
+                {GOV__KEY_EMBEDDING, 4096},
+                {GOV__KEY_FEED_FORWARD, 14336},
+                {GOV__KEY_WKV_HEAD, 64}},
+     .actual = {119605312, 119605312, 150996992, 150996992, 119605312,
+                119605312, 150996992, 150996992}},
+    {.name = "rwkv7-2.9b",
+     .architecture = "rwkv7",
+     .vocabulary = 65536,
+     .values = {{GOV__KEY_BLOCKS, 32},
+                {GOV__KEY_CONTEXT, 1048576},
+                {GOV__KEY_EMBEDDING, 2560},
+                {GOV__KEY_FEED_FORWARD, 10240},
+                {GOV__KEY_WKV_HEAD, 64}},
+     .actual = {101144640, 101144640, 149950496, 149950496, 101144640,
+                101144640, 149950496, 149950496}},
+    {.name = "arwkv7-7b",
+     .architecture = "arwkv7",
+     .vocabulary = 152064,
+     .values = {{GOV__KEY_BLOCKS, 28},
+                {GOV__KEY_CONTEXT, 1048576},
+                {GOV__KEY_EMBEDDING, 3584},
+                {GOV__KEY_FEED_FORWARD, 18944},
+                {GOV__KEY_WKV_HEAD, 128},
+                {GOV__KEY_TOKEN_SHIFT, 1}},
+     .actual = {191592512, 191592512, 333451296, 333451296, 191592512,
+                191592512, 333451296, 333451296}},
 };
 
 static const struct {
@@ -568,6 +861,20 @@ static const struct {
     {"deepseek2-lite", 32768, GOV_KV_F16, 512, 1, 1, false, true, 1231036448},
     {"llama-tiny64", 512, GOV_KV_F16, 64, 1, 1, false, true, 754720},
     {"llama-tiny64", 131072, GOV_KV_F16, 512, 1, 1, true, true, 135278624},
+    {"gemma3n-e4b", 4096, GOV_KV_F16, 64, 1, 1, true, true, 20417312},
+    {"gemma3n-e4b", 16384, GOV_KV_F16, 512, 4, 4, true, true, 177756192},
+    {"gemma3n-e4b", 4096, GOV_KV_F16, 512, 1, 1, false, true, 168835104},
+    {"gemma4-e4b", 32768, GOV_KV_F16, 2048, 1, 1, true, true, 614555680},
+    {"gemma4-e4b", 4096, GOV_KV_F16, 512, 1, 1, false, true, 146290720},
+    {"llama4-maverick", 4096, GOV_KV_F16, 64, 1, 1, true, true, 18877216},
+    {"llama4-maverick", 4096, GOV_KV_F16, 512, 1, 1, false, true, 413939744},
+    {"minimax-text-01", 32768, GOV_KV_F16, 2048, 1, 1, true, true, 3877159232},
+    {"minimax-text-01", 16384, GOV_KV_F16, 512, 4, 4, true, true, 214315328},
+    {"rwkv6-7b", 4096, GOV_KV_F16, 64, 1, 1, true, true, 16843072},
+    {"rwkv6-7b", 16384, GOV_KV_F16, 512, 4, 4, true, false, 130418752},
+    {"rwkv7-2.9b", 4096, GOV_KV_F16, 64, 1, 1, true, true, 13807936},
+    {"kimi-linear-48b", 32768, GOV_KV_F16, 512, 1, 1, false, true, 2317359168},
+    {"granite-h-tiny", 32768, GOV_KV_F16, 2048, 1, 1, true, true, 348176448},
 };
 
 /* ---- models ---------------------------------------------------------------------- */
@@ -586,7 +893,8 @@ static void release(void *ctx, void *block)
 
 static const struct gov_alloc memory = {.alloc = grab, .release = release};
 static struct gov_model model;
-static struct gov_tensor fused_tensor;
+static struct gov_tensor tensors[64];
+static char names[COUNT(tensors)][40];
 
 static void begin(const char *architecture, uint64_t vocabulary)
 {
@@ -604,11 +912,44 @@ static void set(enum gov__key key, uint32_t value)
 
 static void end(void)
 {
-    if (model.header.tensors == &fused_tensor) {
-        model.header.tensors = NULL;
-        model.header.count = 0;
-    }
+    model.header.tensors = NULL;
+    model.header.count = 0;
     gov__header_fini(&model.header);
+}
+
+static uint32_t digit(const char *digits, uint64_t layer)
+{
+    return (uint32_t)(digits[layer % strlen(digits)] - '0');
+}
+
+static void set_list(enum gov__key key, const char *digits)
+{
+    uint32_t each[128];
+    uint64_t layers = gov__header_single(&model.header, GOV__KEY_BLOCKS);
+
+    ck_assert_uint_le(layers, COUNT(each));
+    for (uint64_t i = 0; i < layers; i++)
+        each[i] = digit(digits, i);
+    ck_assert(gov__header_set(&model.header, key, each, (uint32_t)layers));
+}
+
+/* A matrix of each layer's feed-forward. */
+static void name_experts(const struct shape *shape)
+{
+    uint64_t layers = gov__header_single(&model.header, GOV__KEY_BLOCKS);
+
+    ck_assert_uint_le(layers, COUNT(tensors));
+    for (uint64_t i = 0; i < layers; i++) {
+        const char *what = shape->fused_experts ? "gate_up_exps" : "up_exps";
+
+        if (shape->experts != NULL && digit(shape->experts, i) == 0)
+            what = "up";
+        (void)snprintf(names[i], sizeof(names[i]), "blk.%u.ffn_%s.weight",
+                       (unsigned)i, what);
+        tensors[i].name = names[i];
+    }
+    model.header.tensors = tensors;
+    model.header.count = layers;
 }
 
 static void make(const struct shape *shape)
@@ -618,20 +959,13 @@ static void make(const struct shape *shape)
         if (shape->values[i].value != 0)
             set(shape->values[i].key, shape->values[i].value);
     }
-    if (shape->heads_kv != NULL) {
-        uint32_t each[64];
-        uint32_t count = (uint32_t)strlen(shape->heads_kv);
-
-        for (uint32_t i = 0; i < count; i++)
-            each[i] = (uint32_t)(shape->heads_kv[i] - '0');
-        ck_assert(
-            gov__header_set(&model.header, GOV__KEY_HEADS_KV, each, count));
+    for (size_t i = 0; i < COUNT(shape->lists); i++) {
+        if (shape->lists[i].digits != NULL)
+            set_list(shape->lists[i].key, shape->lists[i].digits);
     }
-    if (shape->fused_experts) {
-        fused_tensor.name = "blk.1.ffn_gate_up_exps.weight";
-        model.header.tensors = &fused_tensor;
-        model.header.count = 1;
-    }
+    if (shape->fused_experts || shape->experts != NULL)
+        name_experts(shape);
+    gov__model_find_experts(&model);
     gov__state_of(&model.header, &model.state);
 }
 
@@ -794,8 +1128,10 @@ END_TEST
 /* Numbers that no model has: as much as can be said, and never less than for
  * smaller ones because something ran over. */
 static const char *const architectures[] = {
-    "llama", "gpt2",      "deepseek2", "mamba", "mamba2", "qwen3next",
-    "lfm2",  "falcon-h1", "bert",      "rwkv7", "none",
+    "llama",      "gpt2",          "deepseek2", "mamba",  "mamba2",
+    "qwen3next",  "lfm2",          "falcon-h1", "bert",   "rwkv6",
+    "rwkv7",      "arwkv7",        "gemma3n",   "gemma4", "llama4",
+    "minimax-01", "granitehybrid", "none",
 };
 
 START_TEST(hostile_headers)

@@ -582,6 +582,31 @@ static const struct config {
     {"{\"is_causal\":false,\"model_type\":\"x\"}",
      "x",
      {{GOV__KEY_CAUSAL, "0"}}},
+    {"{\"architectures\":[\"CodeShellForCausalLM\"],\"n_embd\":4096,"
+     "\"n_head\":32,\"num_query_groups\":8,\"n_positions\":8192}",
+     "codeshell",
+     {{GOV__KEY_HEADS_KV, "8"},
+      {GOV__KEY_CONTEXT, "8192"},
+      {GOV__KEY_FEED_FORWARD, "16384"}}},
+    {"{\"architectures\":[\"Exaone4_5_ForConditionalGeneration\"],"
+     "\"text_config\":{\"num_hidden_layers\":4,\"sliding_window\":8,"
+     "\"sliding_window_pattern\":\"LLLG\",\"num_nextn_predict_layers\":1}}",
+     "exaone4",
+     {{GOV__KEY_BLOCKS, "5"},
+      {GOV__KEY_NEXTN, "1"},
+      {GOV__KEY_WINDOW_PATTERN, "[1,1,1,0]"}}},
+    {"{\"architectures\":[\"Exaone4_5_ForConditionalGeneration\"],"
+     "\"num_hidden_layers\":4}",
+     "exaone4",
+     {{GOV__KEY_BLOCKS, "4"}, {GOV__KEY_NEXTN, "-"}}},
+    /* A model type with the name of an architecture, but of no row: nothing may
+     * take its numbers for those of the architecture. */
+    {"{\"architectures\":[\"PlamoForCausalLM\"],\"model_type\":\"plamo\"}",
+     "PlamoForCausalLM",
+     {{GOV__KEY_BLOCKS, "-"}}},
+    {"{\"model_type\":\"openelm\",\"num_transformer_layers\":16}",
+     "",
+     {{GOV__KEY_BLOCKS, "-"}}},
 };
 
 START_TEST(says_what_the_converter_writes)
@@ -657,11 +682,12 @@ static const struct {
     {"{\"a\": 1} x", GOV_E_FORMAT, NULL},
     {"{\"num_hidden_layers\":4000000000}", GOV_E_UNSUPPORTED,
      "config.json tells of 4000000000 layers, more than the 512 that engines "
-     "run"},
+     "run; name another model"},
     {"{\"model_type\":\"glm4_moe\",\"num_hidden_layers\":512,"
      "\"num_nextn_predict_layers\":1}",
      GOV_E_UNSUPPORTED,
-     "config.json tells of 513 layers, more than the 512 that engines run"},
+     "config.json tells of 513 layers, more than the 512 that engines run; "
+     "name another model"},
 };
 
 START_TEST(refuses_broken)

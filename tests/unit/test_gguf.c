@@ -15,6 +15,7 @@
 
 #include "governor/model.h"
 #include "governor/model/gguf.h"
+#include "governor/model/header.h"
 #include "governor/model/model_text.h"
 #include "governor/model/tensor_types.h"
 #include "tests/support/faults.h"
@@ -240,6 +241,14 @@ static void make_name_number(struct gguf_writer *w)
     gguf_begin(w);
     gguf_key_text(w, "general.architecture", "llama");
     gguf_key_u32(w, "general.name", 1);
+    gguf_finish(w);
+}
+
+static void make_adapter(struct gguf_writer *w)
+{
+    gguf_begin(w);
+    gguf_key_text(w, "general.type", "adapter");
+    gguf_add(w, "blk.0.attn_q.weight.lora_a", T_F32, 8, 0);
     gguf_finish(w);
 }
 
@@ -538,6 +547,9 @@ static const struct {
      DAMAGED("key \"general.architecture\" is no text")},
     {"architecture long", make_architecture_long, GOV_E_FORMAT,
      DAMAGED("key \"general.architecture\" is no name of an architecture")},
+    {"an adapter", make_adapter, GOV_E_UNSUPPORTED,
+     "m.gguf is an adapter (LoRA) and no model; name the model that it is "
+     "for"},
     {"name a number", make_name_number, GOV_E_FORMAT,
      DAMAGED("key \"general.name\" is no text")},
     {"alignment 0", make_alignment_0, GOV_E_FORMAT,
@@ -545,14 +557,15 @@ static const struct {
     {"alignment 48", make_alignment_48, GOV_E_FORMAT,
      DAMAGED("key \"general.alignment\" is no power of two")},
     {"alignment text", make_alignment_text, GOV_E_FORMAT,
-     DAMAGED("key \"general.alignment\" is no whole number")},
+     DAMAGED("key \"general.alignment\" is no whole number of 32 bits")},
     {"alignment negative", make_alignment_negative, GOV_E_FORMAT,
      DAMAGED("key \"general.alignment\" is negative")},
     {"split", make_split, GOV_E_FORMAT,
      "model m.gguf is part 1 of 3, and its name does not end in "
      "-00001-of-00003.gguf, so that the others are not found; rename it"},
     {"513 layers", make_513_layers, GOV_E_UNSUPPORTED,
-     "model m.gguf has 513 layers, more than the 512 that engines run"},
+     "model m.gguf has 513 layers, more than the 512 that engines run; name "
+     "another model"},
     {"no name", make_no_name, GOV_E_FORMAT,
      DAMAGED("a tensor's name has 0 bytes")},
     {"long name", make_long_name, GOV_E_FORMAT,
@@ -1082,6 +1095,30 @@ START_TEST(reads_parts)
 END_TEST
 
 /* --no-tensor-first-split; and more parts than a first guess has room for. */
+/* No part says how many tensors all have. */
+START_TEST(reads_parts_without_a_sum)
+{
+    gov_model *model;
+    size_t tensors;
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct gguf_writer w;
+
+        gguf_begin(&w);
+        gguf_key_u32(&w, "split.no", i);
+        gguf_key_u32(&w, "split.count", 2);
+        gguf_add(&w, i == 0 ? "token_embd.weight" : "output.weight", T_F32, 32,
+                 5);
+        save_part(&w, i, 2);
+    }
+    ck_assert_int_eq(gov_model_open(&model, part_path(1, 2), NULL, NULL),
+                     GOV_OK);
+    gov_model_tensors(model, &tensors);
+    ck_assert_uint_eq(tensors, 2);
+    gov_model_close(model);
+}
+END_TEST
+
 START_TEST(reads_many_parts)
 {
     gov_model *model = NULL;
@@ -1909,6 +1946,23 @@ END_TEST
 
 /* ---- the parts ------------------------------------------------------------------ */
 
+/* Names live in blocks of 8 KiB, and none is larger. */
+START_TEST(keeps_no_endless_names)
+{
+    struct gov__header header;
+    char *name = calloc(1, 10000);
+
+    ck_assert_ptr_nonnull(name);
+    gov__header_init(&header, "gguf", faults_alloc());
+    ck_assert_ptr_null(gov__header_keep(&header, name, 10000));
+    ck_assert_ptr_null(gov__header_keep(&header, name, 8192));
+    ck_assert_ptr_nonnull(gov__header_keep(&header, name, 4096));
+    ck_assert_ptr_nonnull(gov__header_keep(&header, name, 4096));
+    gov__header_fini(&header);
+    free(name);
+}
+END_TEST
+
 START_TEST(knows_types)
 {
     static const struct {
@@ -1955,6 +2009,11 @@ static const struct {
     {"\xF4\x90\x80\x80", "\\xF4\\x90\\x80\\x80"}, /* beyond Unicode */
     {"\xE2\x82", "\\xE2\\x82"},                   /* ends early */
     {"\x80", "\\x80"},
+    {"a\xE2\x80\xAE.b", "a\\xE2\\x80\\xAE.b"}, /* right to left, from here */
+    {"a\xE2\x81\xA6.b", "a\\xE2\\x81\\xA6.b"}, /* an isolated run */
+    {"a\xE2\x80\xA8.b", "a\\xE2\\x80\\xA8.b"}, /* a line's end */
+    {"\xD8\x9C\xE2\x80\x8F", "\\xD8\\x9C\\xE2\\x80\\x8F"}, /* marks */
+    {"\xE2\x80\x8D\xE2\x80\xAF", "\xE2\x80\x8D\xE2\x80\xAF"},
     {"0123456789012345678901234567890123456789", /* 31 fit */
      "0123456789012345678901234567..."},
     {"012345678901234567890123456\xE2\x82\xAC"
@@ -2010,6 +2069,7 @@ Suite *suite(void)
     tcase_add_test(t, minds_no_wrong_name);
     tcase_add_test(t, shows_paths_safely);
     tcase_add_loop_test(t, reads_parts, 0, 3);
+    tcase_add_test(t, reads_parts_without_a_sum);
     tcase_add_test(t, reads_many_parts);
     tcase_add_loop_test(t, reads_one_part, 0, 2);
     tcase_add_loop_test(t, refuses_torn_apart, 0,
@@ -2021,6 +2081,7 @@ Suite *suite(void)
     tcase_add_loop_test(t, sees_a_file_change, 0,
                         (int)(sizeof(changes) / sizeof(changes[0])));
     tcase_add_test(t, reads_large_headers_fast);
+    tcase_add_test(t, keeps_no_endless_names);
     tcase_add_test(t, knows_types);
     tcase_add_loop_test(t, makes_text_safe, 0,
                         (int)(sizeof(texts) / sizeof(texts[0])));

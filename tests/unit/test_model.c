@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "governor/model.h"
 #include "tests/support/faults.h"
@@ -92,6 +93,30 @@ static uint64_t fact(gov_fact id)
     return gov_facts_get(&facts, id, UINT64_MAX);
 }
 
+/* Pages of 64 bytes hold two of these tests' tensors: that of a neighbour's is
+ * looked for among all units. */
+static void check_pages(size_t unit)
+{
+    const struct gov_unit *u = &units[unit];
+    struct gov_unit_pages pages;
+    bool before = false, behind = false;
+
+    gov_unit_pages(model, unit, 64, &pages);
+    for (size_t i = 0; i < unit_count; i++) {
+        uint64_t end = units[i].file_offset + units[i].bytes;
+
+        if (i == unit || units[i].file != u->file)
+            continue;
+        before =
+            before || (end <= u->file_offset && end > u->file_offset / 64 * 64);
+        behind = behind || (units[i].file_offset >= u->file_offset + u->bytes &&
+                            units[i].file_offset <
+                                pages.outer_offset + pages.outer_bytes);
+    }
+    ck_assert_int_eq(pages.shared_before, before);
+    ck_assert_int_eq(pages.shared_behind, behind);
+}
+
 /* What the header promises of every model. */
 static void check_units(void)
 {
@@ -101,6 +126,7 @@ static void check_units(void)
         count += units[i].tensors;
         sum += units[i].tensor_bytes;
         ck_assert_uint_le(units[i].tensor_bytes, units[i].bytes);
+        check_pages(i);
         for (size_t j = 0; j < i; j++)
             ck_assert(
                 units[j].file_offset + units[j].bytes <= units[i].file_offset ||
@@ -442,6 +468,37 @@ START_TEST(knows_shared_pages)
     gov_unit_pages(model, 2, 65536, &pages);
     ck_assert(pages.shared_before && !pages.shared_behind);
     ck_assert_uint_eq(pages.inner_bytes, 0);
+    gov_unit_pages(model, 3, 4096, &pages);
+    ck_assert_uint_eq(pages.outer_bytes, 0);
+}
+END_TEST
+
+/* Of a file with as many units as tensors one answer takes no walk through all:
+ * asking of each took over a minute for what a header may hold. */
+START_TEST(answers_of_many_units)
+{
+    enum { UNITS = 65536 };
+    struct gov_file_range range;
+    struct gov_unit_pages pages;
+    struct timespec start, end;
+    char name[64];
+
+    for (unsigned i = 0; i < UNITS; i++) {
+        snprintf(name, sizeof(name), "blk.%u.ffn_up.%u.weight", i % 2, i / 2);
+        vector(name);
+    }
+    open_it();
+    ck_assert_uint_eq(unit_count, UNITS);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (unsigned i = 0; i < UNITS; i++) {
+        gov_unit_pages(model, i, 4096, &pages);
+        ck_assert_uint_eq(gov_unit_expert(model, i, i % (UNITS / 2), &range, 1),
+                          1);
+        ck_assert_uint_eq(range.offset, units[i].file_offset);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    /* 10 ms; 5 seconds and more when each walks through all. */
+    ck_assert_int_lt(end.tv_sec - start.tv_sec, 2);
 }
 END_TEST
 
@@ -548,6 +605,177 @@ START_TEST(counts_experts)
     open_it();
     ck_assert_uint_eq(fact(GOV_FACT_MODEL_MOE), 1);
     ck_assert_uint_eq(fact(GOV_FACT_MODEL_REPACK), 147456);
+}
+END_TEST
+
+/* As llama.cpp writes a layer that it has quantized: by name, so that the router
+ * lies between the experts. Streaming needs room for all of it at once. */
+START_TEST(counts_a_layer_in_pieces)
+{
+    static const char *const pieces[] = {"attn_q", "ffn_down_exps",
+                                         "ffn_gate_inp", "ffn_up_exps"};
+    char name[64];
+
+    plain_keys("llama", 2);
+    for (int layer = 0; layer < 2; layer++)
+        for (int i = 0; i < 4; i++) {
+            snprintf(name, sizeof(name), "blk.%d.%s.weight", layer, pieces[i]);
+            gguf_add(&w, name, T_Q4_0, 128, 32 * (uint64_t)(i + layer + 1));
+        }
+    open_it();
+    ck_assert_uint_eq(fact(GOV_FACT_MODEL_LARGEST_UNIT),
+                      72 * 32 * (2 + 3 + 4 + 5));
+}
+END_TEST
+
+/* Experts are told apart along the slowest dimension alone, however many there
+ * are along another; a single one counts, too. */
+START_TEST(finds_experts_in_the_slowest_dimension)
+{
+    static const uint64_t across[4] = {8, 4, 2, 0}, trailing[4] = {8, 2, 8, 1};
+    struct gov_file_range range;
+
+    plain_keys("llama", 3);
+    gguf_key_u32(&w, "llama.expert_count", 8);
+    gguf_tensor(&w, "blk.0.ffn_up_exps.weight", T_F32, across, 0);
+    gguf_tensor(&w, "blk.1.ffn_up_exps.weight", T_F32, trailing, 256);
+    w.next = 256 + 512;
+    gguf_add(&w, "blk.2.ffn_up.0.weight", T_F32, 8, 0);
+    open_it();
+    ck_assert_str_eq(unit_line(), "0x 1x 2x");
+    ck_assert_uint_eq(units[0].experts, 0);
+    ck_assert_uint_eq(gov_unit_expert(model, 0, 1, &range, 1), 0);
+    ck_assert_uint_eq(units[1].experts, 8);
+    ck_assert_uint_eq(gov_unit_expert(model, 1, 1, &range, 1), 1);
+    ck_assert_uint_eq(range.bytes, 64);
+    ck_assert_uint_eq(units[2].experts, 1);
+}
+END_TEST
+
+START_TEST(knows_an_only_expert)
+{
+    static const uint64_t one[4] = {8, 2, 1, 0};
+
+    plain_keys("llama", 1);
+    gguf_key_u32(&w, "llama.expert_count", 1);
+    gguf_tensor(&w, "blk.0.ffn_up_exps.weight", T_F32, one, 0);
+    w.next = 64;
+    open_it();
+    ck_assert_uint_eq(units[0].experts, 1);
+}
+END_TEST
+
+/* How config.json says that it is quantized. */
+START_TEST(names_methods)
+{
+    static const struct {
+        const char *config, *text;
+    } rows[] = {
+        {"\"quant_method\":\"awq\",\"bits\":4,\"group_size\":128",
+         "AWQ, 4 bits, groups of 128"},
+        {"\"quant_method\":\"exl2\",\"bits\":4.6", "EXL2, 4.6 bits"},
+        {"\"quant_method\":\"fp8\"", "FP8, 8 bits"},
+        {"\"quant_method\":\"xyz\",\"bits\":8", "XYZ"},
+    };
+    static const char header[] =
+        "{\"lm_head.weight\":{\"dtype\":\"F32\",\"shape\":[1],"
+        "\"data_offsets\":[0,4]}}";
+    char at[600];
+    gov_error err;
+    FILE *f;
+
+    snprintf(at, sizeof(at), "%.*s/config.json",
+             (int)(strrchr(path, '/') - path), path);
+    f = fopen(at, "w");
+    ck_assert_ptr_nonnull(f);
+    fprintf(f, "{\"model_type\":\"llama\",\"quantization_config\":{%s}}",
+            rows[_i].config);
+    fclose(f);
+    snprintf(at, sizeof(at), "%.*s/model.safetensors",
+             (int)(strrchr(path, '/') - path), path);
+    f = fopen(at, "wb");
+    ck_assert_ptr_nonnull(f);
+    fprintf(f, "%c%c%c%c%c%c%c%c%s%c%c%c%c", (int)sizeof(header) - 1, 0, 0, 0,
+            0, 0, 0, 0, header, 0, 0, 0, 0);
+    fclose(f);
+    ck_assert_msg(gov_model_open(&model, at, faults_alloc(), &err) == GOV_OK,
+                  "%s", err.message);
+    ck_assert_str_eq(gov_model_quantization(model), rows[_i].text);
+}
+END_TEST
+
+/* A file may say for each layer how many of its experts a token uses. */
+START_TEST(counts_experts_used_by_layer)
+{
+    static const uint32_t used[3] = {1, 4, 8};
+    char name[64];
+
+    plain_keys("llama", 3);
+    gguf_key_u32(&w, "llama.expert_count", 8);
+    gguf_key_u32s(&w, "llama.expert_used_count", used, 3);
+    for (int i = 0; i < 3; i++) {
+        const uint64_t shape[4] = {8, 2, 8, 0}; /* 512 bytes */
+
+        snprintf(name, sizeof(name), "blk.%d.ffn_up_exps.weight", i);
+        gguf_tensor(&w, name, T_F32, shape, 512 * (uint64_t)i);
+    }
+    w.next = 3 * 512;
+    open_it();
+    ck_assert_uint_eq(gov_model_sparse_pass(model), 64 + 256 + 512);
+    ck_assert_uint_eq(gov_model_dense_pass(model), 3 * 512);
+    ck_assert_uint_eq(gov_model_active_parameters(model), (64 + 256 + 512) / 4);
+}
+END_TEST
+
+/* What holds at least a fiftieth of the bytes is named, up to three types. */
+START_TEST(names_types)
+{
+    static const struct {
+        uint64_t q4_0, q6_k, f16, q8_0; /* rows of 256 */
+        const char *text;
+    } rows[] = {
+        {100, 0, 0, 0, "Q4_0"},
+        {1000, 10, 0, 0, "Q4_0"},            /* 144 000 and 2 100: 1.4 % */
+        {1000, 20, 0, 0, "Q4_0, some Q6_K"}, /* 2.8 % */
+        {1000, 100, 30, 0, "Q4_0, some Q6_K and F16"},
+        {1000, 100, 1, 0, "Q4_0, some Q6_K"},
+        {1000, 200, 60, 100, "Q4_0, some Q6_K and F16"},
+        {1000, 200, 30, 100, "Q4_0, some Q6_K and Q8_0"},
+        {10, 500, 0, 0, "Q6_K"},
+    };
+
+    plain_keys("llama", 1);
+    gguf_add(&w, "blk.0.a", T_Q4_0, 256, rows[_i].q4_0);
+    if (rows[_i].q6_k != 0)
+        gguf_add(&w, "blk.0.b", T_Q6_K, 256, rows[_i].q6_k);
+    if (rows[_i].f16 != 0)
+        gguf_add(&w, "blk.0.c", T_F16, 256, rows[_i].f16);
+    if (rows[_i].q8_0 != 0)
+        gguf_add(&w, "blk.0.d", T_Q8_0, 256, rows[_i].q8_0);
+    open_it();
+    ck_assert_str_eq(gov_model_quantization(model), rows[_i].text);
+}
+END_TEST
+
+/* Of an embedding one row is read, unless it makes the logits, too; a projector
+ * is not read at all. */
+START_TEST(counts_what_a_pass_reads)
+{
+    plain_keys("llama", 1);
+    gguf_add(&w, "token_embd.weight", T_F32, 8, 50);   /* 32 a row */
+    gguf_add(&w, "blk.0.attn_q.weight", T_F32, 8, 10); /* 320 */
+    gguf_add(&w, "v.blk.0.attn_q.weight", T_F32, 8, 7);
+    if (_i == 0)
+        gguf_add(&w, "output.weight", T_F32, 8, 50); /* 1600 */
+    open_it();
+    ck_assert_uint_eq(gov_model_sparse_pass(model),
+                      320 + 1600 + (_i == 0 ? 32 : 0));
+    ck_assert_uint_eq(gov_model_dense_pass(model),
+                      gov_model_sparse_pass(model));
+    ck_assert_uint_eq(gov_model_parameters(model),
+                      50 * 8 + 80 + 56 + (_i == 0 ? 400 : 0));
+    ck_assert_uint_eq(gov_model_active_parameters(model),
+                      80 + 400 + (_i == 0 ? 8 : 0));
 }
 END_TEST
 
@@ -727,9 +955,17 @@ Suite *suite(void)
     tcase_add_loop_test(t, knows_names, 0, sizeof(names) / sizeof(names[0]));
     tcase_add_test(t, keeps_projectors_apart);
     tcase_add_test(t, knows_shared_pages);
+    tcase_add_test(t, answers_of_many_units);
     tcase_add_test(t, counts_a_plain_model);
     tcase_add_test(t, counts_a_tied_model);
     tcase_add_test(t, counts_experts);
+    tcase_add_test(t, counts_a_layer_in_pieces);
+    tcase_add_test(t, finds_experts_in_the_slowest_dimension);
+    tcase_add_test(t, counts_experts_used_by_layer);
+    tcase_add_test(t, knows_an_only_expert);
+    tcase_add_loop_test(t, names_methods, 0, 4);
+    tcase_add_loop_test(t, names_types, 0, 8);
+    tcase_add_loop_test(t, counts_what_a_pass_reads, 0, 2);
     tcase_add_test(t, counts_kv_by_layer);
     tcase_add_test(t, counts_kv_without_kv_heads);
     tcase_add_loop_test(t, counts_kv_of_odd_lengths, 0, 2);

@@ -105,6 +105,145 @@ START_TEST(counts_a_plain_model)
 }
 END_TEST
 
+/* A token of the vocabulary 145 bytes, a layer 80000, 750000 in any case; and a
+ * batch of the widest product, to 17/16 bytes a number or to 2. */
+START_TEST(counts_the_engine)
+{
+    static const struct {
+        uint32_t type;
+        uint64_t work;
+    } rows[] = {{T_Q4_0, 17}, {T_F16, 32}, {T_F32, 32}};
+    struct gov_need_request r = gov_need_request_default();
+
+    plain("llama");
+    gguf_add(&w, "token_embd.weight", T_Q4_0, 4096, 4); /* looked up */
+    gguf_add(&w, "blk.0.attn_q.weight", rows[_i].type, 128, 1024);
+    gguf_add(&w, "blk.1.ffn_down.weight", rows[_i].type, 256, 128);
+    gguf_add(&w, "output.weight", T_Q4_0, 64, 4);
+    open_it();
+    r.context = 256;
+    ask(&r);
+    ck_assert_uint_eq(need.engine, 100 * 145 + 3 * 80000 + 750000 +
+                                       256 * 512 * rows[_i].work / 16);
+    r.batch = 64;
+    ask(&r);
+    ck_assert_uint_eq(need.engine, 100 * 145 + 3 * 80000 + 750000 +
+                                       256 * 64 * rows[_i].work / 16);
+}
+END_TEST
+
+/* A token brings its row to as many experts as it uses. Without a tokenizer the
+ * rows of the output matrix are the vocabulary, each a token and a merge. */
+START_TEST(counts_the_engine_of_experts)
+{
+    static const uint64_t stack[4] = {128, 32, 8, 0};
+    struct gov_need_request r = gov_need_request_default();
+
+    gguf_key_text(&w, "general.architecture", "llama");
+    key("llama", "block_count", 1);
+    key("llama", "embedding_length", 128);
+    key("llama", "attention.head_count", 4);
+    key("llama", "expert_count", 8);
+    key("llama", "expert_used_count", 3);
+    gguf_tensor(&w, "blk.0.ffn_up_exps.weight", T_Q4_0, stack, 0);
+    w.next = (uint64_t)128 * 32 * 8 / 32 * 18;
+    gguf_add(&w, "blk.0.attn_q.weight", T_Q4_0, 256, 8);
+    gguf_add(&w, "output.weight", T_Q4_0, 128, 50);
+    open_it();
+    r.context = 256;
+    ask(&r);
+    ck_assert_uint_eq(need.engine,
+                      2 * 50 * 145 + 80000 + 750000 + 3 * 128 * 512 * 17 / 16);
+    ck_assert_uint_eq(need.ram.output, 50 * 4);
+}
+END_TEST
+
+/* Mamba: (4 - 1) x 256 of the convolution and 16 x 256 of the state, f32, in each
+ * of 3 layers and for each sequence, however long the context. */
+START_TEST(counts_recurrent_state)
+{
+    struct gov_need_request r = gov_need_request_default();
+
+    plain("mamba");
+    key("mamba", "ssm.conv_kernel", 4);
+    key("mamba", "ssm.inner_size", 256);
+    key("mamba", "ssm.state_size", 16);
+    key("mamba", "ssm.time_step_rank", 8);
+    open_plain();
+    r.context = 256;
+    ask(&r);
+    ck_assert_uint_eq(need.ram.state, 3 * 4 * (3 * 256 + 16 * 256));
+    ck_assert_uint_eq(need.ram.kv, 0);
+    r.context = 2048;
+    r.sequences = 5;
+    r.gpu_layers = 2;
+    ask(&r);
+    ck_assert_uint_eq(need.ram.state, 5 * 2 * 4 * (3 * 256 + 16 * 256));
+    ck_assert_uint_eq(need.gpu.state, 5 * 4 * (3 * 256 + 16 * 256));
+    ck_assert_uint_eq(need.kv_least, need.ram.state + need.gpu.state);
+}
+END_TEST
+
+/* Where K and V are one latent, they have one type. */
+START_TEST(wants_one_type_for_a_latent)
+{
+    struct gov_need_request r = gov_need_request_default();
+
+    plain("deepseek2");
+    key("deepseek2", "attention.key_length", 96);
+    key("deepseek2", "attention.value_length", 64);
+    key("deepseek2", "attention.key_length_mla", 64);
+    key("deepseek2", "attention.value_length_mla", 32);
+    key("deepseek2", "attention.kv_lora_rank", 64);
+    open_plain();
+    r.context = 256;
+    ask(&r);
+    r.k_type = GOV_KV_F32;
+    ck_assert_int_eq(gov_model_need(model, &r, &need, &err), GOV_E_UNSUPPORTED);
+    ck_assert_str_eq(err.message, "this architecture wants K and V of one "
+                                  "type, not f32 and f16");
+    r.v_type = GOV_KV_F32;
+    ask(&r);
+}
+END_TEST
+
+/* In a buffer of ggml's a tensor begins at a multiple of 32 bytes. */
+START_TEST(pads_tensors)
+{
+    struct gov_need_request r = gov_need_request_default();
+
+    plain("llama");
+    gguf_add(&w, "token_embd.weight", T_Q4_0, 32, 1);   /* 18 */
+    gguf_add(&w, "blk.0.attn_q.weight", T_F16, 17, 1);  /* 34 */
+    gguf_add(&w, "blk.1.attn_q.weight", T_Q4_0, 32, 9); /* 162 */
+    gguf_add(&w, "output.weight", T_F32, 8, 1);         /* 32 */
+    open_it();
+    r.context = 256;
+    ask(&r);
+    ck_assert_uint_eq(need.ram.weights, 32 + 64 + 192 + 32);
+}
+END_TEST
+
+/* An encoder keeps nothing, and that is known. */
+START_TEST(encoders_keep_nothing)
+{
+    struct gov_need_request r = gov_need_request_default();
+    struct gov_facts facts = {0};
+
+    plain("bert");
+    open_plain();
+    r.context = 256;
+    ask(&r);
+    ck_assert_uint_eq(need.ram.kv + need.ram.state, 0);
+    ck_assert(need.kv_exact);
+    gov_model_facts(model, &facts);
+    ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_MODEL_KV_PER_TOKEN, 9), 0);
+    ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_MODEL_GENERATES, 9), 0);
+    ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_MODEL_KV_QUANTIZABLE, 9),
+                      0);
+}
+END_TEST
+
 static const struct {
     gov_kv_type k, v;
     uint64_t bytes; /* of 64 elements of each */
@@ -154,6 +293,16 @@ START_TEST(counts_sequences)
     r.outputs = 100;
     ask(&r);
     ck_assert_uint_eq(need.ram.output, 100 * 400);
+    r.outputs = 0; /* all of a batch */
+    ask(&r);
+    ck_assert_uint_eq(need.ram.output, 512 * 400);
+    r.context = 1280;
+    r.sequences = 2;
+    ask(&r);
+    ck_assert_uint_eq(need.cells, 2 * 768);
+    r.sequences = 1;
+    ask(&r);
+    ck_assert_uint_eq(need.cells, 1280);
 }
 END_TEST
 
@@ -185,6 +334,15 @@ START_TEST(counts_windows)
     ck_assert_uint_eq(need.window_cells, rows[_i].cells);
     /* Layers 0 to 2 of a pattern of 6 all have the window. */
     ck_assert_uint_eq(need.ram.kv, rows[_i].cells * 3 * 256);
+    /* Each of three that share it has its window: 300 + the batch. */
+    r.sequences = 3;
+    ask(&r);
+    if (_i == 0)
+        ck_assert_uint_eq(need.window_cells, 1024);
+    r.unified = false;
+    ask(&r);
+    if (_i == 0)
+        ck_assert_uint_eq(need.window_cells, 3 * 768);
     gov_model_facts(model, &facts);
     ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_MODEL_KV_PER_TOKEN, 9), 0);
     ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_MODEL_WINDOW_KV, 9), 768);
@@ -221,6 +379,13 @@ START_TEST(places_layers)
     ck_assert(need.ram.compute > 0);
     ck_assert((need.gpu.compute > 0) == (rows[_i].layers > 0));
     ck_assert_uint_eq(need.gpu.output, 0);
+    /* All there: rows of 128 numbers, twice, and a mask of 256 halves, for each
+     * token of a batch stay with the processor. */
+    if (rows[_i].layers >= 4)
+        ck_assert_uint_eq(need.ram.compute, 512 * (128 * 8 + 256 * 2));
+    /* The output alone there: the rows, and the logits of one token. */
+    if (rows[_i].layers == 1)
+        ck_assert_uint_eq(need.gpu.compute, 512 * 128 * 8 + 100 * 4);
 }
 END_TEST
 
@@ -382,6 +547,12 @@ Suite *suite(void)
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, counts_a_plain_model);
+    tcase_add_loop_test(t, counts_the_engine, 0, 3);
+    tcase_add_test(t, counts_the_engine_of_experts);
+    tcase_add_test(t, counts_recurrent_state);
+    tcase_add_test(t, wants_one_type_for_a_latent);
+    tcase_add_test(t, pads_tensors);
+    tcase_add_test(t, encoders_keep_nothing);
     tcase_add_loop_test(t, counts_every_type, 0,
                         sizeof(types) / sizeof(types[0]));
     tcase_add_test(t, counts_sequences);

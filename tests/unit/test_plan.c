@@ -513,16 +513,19 @@ START_TEST(needs_facts)
          "tell"},
         {GOV_FACT_MODEL_WEIGHTS,
          "model.weights is unknown (bytes of all tensors); no plan can do "
-         "without it, and the model file does not tell"},
+         "without it, and the model file does not tell; name a whole "
+         "model, which a projector or a part is not"},
         {GOV_FACT_MODEL_KV_PER_TOKEN,
          "model.kv_per_token is unknown (KV cache per token of layers that "
          "attend to everything, with the planned element type); no plan can do "
-         "without it, and the model file does not tell"},
+         "without it, and the model file does not tell; name a whole "
+         "model, which a projector or a part is not"},
         {GOV_FACT_MODEL_COMPUTE,
          "model.compute is unknown (estimate of the engine's buffers, without "
          "what the context adds); no plan can do without it, and the model "
          "file "
-         "does not tell"},
+         "does not tell; name a whole model, which a projector or a part "
+         "is not"},
     };
     gov_rules *rules = read_rules(ALWAYS("mmap"));
     struct gov_facts facts;

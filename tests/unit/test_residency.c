@@ -66,7 +66,7 @@ static uint32_t random_below(uint32_t n)
 }
 
 /* An embedding, layers and heads of odd sizes, at odd places, some out of file
- * order, some smaller than a page. */
+ * order, some smaller than a page, some layers in several units. */
 static void random_model(uint32_t seed)
 {
     uint64_t at = 1000;
@@ -84,6 +84,8 @@ static void random_model(uint32_t seed)
                              : random_below(30) * MIB + random_below(100000);
 
         unit_at(use, at, bytes);
+        units[i].joined = i > 0 && use == GOV__USE_LAYER &&
+                          units[i - 1].use == use && random_below(3) == 0;
         at += bytes + random_below(3) * 32;
     }
     swaps = random_below(4);
@@ -290,20 +292,23 @@ START_TEST(window_is_a_ring_and_bounded)
     in_force(total_bytes() * random_below(64) / 64);
     for (uint32_t position = 0; position < res.unit_count; position++) {
         uint32_t ahead = 0;
-        bool gap = false;
+        bool gap = false, counted = true;
 
         gov__residency_aim(&res, position);
         ck_assert(units[position].wanted == units[position].any_cold);
         for (uint32_t d = 1; d < res.unit_count; d++) {
             uint32_t i = (position + d) % res.unit_count;
 
+            if (!units[i].joined)
+                counted = false;
             if (!units[i].any_cold) {
                 ck_assert(!units[i].wanted);
                 continue;
             }
             ck_assert_msg(!units[i].wanted || !gap, "a gap at %u", i);
             gap = !units[i].wanted;
-            ahead += units[i].wanted ? 1 : 0;
+            ahead += units[i].wanted && !counted ? 1 : 0;
+            counted = true;
         }
         ck_assert_uint_le(ahead, res.ahead);
         ck_assert(ahead == res.ahead || !gap);
@@ -313,6 +318,43 @@ START_TEST(window_is_a_ring_and_bounded)
     /* The figure holds for every position. At a hot unit one cold unit less is
      * wanted, so it is met where a cold one is in use. */
     ck_assert_uint_eq(gov__residency_window_bytes(&res), most);
+}
+END_TEST
+
+/* A router lies between the experts it chooses from: the engine tells of the
+ * layer when it begins, and all of it is to be there then. */
+START_TEST(a_layer_in_pieces_is_wanted_whole)
+{
+    empty(1);
+    for (int layer = 0; layer < 3; layer++)
+        for (int piece = 0; piece < 4; piece++) {
+            unit(GOV__USE_LAYER, MIB);
+            units[res.unit_count - 1].joined = piece > 0;
+        }
+    make();
+    in_force(0);
+    gov__residency_aim(&res, 8);
+    for (uint32_t i = 0; i < 12; i++)
+        ck_assert_int_eq(units[i].wanted, i < 4 || i >= 8);
+    ck_assert_uint_eq(gov__residency_window_bytes(&res), 8 * MIB);
+}
+END_TEST
+
+/* Pages that the engine had to fault in are dropped behind it like others. */
+START_TEST(what_came_late_is_dropped_too)
+{
+    empty(1);
+    for (int i = 0; i < 4; i++)
+        unit(GOV__USE_LAYER, MIB);
+    make();
+    in_force(0);
+    for (uint32_t i = 0; i < 4; i++)
+        parts[i].held = GOV__ABSENT;
+    gov__residency_aim(&res, 0);
+    ck_assert_uint_eq(gov__residency_next_drop(&res, 0), GOV__NO_PART);
+    gov__residency_aim(&res, 1);
+    ck_assert_uint_eq(gov__residency_next_drop(&res, 0), 0);
+    ck_assert_uint_eq(gov__residency_next_drop(&res, 1), GOV__NO_PART);
 }
 END_TEST
 
@@ -509,6 +551,8 @@ Suite *suite(void)
 
     tc = tcase_create("window");
     tcase_add_loop_test(tc, window_is_a_ring_and_bounded, 0, 100);
+    tcase_add_test(tc, a_layer_in_pieces_is_wanted_whole);
+    tcase_add_test(tc, what_came_late_is_dropped_too);
     tcase_add_test(tc, rows_are_never_wanted);
     suite_add_tcase(s, tc);
 

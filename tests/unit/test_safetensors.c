@@ -59,7 +59,7 @@ static void refuses(const char *at, gov_status want, const char *message)
 
     if (status == GOV_OK)
         gov__header_fini(&header);
-    ck_assert_msg(status == want, "%s: got %d (%s)", at, (int)status,
+    ck_assert_msg(status == want, "%.500s: got %d (%s)", at, (int)status,
                   err.message);
     if (message != NULL)
         ck_assert_str_eq(err.message, message);
@@ -157,6 +157,8 @@ static const struct {
     {"{" T("\\ude00\\ude00", A) "}", 8, GOV_E_FORMAT,
      BROKEN("9", "half of a character")},
     {"{" T("\\ud83d\\u0041", A) "}", 8, GOV_E_FORMAT,
+     BROKEN("15", "half of a character")},
+    {"{" T("\\ud83d\\ue000", A) "}", 8, GOV_E_FORMAT,
      BROKEN("15", "half of a character")},
     {"{" T("\\uD8", A) "}", 8, GOV_E_FORMAT,
      BROKEN("7", "an escape has no four digits")},
@@ -622,19 +624,121 @@ START_TEST(looks_into_directories)
 }
 END_TEST
 
+/* Without an index names tell which shards there are. */
+START_TEST(reads_shards_by_name)
+{
+    shard(ONE, "a", "b");
+    shard(TWO, "c", "d");
+    check_shards(in(TWO));
+    check_shards(in(ONE));
+    check_shards(directory);
+    shard("modem-00001-of-00002.safetensors", "a", "b"); /* of another */
+    refuses(directory, GOV_E_NOT_FOUND, NULL);
+    ck_assert_int_eq(unlink(in("modem-00001-of-00002.safetensors")), 0);
+    shard("model-00001-of-00003.safetensors", "a", "b"); /* and another */
+    refuses(directory, GOV_E_NOT_FOUND, NULL);
+    check_shards(in(ONE));
+    write_text(in(TWO), "");
+    refuses(in(ONE), GOV_E_FORMAT, "model " TWO " is empty; download it again");
+    shard(TWO, "c", "a");
+    refuses(in(ONE), GOV_E_FORMAT,
+            "model " ONE " is damaged: tensor \"a\" comes twice; download it "
+            "again");
+}
+END_TEST
+
+/* What exllamav2 writes: the original's index, and shards of other names. */
+START_TEST(passes_over_a_copied_index)
+{
+    static const char map[] = MAP("\"a\":\"model-00001-of-00009.safetensors\"");
+    struct gov__header header;
+
+    write_text(in(INDEX), map);
+    refuses(directory, GOV_E_NOT_FOUND,
+            "model " INDEX " lacks its shard "
+            "\"model-00001-of-00009.safetensors\"; download that too");
+    shard("output.safetensors", "a", "b");
+    refuses(in(INDEX), GOV_E_NOT_FOUND, NULL);
+    reads(&header, directory);
+    ck_assert_uint_eq(header.file_count, 1);
+    ck_assert_str_eq(header.files[0].path, in("output.safetensors"));
+    gov__header_fini(&header);
+    ck_assert_int_eq(unlink(in("output.safetensors")), 0);
+    shard("output-00002-of-00002.safetensors", "c", "d");
+    refuses(directory, GOV_E_NOT_FOUND,
+            "model output-00002-of-00002.safetensors is shard 2 of 2, and "
+            "output-00001-of-00002.safetensors is not there; download it to "
+            "the same directory");
+    shard("output-00001-of-00002.safetensors", "a", "b");
+    reads(&header, directory);
+    ck_assert_uint_eq(header.file_count, 2);
+    ck_assert_uint_eq(header.count, 4);
+    gov__header_fini(&header);
+}
+END_TEST
+
+/* But where any of its shards is there, the index is of this model. */
+START_TEST(believes_an_index_with_shards)
+{
+    shard("one.safetensors", "a", "b");
+    write_text(in(INDEX),
+               MAP("\"a\":\"one.safetensors\",\"x\":\"x.safetensors\""));
+    refuses(directory, GOV_E_NOT_FOUND,
+            "model " INDEX " lacks its shard \"x.safetensors\"; download that "
+            "too");
+}
+END_TEST
+
 START_TEST(wants_all_shards)
 {
+    static const struct {
+        const char *name;
+        int number, count;
+    } absurd[] = {{"model-00000-of-00002.safetensors", 0, 2},
+                  {"model-00003-of-00002.safetensors", 3, 2},
+                  {"model-00001-of-04097.safetensors", 1, 4097},
+                  {"model-00000-of-00000.safetensors", 0, 0}};
     struct gov__header header;
+    char want[200];
 
     shard(ONE, "a", "b");
     refuses(in(ONE), GOV_E_NOT_FOUND,
-            "model " ONE " is one of several shards, and no .index.json beside "
-            "it names the others; download that too");
+            "model " ONE " is shard 1 of 2, and " TWO " is not there; download "
+            "it to the same directory");
+    for (size_t i = 0; i < sizeof(absurd) / sizeof(absurd[0]); i++) {
+        shard(absurd[i].name, "a", "b");
+        snprintf(want, sizeof(want),
+                 "model %s is, by its name, shard %d of %d, and no .index.json "
+                 "beside it says otherwise; download that too",
+                 absurd[i].name, absurd[i].number, absurd[i].count);
+        refuses(in(absurd[i].name), GOV_E_FORMAT, want);
+    }
     shard("model-00001-of-00001.safetensors", "a", "b");
     reads(&header, in("model-00001-of-00001.safetensors"));
     gov__header_fini(&header);
     refuses(in("gone.safetensors"), GOV_E_NOT_FOUND, NULL);
     refuses(in("gone.index.json"), GOV_E_NOT_FOUND, NULL);
+}
+END_TEST
+
+/* A model of as many shards as there may be lacks them here; of one more it is not
+ * even asked. */
+START_TEST(limits_shards)
+{
+    FILE *map = fopen(in(INDEX), "w");
+
+    ck_assert_ptr_nonnull(map);
+    fputs("{\"weight_map\":{", map);
+    for (int i = 0; i < 4096 + _i; i++)
+        fprintf(map, "%s\"t%d\":\"s%04d\"", i > 0 ? "," : "", i, i);
+    fputs("}}", map);
+    ck_assert_int_eq(fclose(map), 0);
+    if (_i == 0)
+        refuses(in(INDEX), GOV_E_NOT_FOUND,
+                "model " INDEX " lacks its shard \"s0000\"; download that too");
+    else
+        refuses(in(INDEX), GOV_E_FORMAT,
+                DAMAGED("it has more entries than any needs, at \"t4096\""));
 }
 END_TEST
 
@@ -649,7 +753,7 @@ START_TEST(bears_long_paths)
     refuses(at, GOV_E_IO, NULL); /* ENAMETOOLONG */
     memcpy(at + 10000 - 32, "-00001-of-00002.safetensors     ", 32);
     at[9995] = '\0';
-    refuses(at, GOV_E_IO, NULL);
+    refuses(at, GOV_E_INVALID, NULL);
     free(at);
 }
 END_TEST
@@ -681,7 +785,7 @@ START_TEST(reads_what_lies_beside)
     write_text(in("config.json"), "{\"num_hidden_layers\":513}");
     refuses(directory, GOV_E_UNSUPPORTED,
             "config.json tells of 513 layers, more than the 512 that engines "
-            "run");
+            "run; name another model");
     ck_assert_int_eq(unlink(in("config.json")), 0);
     ck_assert_int_eq(mkdir(in("config.json"), 0700), 0);
     refuses(directory, GOV_E_FORMAT, NULL);
@@ -1195,7 +1299,11 @@ Suite *suite(void)
     tcase_add_test(t, refuses_links);
     tcase_add_test(t, follows_links);
     tcase_add_test(t, looks_into_directories);
+    tcase_add_test(t, reads_shards_by_name);
+    tcase_add_test(t, passes_over_a_copied_index);
+    tcase_add_test(t, believes_an_index_with_shards);
     tcase_add_test(t, wants_all_shards);
+    tcase_add_loop_test(t, limits_shards, 0, 2);
     tcase_add_test(t, bears_long_paths);
     tcase_add_test(t, reads_what_lies_beside);
     tcase_add_loop_test(t, survives_any_byte, 0, ROWS(mutated));

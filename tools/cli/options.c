@@ -94,8 +94,21 @@ struct parser {
     char *message;
 };
 
+/* Whether a character of that many bytes ends a line or turns the direction of
+ * what is around it: U+061C, U+200E and F, U+2028 to 202E, U+2066 to 2069. */
+static bool misleads(const unsigned char *c, size_t bytes)
+{
+    if (bytes == 2)
+        return c[0] == 0xD8 && c[1] == 0x9C;
+    if (bytes != 3 || c[0] != 0xE2)
+        return false;
+    return (c[1] == 0x80 &&
+            (c[2] == 0x8E || c[2] == 0x8F || (c[2] >= 0xA8 && c[2] <= 0xAE))) ||
+           (c[1] == 0x81 && c[2] >= 0xA6 && c[2] <= 0xA9);
+}
+
 /* Length of the UTF-8 character that text starts with; 0 for what is none, or
- * moves a terminal's cursor: C0 and C1 controls and DEL. */
+ * moves a terminal's cursor, C0 and C1 controls and DEL, or misleads. */
 static size_t character(const char *text, size_t length)
 {
     const unsigned char *c = (const unsigned char *)text;
@@ -110,6 +123,8 @@ static size_t character(const char *text, size_t length)
     for (size_t i = 1; i < bytes; i++)
         if ((c[i] & 0xC0) != 0x80)
             return 0;
+    if (misleads(c, bytes))
+        return 0;
     return bytes == 2 && c[0] == 0xC2 && c[1] < 0xA0 ? 0 : bytes;
 }
 

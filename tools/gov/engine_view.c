@@ -62,15 +62,14 @@ static void explain(struct gov_engine_view *view, enum gov_view_row row,
 }
 
 /* What must be in memory at once by the engine's figures, against the budget
- * that the plan kept. What is streamed passes through a window that is ours. */
+ * that the plan kept. Of weights that are streamed those that stay count. */
 static void judge(struct gov_engine_view *view, const struct gov_plan *plan)
 {
     uint64_t weights = view->bytes[GOV_VIEW_WEIGHTS], need;
     char need_text[CLI_SIZE_BYTES], budget[CLI_SIZE_BYTES];
 
     if (plan->strategy == GOV_STRATEGY_HYBRID)
-        weights = plan->footprint_bytes - plan->kv_bytes - plan->compute_bytes -
-                  plan->engine_bytes;
+        weights = plan->hot_bytes;
     need = weights + view->bytes[GOV_VIEW_KV] + view->bytes[GOV_VIEW_BUFFERS] +
            plan->engine_bytes;
     if (need <= plan->budget_bytes)

@@ -110,8 +110,9 @@ static json_t *kv(const struct gov_model_sheet *sheet)
 
     for (size_t i = 0; i < sheet->kv_count; i++)
         json_object_set_new(object, gov_kv_type_name(sheet->kv[i].type),
-                            sheet->kv[i].held ? number(sheet->kv[i].per_token)
-                                              : json_null());
+                            sheet->tells_kv && sheet->kv[i].held
+                                ? number(sheet->kv[i].per_token)
+                                : json_null());
     return object;
 }
 
@@ -122,21 +123,24 @@ static json_t *needs(const struct gov_model_sheet *sheet)
     for (size_t i = 0; i < sheet->need_count; i++) {
         const struct gov_need *need = &sheet->need[i].need;
         uint64_t least, most = gov_sheet_total(need, &least);
-        bool known = need->compute_known;
+        bool known = need->compute_known && sheet->tells_kv;
 
         json_array_append_new(
             list,
-            json_pack("{s:o, s:s, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o}",
-                      "context", number(sheet->need[i].context), "kv_type",
-                      gov_kv_type_name(sheet->need[i].type), "weights_bytes",
-                      number(need->ram.weights), "kv_and_state_bytes",
-                      range(need->kv_least, gov_sheet_kept(need)), "kv_exact",
-                      need->kv_exact, "state_bytes", number(need->ram.state),
-                      "compute_bytes",
-                      known ? number(need->ram.compute) : json_null(),
-                      "output_bytes", number(need->ram.output), "engine_bytes",
-                      number(need->engine), "total_bytes",
-                      known ? range(least, most) : json_null()));
+            json_pack(
+                "{s:o, s:s, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o}", "context",
+                number(sheet->need[i].context), "kv_type",
+                gov_kv_type_name(sheet->need[i].type), "weights_bytes",
+                number(need->ram.weights), "kv_and_state_bytes",
+                sheet->tells_kv ? range(need->kv_least, gov_sheet_kept(need))
+                                : json_null(),
+                "kv_exact", need->kv_exact, "state_bytes",
+                sheet->tells_kv ? number(need->ram.state) : json_null(),
+                "compute_bytes",
+                need->compute_known ? number(need->ram.compute) : json_null(),
+                "output_bytes", number(need->ram.output), "engine_bytes",
+                number(need->engine), "total_bytes",
+                known ? range(least, most) : json_null()));
     }
     return list;
 }

@@ -192,13 +192,17 @@ static void put_architecture(const struct look *look,
                       layers->number == 1 ? "" : "s");
     if (context->known)
         snprintf(line + n, sizeof(line) - (size_t)n,
-                 ", a context of %" PRId64 " tokens", context->number);
+                 ", a context of %" PRId64 " token%s", context->number,
+                 context->number == 1 ? "" : "s");
     put_row(look, "architecture", line);
     if (sheet->known)
         return;
     printf("%*s%s", VALUE_AT, "", look->colour ? YELLOW : "");
-    cli_put_wrapped("how it keeps its state is not known: weights are exact, "
-                    "KV and state are a range",
+    cli_put_wrapped(sheet->tells_kv
+                        ? "how it keeps its state is not known: weights are "
+                          "exact, KV and state are a range"
+                        : "how it keeps its state is not known, nor how much: "
+                          "only weights are exact",
                     VALUE_AT, VALUE_AT, look->columns);
     fputs(look->colour ? "\033[0m\n" : "\n", stdout);
 }
@@ -422,7 +426,8 @@ static void put_units(const struct look *look,
 static void list_kv(const struct gov_model_sheet *sheet, char *out,
                     size_t bytes)
 {
-    char size[CLI_SIZE_BYTES], item[64] = "";
+    char item[128] = ""; /* all types, should they agree */
+    char size[CLI_SIZE_BYTES];
     size_t used = 0;
 
     out[0] = '\0';
@@ -483,6 +488,11 @@ static void put_kv(const struct look *look, const struct gov_model_sheet *sheet)
         put_note(look, "none: it keeps no conversation");
         return;
     }
+    if (!sheet->tells_kv) {
+        put_heading(look, "KV cache");
+        put_note(look, "unknown: the model file does not tell its heads");
+        return;
+    }
     put_heading(look, sheet->known ? "KV cache for each token"
                                    : "KV cache for each token, at most");
     list_kv(sheet, line, sizeof(line));
@@ -529,11 +539,14 @@ static void set_need(struct grid *grid, size_t row,
     set(grid, row, N_WEIGHTS, cli_size(figure, need->ram.weights));
     if (sheet->generates)
         set(grid, row, N_KEPT,
-            range(figure, need->kv_least, gov_sheet_kept(need)));
+            sheet->tells_kv
+                ? range(figure, need->kv_least, gov_sheet_kept(need))
+                : "unknown");
     set(grid, row, N_BUFFERS,
         need->compute_known ? cli_size(figure, gov_sheet_buffers(need))
                             : "unknown");
-    snprintf(cell, sizeof(cell), "%s%s", need->compute_known ? "" : "> ",
+    snprintf(cell, sizeof(cell), "%s%s",
+             need->compute_known && sheet->tells_kv ? "" : "> ",
              range(figure, least, most));
     set(grid, row, N_TOTAL, cell);
 }

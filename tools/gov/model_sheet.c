@@ -242,7 +242,7 @@ static void fill_kv(struct gov_model_sheet *sheet)
             snprintf(kv->why, sizeof(kv->why), "%s", err.message);
     }
     sheet->keeps_kv =
-        sheet->generates &&
+        sheet->generates && sheet->tells_kv &&
         ask(sheet, 4096, GOV_KV_F16, &small, &err) == GOV_OK &&
         ask(sheet, 8192, GOV_KV_F16, &large, &err) == GOV_OK &&
         (large.ram.kv > 0 || large.kv_least != gov_sheet_kept(&large));
@@ -275,7 +275,8 @@ static gov_status fill_need(struct gov_model_sheet *sheet, uint32_t context,
     if (context > most && most != 0)
         return gov_fail(err, GOV_E_INVALID, 0,
                         "a context of %" PRIu32 " tokens was asked for, "
-                        "%" PRIu64 " is the most the model knows",
+                        "%" PRIu64 " is the most the model knows; ask for no "
+                        "more",
                         context, most);
     if (context == 0)
         count = usual_contexts(most, contexts);
@@ -310,6 +311,8 @@ gov_status gov_model_sheet_fill(struct gov_model_sheet *sheet,
     sheet->known = gov_model_known(model);
     sheet->generates =
         gov_facts_get(&sheet->facts, GOV_FACT_MODEL_GENERATES, 1) != 0;
+    sheet->tells_kv = !sheet->generates ||
+                      sheet->facts.value[GOV_FACT_MODEL_KV_PER_TOKEN].known;
     fill_types(sheet);
     status = fill_units(sheet, err);
     if (status != GOV_OK)

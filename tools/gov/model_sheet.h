@@ -47,6 +47,7 @@ struct gov_model_sheet {
     struct gov_facts facts;
     bool known;     /* the architecture */
     bool generates; /* it keeps a conversation */
+    bool tells_kv;  /* what it keeps is known, or the most it may be */
     bool keeps_kv;  /* what it keeps grows with the context */
 
     struct gov_sheet_type types[GOV_SHEET_TYPES]; /* the largest first */

@@ -2,8 +2,8 @@
 /* Reads the start of an open file once, front to back, through a small window.
  * Counts what is really there and never maps the file; knows nothing of what
  * the bytes mean. */
-#ifndef GOV_MODEL_GGUF_CURSOR_H
-#define GOV_MODEL_GGUF_CURSOR_H
+#ifndef GOV_MODEL_MODEL_CURSOR_H
+#define GOV_MODEL_MODEL_CURSOR_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The window over the start of a file. */
-#include "governor/model/gguf_cursor.h"
+#include "governor/model/model_cursor.h"
 
 #include <inttypes.h>
 #include <string.h>
