@@ -61,20 +61,24 @@ static void on_abort(const char *text)
 }
 
 /* Handlers of the host are not for what happens here. All signals are blocked
- * since before the fork; one that a fault raises then ends the process. abort()
- * unblocks its own, and the alarm must come whatever the host does with it. */
+ * since before the fork; one that a fault raises then ends the process. The
+ * alarm must come whatever the host does with it, and who stops the host from a
+ * terminal stops this too. */
 static void retire(int fd)
 {
+    static const int ends[] = {SIGABRT, SIGALRM, SIGINT,
+                               SIGTERM, SIGHUP,  SIGQUIT};
     const struct sigaction usual = {.sa_handler = SIG_DFL};
     const struct rlimit none = {0, 0};
-    sigset_t alarmed;
+    sigset_t ending;
     int null;
 
-    (void)sigaction(SIGABRT, &usual, NULL);
-    (void)sigaction(SIGALRM, &usual, NULL);
-    sigemptyset(&alarmed);
-    sigaddset(&alarmed, SIGALRM);
-    (void)pthread_sigmask(SIG_UNBLOCK, &alarmed, NULL);
+    sigemptyset(&ending);
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        (void)sigaction(ends[i], &usual, NULL); /* of the child alone */
+        sigaddset(&ending, ends[i]);
+    }
+    (void)pthread_sigmask(SIG_UNBLOCK, &ending, NULL);
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)alarm(ALARM_S);
     (void)dup2(fd, ANSWER_FD);
