@@ -12,8 +12,8 @@
 #include "governor/model/tensor_names.h"
 #include "policies/sizes_priv.h"
 
-#define BATCH_TOKENS                                                           \
-    512 /* llama.cpp's default micro-batch, and our adapter's */
+/* llama.cpp's default micro-batch, and our adapter's. */
+#define BATCH_TOKENS 512
 
 struct gov_need_request gov_need_request_default(void)
 {

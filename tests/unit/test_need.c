@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "governor/model.h"
+#include "policies/shipped.h"
 #include "tests/support/faults.h"
 #include "tests/support/gguf_writer.h"
 #include "tests/support/run.h"
@@ -40,18 +41,24 @@ static void key(const char *architecture, const char *name, uint32_t value)
     gguf_key_u32(&w, text, value);
 }
 
-/* 3 layers, 128 wide, 4 heads of 32 of which 2 hold KV: 128 elements a layer and
- * token, K and V together. Q4_0: 18 bytes for 32. */
-static void plain(const char *architecture)
+/* 3 layers, 128 wide, 4 heads; how many hold KV is for the caller to say. */
+static void begin(const char *architecture, uint32_t context)
 {
     gguf_key_text(&w, "general.architecture", architecture);
     gguf_key_texts(&w, "tokenizer.ggml.tokens", 100);
     key(architecture, "block_count", 3);
     key(architecture, "embedding_length", 128);
     key(architecture, "attention.head_count", 4);
-    key(architecture, "attention.head_count_kv", 2);
     key(architecture, "feed_forward_length", 256);
-    key(architecture, "context_length", 2048);
+    key(architecture, "context_length", context);
+}
+
+/* With heads of 32 of which 2 hold KV: 128 elements a layer and token, K and V
+ * together. Q4_0: 18 bytes for 32. */
+static void plain(const char *architecture)
+{
+    begin(architecture, 2048);
+    key(architecture, "attention.head_count_kv", 2);
 }
 
 static void open_it(void)
@@ -463,6 +470,134 @@ START_TEST(tells_the_same_as_facts)
 }
 END_TEST
 
+#define LONGEST 32768
+
+static void ssm(const char *architecture)
+{
+    key(architecture, "ssm.conv_kernel", 4);
+    key(architecture, "ssm.inner_size", 256);
+    key(architecture, "ssm.state_size", 16);
+    key(architecture, "ssm.time_step_rank", 8);
+    key(architecture, "ssm.group_count", 1);
+}
+
+/* Attention in the middle layer alone. */
+static void write_hybrid(const char *architecture)
+{
+    static const uint32_t heads[] = {0, 2, 0};
+    char text[128];
+
+    begin(architecture, LONGEST);
+    snprintf(text, sizeof(text), "%s.attention.head_count_kv", architecture);
+    gguf_key_u32s(&w, text, heads, 3);
+    ssm(architecture);
+}
+
+static void write_latent(const char *architecture)
+{
+    begin(architecture, LONGEST);
+    key(architecture, "attention.head_count_kv", 1);
+    key(architecture, "attention.key_length", 96);
+    key(architecture, "attention.value_length", 64);
+    key(architecture, "attention.key_length_mla", 64);
+    key(architecture, "attention.value_length_mla", 32);
+    key(architecture, "attention.kv_lora_rank", 64);
+}
+
+static void write_recurrent(const char *architecture)
+{
+    begin(architecture, LONGEST);
+    ssm(architecture);
+}
+
+static void write_usual(const char *architecture)
+{
+    begin(architecture, LONGEST);
+    key(architecture, "attention.head_count_kv", 2);
+    key(architecture, "attention.key_length", 64); /* rotated if quantized */
+    key(architecture, "attention.value_length", 64);
+    key(architecture, "attention.sliding_window", 100);
+}
+
+/* All that might be kept: a bound of both kinds. */
+static void write_unknown(const char *architecture)
+{
+    write_usual(architecture);
+    ssm(architecture);
+}
+
+static const struct {
+    const char *name;
+    void (*write)(const char *architecture);
+    bool known, cache, state;
+} planned[] = {
+    {"llama", write_usual, true, true, false},
+    {"gemma3", write_usual, true, true, false},
+    {"deepseek2", write_latent, true, true, false},
+    {"mamba", write_recurrent, true, false, true},
+    {"granitehybrid", write_hybrid, true, true, true},
+    {"unheard-of", write_unknown, false, true, true},
+};
+static const gov_kv_type planned_types[] = {GOV_KV_F16, GOV_KV_Q8_0,
+                                            GOV_KV_Q4_0};
+
+/* What the shipped rules make of the model's facts, for what is asked of them. */
+static void plan_it(struct gov_plan *plan, const struct gov_need_request *r)
+{
+    gov_rules *rules = NULL;
+    struct gov_facts facts = {0};
+    gov_status status;
+
+    ck_assert_msg(gov_rules_parse(&rules, gov__shipped_balanced,
+                                  gov__shipped_balanced_bytes, "balanced",
+                                  faults_alloc(), &err) == GOV_OK,
+                  "%s", err.message);
+    gov_model_facts(model, &facts);
+    gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, UINT64_C(1) << 36);
+    gov_facts_set(&facts, GOV_FACT_DEVICE_RAM, UINT64_C(1) << 36);
+    gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, r->context);
+    gov_facts_set_text(&facts, GOV_FACT_REQUEST_KV_TYPE,
+                       gov_kv_type_name(r->k_type));
+    status = gov_plan_decide(plan, rules, &facts, NULL, NULL, &err);
+    gov_rules_free(rules);
+    ck_assert_msg(status == GOV_OK, "%s", err.message);
+    ck_assert_uint_eq(plan->context, r->context);
+}
+
+/* A plan is made of facts, of KV as f16 and of a line through the engine's
+ * buffers; it counts what gov_model_need() does, whatever the type. */
+START_TEST(plans_what_is_needed)
+{
+    static const uint32_t contexts[] = {512, 1000, 4096, LONGEST};
+    struct gov_need_request r = gov_need_request_default();
+    struct gov_plan plan;
+    uint64_t told, asked;
+
+    planned[_i].write(planned[_i].name);
+    open_plain();
+    ck_assert(gov_model_known(model) == planned[_i].known);
+    for (int i = 0; i < 12; i++) {
+        r.context = contexts[i / 3];
+        r.k_type = r.v_type = planned_types[i % 3];
+        ask(&r);
+        ck_assert((need.ram.kv != 0) == planned[_i].cache);
+        ck_assert((need.ram.state != 0) == planned[_i].state);
+        ck_assert(need.compute_known);
+        plan_it(&plan, &r);
+        if (planned[_i].cache)
+            ck_assert_int_eq(plan.kv_type, r.k_type);
+        ck_assert_uint_eq(plan.kv_bytes, need.ram.kv + need.ram.state);
+        told = plan.compute_bytes + plan.engine_bytes;
+        asked = need.ram.compute + need.ram.output + need.engine;
+        ck_assert_msg(told >= asked && told <= asked / 10 * 11,
+                      "%s, %u tokens, %s: planned %llu, needs %llu",
+                      planned[_i].name, (unsigned)r.context,
+                      gov_kv_type_name(r.k_type), (unsigned long long)told,
+                      (unsigned long long)asked);
+    }
+}
+END_TEST
+
 START_TEST(refuses)
 {
     struct gov_need_request r = gov_need_request_default(), odd = r;
@@ -561,6 +696,8 @@ Suite *suite(void)
     tcase_add_test(t, counts_repacking);
     tcase_add_test(t, gives_ranges);
     tcase_add_loop_test(t, tells_the_same_as_facts, 0, 12);
+    tcase_add_loop_test(t, plans_what_is_needed, 0,
+                        sizeof(planned) / sizeof(planned[0]));
     tcase_add_test(t, refuses);
     tcase_add_test(t, needs_a_context);
     tcase_add_loop_test(t, does_not_wrap, 0, 2);
