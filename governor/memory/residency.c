@@ -55,7 +55,7 @@ static void cut(struct gov__residency *res, uint32_t index)
 
 void gov__residency_init(struct gov__residency *res)
 {
-    res->part_count = 0;
+    res->part_count = res->position = 0;
     for (uint32_t i = 0; i < res->unit_count; i++) {
         struct gov__unit *unit = &res->units[i];
 
@@ -267,12 +267,24 @@ static void pass_by(struct gov__residency *res, const struct gov__unit *unit)
             res->parts[i].held = GOV__UNKNOWN;
 }
 
+/* An engine may be past several units before anybody looks again. Rows are only
+ * looked up. */
+static void pass_between(struct gov__residency *res, uint32_t position)
+{
+    for (uint32_t i = res->position; i != position;
+         i = (i + 1) % res->unit_count)
+        if (res->units[i].use != GOV__USE_ROWS)
+            pass_by(res, &res->units[i]);
+    res->position = position;
+}
+
 void gov__residency_aim(struct gov__residency *res, uint32_t position)
 {
     uint32_t layers = 0;
     bool counted = true; /* the layer in use is not one ahead */
 
     assert(position < res->unit_count);
+    pass_between(res, position);
     for (uint32_t d = 0; d < res->unit_count; d++) {
         uint32_t i = (uint32_t)(((uint64_t)position + d) % res->unit_count);
         struct gov__unit *unit = &res->units[i];

@@ -59,9 +59,10 @@ struct gov__residency {
     struct gov__part *parts;  /* in the same order */
     struct gov__part **order; /* parts in file order */
     uint32_t unit_count, part_count;
-    uint32_t ahead; /* layers (units, where none is joined) with cold parts
+    uint32_t ahead;    /* layers (units, where none is joined) with cold parts
                      * wanted after the one in use */
-    uint64_t page;  /* bytes, a power of two */
+    uint64_t page;     /* bytes, a power of two */
+    uint32_t position; /* last aimed at */
 };
 
 #define GOV__NO_PART UINT32_MAX

@@ -482,6 +482,133 @@ START_TEST(a_split_model_has_the_same_bits)
 }
 END_TEST
 
+/* llama-quantize orders tensors by name: a layer of experts then lies in four
+ * pieces, attention, two matrices of the experts, router and norm, the experts'
+ * third. 64 layers of 1.1 MB, so that what stays of each adds up. */
+static void make_deep(const char *file, const char *order)
+{
+    const char *const arguments[] = {
+        "--quiet",     "--preset",         "tiny-qwen3moe",
+        "--layers=64", in_directory(file), order,
+        NULL};
+
+    ck_assert_int_eq(run_beside("mkmodel", arguments), 0);
+}
+
+/* Streaming as the policy plans it for a budget. */
+static struct gov_plan plan_within(const gov_model *model, uint64_t budget)
+{
+    static const char text[] = "version: 1\nrules:\n  - name: stream\n"
+                               "    then: { strategy: hybrid }\n"
+                               "    because: it is a test\n";
+    struct gov_facts facts = {0};
+    struct gov_plan plan;
+    gov_rules *rules;
+    gov_error err;
+
+    check_ok(gov_rules_parse(&rules, text, strlen(text), "test", NULL, &err),
+             &err);
+    gov_model_facts(model, &facts);
+    gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, budget);
+    gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, 256);
+    check_ok(gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err), &err);
+    gov_rules_free(rules);
+    return plan;
+}
+
+/* What a layer takes, however many units it lies in. */
+static uint64_t layer_bytes(const gov_model *model, uint32_t layer,
+                            uint32_t *pieces)
+{
+    const struct gov_unit *units;
+    uint64_t bytes = 0;
+    size_t count;
+
+    units = gov_model_units(model, &count);
+    for (size_t i = 0; i < count; i++)
+        if ((units[i].kind == GOV_UNIT_LAYER ||
+             units[i].kind == GOV_UNIT_EXPERTS) &&
+            units[i].layer == layer) {
+            bytes += units[i].bytes;
+            ++*pieces;
+        }
+    return bytes;
+}
+/* Bytes of a mapped file that this process has in memory. Not what the account
+ * calls resident: that has pages in it which the system still caches. */
+static uint64_t mapped_bytes_of(const char *name)
+{
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    unsigned long long kib;
+    uint64_t bytes = 0;
+    bool ours = false;
+    char line[1024];
+
+    ck_assert_ptr_nonnull(maps);
+    while (fgets(line, sizeof(line), maps) != NULL)
+        if (strchr(line, '/') != NULL)
+            ours = strstr(line, name) != NULL;
+        else if (ours && sscanf(line, "Rss: %llu", &kib) == 1)
+            bytes += kib * 1024;
+    fclose(maps);
+    return bytes;
+}
+
+/* What stays of the weights once the streamer has had a second to drop what is
+ * behind the engine; less than `most` is waited for no longer. */
+static uint64_t bytes_behind(uint64_t most)
+{
+    static const struct timespec breath = {0, 5000000};
+    uint64_t bytes = UINT64_MAX;
+
+    for (int i = 0; i < 200 && bytes > most; i++) {
+        nanosleep(&breath, NULL);
+        bytes = mapped_bytes_of("/sorted.gguf");
+    }
+    return bytes;
+}
+
+/* The control reads the same weights from a file in the usual order. */
+START_TEST(an_order_by_name_stays_within_its_budget)
+{
+    const uint64_t budget = UINT64_C(46) << 20;
+    struct llama_context_params params = control_params(256, 1);
+    struct gov_weights_account account;
+    struct gov_plan plan;
+    struct fixture f;
+    uint32_t pieces = 0;
+    uint64_t layer, most, stays;
+
+    make_deep("usual.gguf", NULL);
+    make_deep("sorted.gguf", "--sort-by-name");
+    open_fixture(&f, "sorted.gguf", GOV_STRATEGY_HYBRID, 0);
+    layer = layer_bytes(f.model, 1, &pieces);
+    ck_assert_uint_eq(pieces, 4);
+    plan = plan_within(f.model, budget);
+    f.session = load(&f, &plan, 1);
+    ck_assert(f.session->streaming);
+    control_open(&f.control, in_directory("usual.gguf"), false, &params);
+    compare(&f, "Once upon a time", 40);
+    gov_weights_account(f.session->weights, false, &account);
+    ck_assert_uint_ge(account.passes, 40);
+    ck_assert_uint_le(account.hot_bytes + account.window_bytes,
+                      budget - plan.footprint_bytes);
+    /* The layer in use, those ahead, and as much as one for the embedding's rows
+     * and the edges of 257 units. */
+    most = account.hot_bytes + (plan.ahead + 2) * layer;
+    ck_assert_uint_lt(most, budget - plan.footprint_bytes);
+    stays = bytes_behind(most);
+    ck_assert_msg(stays <= most, "%llu stay, at most %llu should",
+                  (unsigned long long)stays, (unsigned long long)most);
+    /* A long prompt, too. */
+    compare(&f, long_text(100), 1);
+    stays = bytes_behind(most);
+    ck_assert_msg(stays <= most, "%llu stay, at most %llu should",
+                  (unsigned long long)stays, (unsigned long long)most);
+    close_fixture(&f);
+}
+END_TEST
+
 /* Another file of that name is another model; so is one that grew. */
 START_TEST(a_file_that_changed_is_not_loaded)
 {
@@ -1408,6 +1535,7 @@ Suite *suite(void)
     tcase_add_loop_test(bits, every_type_of_cache_has_the_same_bits, 0,
                         COUNT(kv_types));
     tcase_add_loop_test(bits, a_split_model_has_the_same_bits, 1, 4);
+    tcase_add_test(bits, an_order_by_name_stays_within_its_budget);
     tcase_add_loop_test(bits, a_file_that_changed_is_not_loaded, 0, 3);
     tcase_add_unchecked_fixture(bits, make_models, NULL);
     tcase_set_timeout(bits, 30);

@@ -189,6 +189,8 @@ static void make_model(const struct mk_request *request)
 
     mk_shape_init(&shape, request);
     mk_plan_init(&plan, &shape);
+    if (request->sort_by_name)
+        mk_plan_sort(&plan);
     if (request->split != 0)
         make_parts(request, &shape, &plan);
     else

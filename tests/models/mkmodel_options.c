@@ -78,6 +78,8 @@ static const struct option options[] = {
      "print the kinds for --break, one per line"},
     {"split", "N", NUMBER, AT(split), 2, 999,
      "write N files OUT-00001-of-0000N.gguf"},
+    {"sort-by-name", NULL, FLAG, AT(sort_by_name), 0, 0,
+     "lay tensors out as llama-quantize does: by layer, then by name"},
     {"sparse", NULL, FLAG, AT(sparse), 0, 0,
      "leave the weights a hole: any size, no room, nothing to run"},
     {"dry-run", NULL, FLAG, AT(dry_run), 0, 0,

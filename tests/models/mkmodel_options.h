@@ -35,6 +35,7 @@ struct mk_request {
     uint64_t split;
     uint64_t n[MK_NUMBERS];
     bool tied;
+    bool sort_by_name;
     bool sparse;
     bool dry_run;
     bool progress;

@@ -274,6 +274,40 @@ void mk_plan_fini(struct mk_plan *plan)
     plan->tensors = NULL;
 }
 
+static long layer_of(const struct mk_tensor *tensor)
+{
+    return tensor->rule->place == MK_LAYER
+               ? strtol(tensor->name + strlen("blk."), NULL, 10)
+               : -1;
+}
+
+static int by_layer_and_name(const void *left, const void *right)
+{
+    const struct mk_tensor *a = left;
+    const struct mk_tensor *b = right;
+    long a_layer = layer_of(a);
+    long b_layer = layer_of(b);
+
+    if (a_layer != b_layer)
+        return a_layer < b_layer ? -1 : 1;
+    return strcmp(a->name, b->name);
+}
+
+/* llama-quantize (src/llama-quant.cpp) writes tensors in the order of a map whose
+ * weight_name_comparer (src/llama-model-loader.h) takes the layer's number first
+ * and then the name; what belongs to no layer comes before all layers. */
+void mk_plan_sort(struct mk_plan *plan)
+{
+    uint64_t offset = 0;
+
+    qsort(plan->tensors, plan->count, sizeof(plan->tensors[0]),
+          by_layer_and_name);
+    for (size_t i = 0; i < plan->count; i++) {
+        plan->tensors[i].offset = offset;
+        offset += mk_round_up(plan->tensors[i].bytes, MK_ALIGNMENT);
+    }
+}
+
 size_t mk_plan_part(struct mk_plan *part, const struct mk_plan *plan,
                     size_t first, uint32_t files_left)
 {

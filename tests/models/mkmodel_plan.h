@@ -33,6 +33,9 @@ struct mk_plan {
 void mk_plan_init(struct mk_plan *plan, const struct mk_shape *shape);
 void mk_plan_fini(struct mk_plan *plan);
 
+/* Orders the tensors as llama-quantize writes them; what each holds stays. */
+void mk_plan_sort(struct mk_plan *plan);
+
 /* The tensors from the first on that go into the next of files_left files, an
  * equal share of the bytes and at least one tensor; returns the first that does
  * not. At least files_left tensors are left. Released as a plan is. */

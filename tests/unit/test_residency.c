@@ -358,6 +358,31 @@ START_TEST(what_came_late_is_dropped_too)
 }
 END_TEST
 
+/* So are those of units that nobody looked at: the engine was past them before
+ * they were wanted. Rows are only looked up. */
+START_TEST(what_was_jumped_over_is_dropped_too)
+{
+    empty(1);
+    unit(GOV__USE_ROWS, MIB);
+    for (int i = 0; i < 7; i++)
+        unit(GOV__USE_LAYER, MIB);
+    make();
+    in_force(0);
+    for (uint32_t i = 0; i < 8; i++)
+        parts[i].held = GOV__ABSENT;
+    gov__residency_aim(&res, 1);
+    gov__residency_aim(&res, 6);
+    for (uint32_t i = 1; i < 6; i++)
+        ck_assert_uint_eq(gov__residency_next_drop(&res, i), i);
+    ck_assert_uint_eq(gov__residency_next_drop(&res, 6), GOV__NO_PART);
+    /* Around the ring: over the last, and over the rows. */
+    gov__residency_aim(&res, 2);
+    ck_assert_uint_eq(gov__residency_next_drop(&res, 6), 6);
+    ck_assert_uint_eq(gov__residency_next_drop(&res, 7), 7);
+    ck_assert_int_eq(parts[0].held, GOV__ABSENT);
+}
+END_TEST
+
 START_TEST(rows_are_never_wanted)
 {
     empty(2);
@@ -553,6 +578,7 @@ Suite *suite(void)
     tcase_add_loop_test(tc, window_is_a_ring_and_bounded, 0, 100);
     tcase_add_test(tc, a_layer_in_pieces_is_wanted_whole);
     tcase_add_test(tc, what_came_late_is_dropped_too);
+    tcase_add_test(tc, what_was_jumped_over_is_dropped_too);
     tcase_add_test(tc, rows_are_never_wanted);
     suite_add_tcase(s, tc);
 
