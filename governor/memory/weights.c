@@ -13,6 +13,7 @@
 #include "governor/memory/streamer.h"
 #include "governor/memory/weights_priv.h"
 #include "governor/model/model_text.h"
+#include "governor/model/tensor_names.h"
 
 #define DEFAULT_AHEAD 2
 /* Of a path in a message. */
@@ -187,12 +188,12 @@ static void find_uses(const gov_model *model, struct gov__unit *units)
                           from[i].layer == from[i - 1].layer;
     }
     for (size_t i = 0; i < count; i++)
-        if (strcmp(tensors[i].name, "output.weight") == 0)
+        if (gov__is_output_matrix(tensors[i].name))
             tied = false;
     for (size_t i = 0; i < count && tied; i++) {
         uint32_t unit = tensors[i].unit;
 
-        if (strcmp(tensors[i].name, "token_embd.weight") == 0 &&
+        if (gov__is_token_embedding(tensors[i].name) &&
             from[unit].kind == GOV_UNIT_EMBEDDING &&
             tensors[i].bytes >= from[unit].tensor_bytes / 2)
             units[unit].use = GOV__USE_HEAD;

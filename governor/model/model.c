@@ -2,6 +2,7 @@
 /* The public face of a model: opens, answers, closes. Headers are read by gguf.c
  * and safetensors.c, grouped by model_units.c, summed up by model_sums.c. */
 #include "governor/model.h"
+#include "governor/model/model_text.h"
 
 #include <string.h>
 
@@ -9,13 +10,6 @@
 #include "governor/model/model_file.h"
 #include "governor/model/model_priv.h"
 #include "governor/model/safetensors.h"
-
-static bool ends(const char *text, const char *end)
-{
-    size_t bytes = strlen(text), last = strlen(end);
-
-    return bytes > last && strcmp(text + bytes - last, end) == 0;
-}
 
 /* Safetensors begin with the length of a JSON object, in 8 bytes. */
 static bool starts_as_safetensors(const unsigned char *start, size_t bytes,
@@ -57,7 +51,8 @@ static gov_status find_reader(const char *path, bool *safetensors,
         *safetensors = false;
     else
         *safetensors = starts_as_safetensors(start, bytes, file.id.bytes) ||
-                       ends(path, ".safetensors") || ends(path, ".json");
+                       gov__text_ends(path, ".safetensors") ||
+                       gov__text_ends(path, ".json");
     return GOV_OK;
 }
 

@@ -107,3 +107,10 @@ struct gov__shown_name gov__text_show(const void *name, size_t bytes)
     gov__text_safe(shown.text, sizeof(shown.text), name, bytes);
     return shown;
 }
+
+bool gov__text_ends(const char *text, const char *end)
+{
+    size_t bytes = strlen(text), last = strlen(end);
+
+    return bytes > last && strcmp(text + bytes - last, end) == 0;
+}

@@ -4,6 +4,7 @@
 #ifndef GOV_MODEL_TEXT_H
 #define GOV_MODEL_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Writes `bytes` bytes of `text` into out, always NUL-terminated, and returns
@@ -21,5 +22,8 @@ struct gov__shown_name {
 };
 
 struct gov__shown_name gov__text_show(const void *name, size_t bytes);
+
+/* Whether it ends so, with something in front. */
+bool gov__text_ends(const char *text, const char *end);
 
 #endif

@@ -198,13 +198,6 @@ void gov__config_quantize_file(struct gov__config *config)
 
 /* ---- what the tensors hold ------------------------------------------------------- */
 
-static bool ends(const char *text, const char *tail)
-{
-    size_t a = strlen(text), b = strlen(tail);
-
-    return a >= b && strcmp(text + a - b, tail) == 0;
-}
-
 /* Ends of the names of what only quantization needs, by method or in any. */
 static const struct {
     const char *method, *end;
@@ -256,7 +249,7 @@ static bool is_extra(const char *method, const char *name)
     for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++)
         if ((extras[i].method == NULL ||
              strcmp(method, extras[i].method) == 0) &&
-            ends(name, extras[i].end))
+            gov__text_ends(name, extras[i].end))
             return true;
     return false;
 }
@@ -269,20 +262,20 @@ static bool is_packed(const char *method, const struct gov_tensor *tensor)
     bool bytes = strcmp(tensor->type, "U8") == 0;
 
     if (strcmp(method, "awq") == 0 || strcmp(method, "gptq") == 0)
-        return words && ends(tensor->name, ".qweight");
+        return words && gov__text_ends(tensor->name, ".qweight");
     if (strcmp(method, "exl2") == 0)
-        return words && ends(tensor->name, ".q_weight");
+        return words && gov__text_ends(tensor->name, ".q_weight");
     if (strcmp(method, "exl3") == 0)
-        return ends(tensor->name, ".trellis");
+        return gov__text_ends(tensor->name, ".trellis");
     if (strcmp(method, "mlx") == 0)
-        return words && ends(tensor->name, ".weight");
+        return words && gov__text_ends(tensor->name, ".weight");
     if (strcmp(method, "compressed") == 0)
-        return words && ends(tensor->name, "_packed");
+        return words && gov__text_ends(tensor->name, "_packed");
     if (strcmp(method, "mxfp4") == 0)
-        return bytes && ends(tensor->name, "_blocks");
+        return bytes && gov__text_ends(tensor->name, "_blocks");
     if (strcmp(method, "nvfp4") == 0)
-        return bytes &&
-               (ends(tensor->name, ".weight") || ends(tensor->name, "_packed"));
+        return bytes && (gov__text_ends(tensor->name, ".weight") ||
+                         gov__text_ends(tensor->name, "_packed"));
     return bytes && (strcmp(method, "bitsandbytes") == 0 ||
                      strcmp(method, "bitnet") == 0);
 }
@@ -299,7 +292,7 @@ uint64_t gov__quantized_parameters(const struct gov__header *header,
     if (q->method[0] == '\0')
         return elements;
     /* MLX mixes bits, which its scales do not depend on. */
-    if (mlx && ends(tensor->name, ".scales"))
+    if (mlx && gov__text_ends(tensor->name, ".scales"))
         return gov__sat_mul(elements, q->group);
     if (is_extra(q->method, tensor->name))
         return 0;

@@ -20,13 +20,6 @@
 #define PART "-00000-of-00000" TAIL
 #define PART_BYTES (sizeof(PART) - 1)
 
-static bool ends(const char *text, const char *tail)
-{
-    size_t a = strlen(text), b = strlen(tail);
-
-    return a > b && strcmp(text + a - b, tail) == 0;
-}
-
 /* ---- paths -------------------------------------------------------------------- */
 
 /* The first `bytes` bytes of a path with something behind them. */
@@ -171,7 +164,7 @@ static gov_status find_only(char out[GOV__PATH_LIMIT], const char *directory,
     while ((entry = readdir(dir)) != NULL) {
         const char *name = entry->d_name;
 
-        if (!ends(name, TAIL) || name[0] == '.')
+        if (!gov__text_ends(name, TAIL) || name[0] == '.')
             continue;
         several = several || (first[0] != '\0' && !is_same_model(first, name));
         if (strlen(name) < sizeof(first))
@@ -255,7 +248,7 @@ static gov_status read_tensors(struct gov__safetensors *r, const char *path)
     bool part = is_part(path);
     gov_status status = GOV_E_NOT_FOUND;
 
-    if (ends(path, ".index.json"))
+    if (gov__text_ends(path, ".index.json"))
         return gov__safetensors_index(r, path);
     if (part) {
         status =

@@ -8,40 +8,14 @@
 
 #include "governor/model/config_json.h"
 #include "governor/model/quantization_config.h"
+#include "tests/fuzz/promises.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static size_t allocated;
-
-static void *counting_alloc(void *ctx, size_t bytes)
-{
-    (void)ctx;
-    allocated += bytes;
-    return malloc(bytes);
-}
-
-static void counting_release(void *ctx, void *block)
-{
-    (void)ctx;
-    free(block);
-}
-
-static const struct gov_alloc counting = {NULL, counting_alloc,
-                                          counting_release};
-
-static void must(int truth, const char *what)
-{
-    if (truth)
-        return;
-    fprintf(stderr, "broken promise: %s\n", what);
-    abort();
-}
 
 static void check_text(const char *text, size_t room)
 {
     must(memchr(text, '\0', room) != NULL, "a text that ends");
-    for (; *text != '\0'; text++)
-        must((unsigned char)*text >= 0x20 && *text != 0x7F, "printable text");
+    must_be_printable(text);
 }
 
 static void check_header(const struct gov__header *header)

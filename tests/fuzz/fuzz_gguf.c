@@ -10,40 +10,9 @@
 #include <unistd.h>
 
 #include "governor/model.h"
+#include "tests/fuzz/promises.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static size_t allocated;
-
-static void *counting_alloc(void *ctx, size_t bytes)
-{
-    (void)ctx;
-    allocated += bytes;
-    return malloc(bytes);
-}
-
-static void counting_release(void *ctx, void *block)
-{
-    (void)ctx;
-    free(block);
-}
-
-static const struct gov_alloc counting = {NULL, counting_alloc,
-                                          counting_release};
-
-static void must(int truth, const char *what)
-{
-    if (truth)
-        return;
-    fprintf(stderr, "broken promise: %s\n", what);
-    abort();
-}
-
-static void check_text(const char *text)
-{
-    for (; *text != '\0'; text++)
-        must((unsigned char)*text >= 0x20 && *text != 0x7F, "printable text");
-}
 
 static void check_model(const gov_model *model, size_t size)
 {
@@ -68,12 +37,12 @@ static void check_model(const gov_model *model, size_t size)
     for (size_t i = 0; i < tensors; i++) {
         must(tensor[i].unit < units, "tensor of a unit");
         must(tensor[i].file < files, "tensor of a file");
-        check_text(tensor[i].name);
+        must_be_printable(tensor[i].name);
         must(tensor[i].bytes <= unit[tensor[i].unit].tensor_bytes,
              "tensor in its unit");
     }
-    check_text(gov_model_name(model));
-    check_text(gov_model_quantization(model));
+    must_be_printable(gov_model_name(model));
+    must_be_printable(gov_model_quantization(model));
     gov_model_facts(model, &facts);
     must(facts.value[GOV_FACT_MODEL_WEIGHTS].known, "weights are known");
     request.context = 4096;
@@ -143,7 +112,7 @@ static size_t open_part(int part, size_t size)
         gov_model_files(model, &files);
     } else {
         must(err.message[0] != '\0', "a sentence");
-        check_text(err.message);
+        must_be_printable(err.message);
     }
     must(allocated <= 512 * 1024 + 32 * size, "memory bounded by the files");
     gov_model_close(model);

@@ -8,40 +8,9 @@
 
 #include "governor/model/quantization_config.h"
 #include "governor/model/safetensors.h"
+#include "tests/fuzz/promises.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static size_t allocated;
-
-static void *counting_alloc(void *ctx, size_t bytes)
-{
-    (void)ctx;
-    allocated += bytes;
-    return malloc(bytes);
-}
-
-static void counting_release(void *ctx, void *block)
-{
-    (void)ctx;
-    free(block);
-}
-
-static const struct gov_alloc counting = {NULL, counting_alloc,
-                                          counting_release};
-
-static void must(int truth, const char *what)
-{
-    if (truth)
-        return;
-    fprintf(stderr, "broken promise: %s\n", what);
-    abort();
-}
-
-static void check_text(const char *text)
-{
-    for (; *text != '\0'; text++)
-        must((unsigned char)*text >= 0x20 && *text != 0x7F, "printable text");
-}
 
 static void check_header(const struct gov__header *header, size_t size)
 {
@@ -52,7 +21,7 @@ static void check_header(const struct gov__header *header, size_t size)
         const struct gov_tensor *t =
             &header->tensors[header->places[i - 1].tensor];
 
-        check_text(t->name);
+        must_be_printable(t->name);
         must(t->dims <= 4 && t->type != NULL, "a shape and a type");
         must(t->bytes == 0 || t->file_offset + t->bytes == end,
              "no gap behind a tensor");
@@ -86,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         gov__header_fini(&header);
     } else {
         must(err.message[0] != '\0', "a sentence");
-        check_text(err.message);
+        must_be_printable(err.message);
     }
     must(allocated <= 128 * 1024 + 16 * size, "memory bounded by the file");
     return 0;
