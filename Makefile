@@ -191,15 +191,15 @@ $(B)/adapters/llama/llama_dry_run.o: private EXTRA = $(ENGINE_CXXFLAGS) $(DRY_RU
 $(GOVTOP_OBJ): private EXTRA = $(NCURSES_CFLAGS)
 
 # configs/, as text, in the library: an app that links it needs no file.
-SHIPPED := balanced tiers models devices
+SHIPPED := policies/balanced tiers models devices
 $(B)/shipped.c: $(SHIPPED:%=configs/%.yaml)
 	$(Q)mkdir -p $(@D)
 	$(Q){ printf '/* Made from configs/; do not edit. */\n'; \
 	 printf '#include "policies/shipped.h"\n'; \
 	 for name in $(SHIPPED); do \
-	  printf 'const char gov__shipped_%s[] =\n' $$name; \
+	  printf 'const char gov__shipped_%s[] =\n' $${name##*/}; \
 	  sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/    "/' -e 's/$$/\\n"/' configs/$$name.yaml; \
-	  printf ';\nconst size_t gov__shipped_%s_bytes = sizeof(gov__shipped_%s) - 1;\n' $$name $$name; \
+	  printf ';\nconst size_t gov__shipped_%s_bytes = sizeof(gov__shipped_%s) - 1;\n' $${name##*/} $${name##*/}; \
 	 done; } > $@
 
 # ISO C promises 4095 bytes of a string; every compiler here takes more.

@@ -18,8 +18,8 @@ extern "C" {
  *
  * GOV_E_NOT_FOUND, GOV_E_PERMISSION, GOV_E_IO  a file that is there, or was
  *                                              named, cannot be read
- * GOV_E_FORMAT, GOV_E_NOMEM                    as gov_rules_parse() */
-GOV_API GOV_NODISCARD gov_status gov_rules_open(gov_rules **out,
+ * GOV_E_FORMAT, GOV_E_NOMEM                    as gov_policy_parse() */
+GOV_API GOV_NODISCARD gov_status gov_policy_open(gov_policy **out,
                                                 const char *path,
                                                 char source[GOV_MESSAGE_BYTES],
                                                 char pointed[GOV_MESSAGE_BYTES],
@@ -27,7 +27,7 @@ GOV_API GOV_NODISCARD gov_status gov_rules_open(gov_rules **out,
                                                 gov_error *err);
 
 /* The shipped rules as text; static, NUL-terminated. */
-GOV_API const char *gov_rules_shipped(void);
+GOV_API const char *gov_policy_shipped(void);
 
 #ifdef __cplusplus
 }

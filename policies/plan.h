@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The plan: what the policy decided for one model on one device, with reasons,
- * and the invariant that no rule file can talk away: what is loaded fits. */
+ * and the invariant that no policy file can talk away: what is loaded fits. */
 #ifndef GOV_POLICIES_PLAN_H
 #define GOV_POLICIES_PLAN_H
 
@@ -49,25 +49,23 @@ GOV_API gov_kv_type gov_kv_type_find(const char *name);
 GOV_API uint32_t gov_kv_type_block(gov_kv_type type, uint32_t *block_bytes);
 
 /* Rules as read from a YAML file: opaque, immutable, shared between threads. */
-typedef struct gov_rules gov_rules;
+typedef struct gov_policy gov_policy;
 
 /* Reads rules from `text` (`bytes` long, need not end in NUL). `name` is used
  * in messages only. Memory comes from `alloc`, copied; NULL means the C
- * library's. On success *out is owned by the caller, gov_rules_free().
+ * library's. On success *out is owned by the caller, gov_policy_free().
  *
- * GOV_E_FORMAT  the text is no rule file; the message has NAME:LINE:COLUMN
+ * GOV_E_FORMAT  the text is no policy file; the message has NAME:LINE:COLUMN
  * GOV_E_NOMEM */
-GOV_API GOV_NODISCARD gov_status gov_rules_parse(gov_rules **out,
-                                                 const char *text, size_t bytes,
-                                                 const char *name,
-                                                 const struct gov_alloc *alloc,
-                                                 gov_error *err);
+GOV_API GOV_NODISCARD gov_status gov_policy_parse(
+    gov_policy **out, const char *text, size_t bytes, const char *name,
+    const struct gov_alloc *alloc, gov_error *err);
 
 /* Accepts NULL. */
-GOV_API void gov_rules_free(gov_rules *rules);
+GOV_API void gov_policy_free(gov_policy *rules);
 
 /* Number of rules. */
-GOV_API size_t gov_rules_count(const gov_rules *rules);
+GOV_API size_t gov_policy_rules(const gov_policy *rules);
 
 /* A rule that says nothing: its name, its line in the file, and why. */
 typedef void (*gov_doubt_fn)(void *ctx, const char *rule, size_t line,
@@ -77,15 +75,16 @@ typedef void (*gov_doubt_fn)(void *ctx, const char *rule, size_t line,
  * or an earlier rule always comes first. Not an error, but hardly meant. Calls
  * `doubt` (may be NULL) for each and returns how many there are. Finds no false
  * ones; does not find all. */
-GOV_API size_t gov_rules_doubts(const gov_rules *rules, gov_doubt_fn doubt,
-                                void *ctx);
+GOV_API size_t gov_policy_doubts(const gov_policy *rules, gov_doubt_fn doubt,
+                                 void *ctx);
 
 /* After GOV_E_FORMAT: the offending line with a caret under the column, two
  * lines without a line break behind the second, written to out (NUL-terminated,
  * empty when there is none to show).
  * `text` and `err` are those of the failed call. */
-GOV_API void gov_rules_point(const char *text, size_t bytes,
-                             const gov_error *err, char *out, size_t out_bytes);
+GOV_API void gov_policy_point(const char *text, size_t bytes,
+                              const gov_error *err, char *out,
+                              size_t out_bytes);
 
 /* What was decided. Filled by gov_plan_decide(); plain data, copy it freely. */
 struct gov_plan {
@@ -136,7 +135,7 @@ typedef void (*gov_trace_fn)(void *ctx, const char *rule, const char *verdict,
  *                model's heads cannot be held in the KV type asked for
  * GOV_E_INVALID  facts that no plan can do without are unknown */
 GOV_API GOV_NODISCARD gov_status gov_plan_decide(struct gov_plan *plan,
-                                                 const gov_rules *rules,
+                                                 const gov_policy *rules,
                                                  const struct gov_facts *facts,
                                                  gov_trace_fn trace,
                                                  void *trace_ctx,
@@ -152,8 +151,8 @@ GOV_API GOV_NODISCARD gov_status gov_plan_decide(struct gov_plan *plan,
  *
  * GOV_E_REFUSED  such a rule is true
  * GOV_E_INVALID  rules or facts is NULL */
-GOV_API GOV_NODISCARD gov_status gov_rules_judge_device(
-    const gov_rules *rules, const struct gov_facts *facts, char rule[64],
+GOV_API GOV_NODISCARD gov_status gov_policy_judge_device(
+    const gov_policy *rules, const struct gov_facts *facts, char rule[64],
     char reason[GOV_MESSAGE_BYTES], gov_error *err);
 
 #ifdef __cplusplus

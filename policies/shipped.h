@@ -10,7 +10,7 @@
     extern const char gov__shipped_##name[];                                   \
     extern const size_t gov__shipped_##name##_bytes;
 
-GOV_SHIPPED(balanced) /* configs/balanced.yaml: rules */
+GOV_SHIPPED(balanced) /* configs/policies/balanced.yaml: a policy */
 GOV_SHIPPED(tiers)    /* configs/tiers.yaml: classes of machines */
 GOV_SHIPPED(models)   /* configs/models.yaml: sizes of models */
 GOV_SHIPPED(devices)  /* configs/devices.yaml: machines by specification */

@@ -17,7 +17,7 @@ size_t gov__utf8(const char *text, size_t bytes, uint32_t *out);
 
 bool gov__is_space(char c);
 
-/* Whether a character may not stand in a rule file: it moves the cursor, or
+/* Whether a character may not stand in a policy file: it moves the cursor, or
  * it ends a line for libyaml but for no editor. */
 bool gov__is_control(uint32_t character);
 

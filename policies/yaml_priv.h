@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* YAML as rule files and tables use it: libyaml's events, one at a time, with
+/* YAML as policy files and tables use it: libyaml's events, one at a time, with
  * every mistake at NAME:LINE:COLUMN. Their shapes are fixed, so what YAML offers
  * beyond them (aliases, anchors, tags, several documents) is refused: nothing
  * expands, nothing nests. Knows no shape itself. */
@@ -9,7 +9,7 @@
 #include <yaml.h>
 
 #include "policies/expr_priv.h"
-#include "policies/rules_priv.h"
+#include "policies/policy_priv.h"
 
 #define GOV__YAML_SENTENCE 192 /* bytes of an error's */
 
@@ -19,7 +19,7 @@ struct gov__yaml {
     const char *text;
     size_t bytes;
     const char *name;    /* of the file, for messages */
-    const char *kind;    /* "rule file" */
+    const char *kind;    /* "policy file" */
     const char *content; /* "rules" */
     gov_error *err;
     gov_status status;

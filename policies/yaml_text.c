@@ -298,7 +298,7 @@ static bool check_text(struct gov__yaml *y)
 {
     char sentence[GOV__YAML_SENTENCE];
 
-    if (y->bytes > GOV__RULES_TEXT_MAX) {
+    if (y->bytes > GOV__POLICY_TEXT_MAX) {
         gov__put(sentence, sizeof(sentence), 0, "a %s is at most 256 KiB long",
                  y->kind);
         return gov__yaml_fail_at(y, (struct gov__place){1, 1}, sentence);

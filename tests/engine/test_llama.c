@@ -503,16 +503,16 @@ static struct gov_plan plan_within(const gov_model *model, uint64_t budget)
                                "    because: it is a test\n";
     struct gov_facts facts = {0};
     struct gov_plan plan;
-    gov_rules *rules;
+    gov_policy *rules;
     gov_error err;
 
-    check_ok(gov_rules_parse(&rules, text, strlen(text), "test", NULL, &err),
+    check_ok(gov_policy_parse(&rules, text, strlen(text), "test", NULL, &err),
              &err);
     gov_model_facts(model, &facts);
     gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, budget);
     gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, 256);
     check_ok(gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err), &err);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
     return plan;
 }
 

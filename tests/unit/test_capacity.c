@@ -206,10 +206,10 @@ START_TEST(streams_as_the_plan_does)
                                        2061 * MIB, 3 * GIB,     5 * GIB,
                                        9 * GIB};
     struct gov_facts facts = {0};
-    gov_rules *rules;
+    gov_policy *rules;
 
     ck_assert_int_eq(
-        gov_rules_parse(&rules, text, sizeof(text) - 1, "f", NULL, NULL), 0);
+        gov_policy_parse(&rules, text, sizeof(text) - 1, "f", NULL, NULL), 0);
     gov_facts_set(&facts, GOV_FACT_MODEL_WEIGHTS, model.weights_bytes);
     gov_facts_set(&facts, GOV_FACT_MODEL_KV_PER_TOKEN,
                   model.kv_per_token_bytes);
@@ -229,7 +229,7 @@ START_TEST(streams_as_the_plan_does)
         gov_capacity_estimate(&device, &model, 1024, got);
         ck_assert_uint_eq(got[GOV_WAY_STREAMED].cold_bytes, plan.cold_bytes);
     }
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 

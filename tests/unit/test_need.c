@@ -544,11 +544,11 @@ static const gov_kv_type planned_types[] = {GOV_KV_F16, GOV_KV_Q8_0,
 /* What the shipped rules make of the model's facts, for what is asked of them. */
 static void plan_it(struct gov_plan *plan, const struct gov_need_request *r)
 {
-    gov_rules *rules = NULL;
+    gov_policy *rules = NULL;
     struct gov_facts facts = {0};
     gov_status status;
 
-    ck_assert_msg(gov_rules_parse(&rules, gov__shipped_balanced,
+    ck_assert_msg(gov_policy_parse(&rules, gov__shipped_balanced,
                                   gov__shipped_balanced_bytes, "balanced",
                                   faults_alloc(), &err) == GOV_OK,
                   "%s", err.message);
@@ -559,7 +559,7 @@ static void plan_it(struct gov_plan *plan, const struct gov_need_request *r)
     gov_facts_set_text(&facts, GOV_FACT_REQUEST_KV_TYPE,
                        gov_kv_type_name(r->k_type));
     status = gov_plan_decide(plan, rules, &facts, NULL, NULL, &err);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
     ck_assert_msg(status == GOV_OK, "%s", err.message);
     ck_assert_uint_eq(plan->context, r->context);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Plans: which rule wins, which settings count, what fits, what is said when
- * nothing does, and what no rule file can ever bring about. */
+ * nothing does, and what no policy file can ever bring about. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +15,12 @@
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 
-static gov_rules *read_rules(const char *text)
+static gov_policy *read_rules(const char *text)
 {
-    gov_rules *rules = NULL;
+    gov_policy *rules = NULL;
     gov_error err;
 
-    ck_assert_msg(gov_rules_parse(&rules, text, strlen(text), "test",
+    ck_assert_msg(gov_policy_parse(&rules, text, strlen(text), "test",
                                   faults_alloc(), &err) == GOV_OK,
                   "%s\n%s", err.message, text);
     return rules;
@@ -167,7 +167,7 @@ static const struct {
 
 START_TEST(rules_win)
 {
-    gov_rules *rules = read_rules(wins[_i].rules);
+    gov_policy *rules = read_rules(wins[_i].rules);
     struct gov_facts facts;
     struct gov_plan plan;
     gov_error err;
@@ -185,7 +185,7 @@ START_TEST(rules_win)
     ck_assert_uint_eq(plan.context, wins[_i].context);
     ck_assert_uint_eq(plan.ahead, wins[_i].ahead);
     ck_assert_int_eq(plan.kv_type, wins[_i].kv_type);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -242,7 +242,7 @@ static const struct {
 
 START_TEST(fits)
 {
-    gov_rules *rules = read_rules(fit[_i].rules);
+    gov_policy *rules = read_rules(fit[_i].rules);
     struct gov_facts facts;
     struct gov_plan plan;
     gov_error err;
@@ -260,7 +260,7 @@ START_TEST(fits)
     ck_assert_uint_eq(plan.footprint_bytes, fit[_i].footprint);
     ck_assert_uint_eq(plan.hot_bytes, fit[_i].hot);
     ck_assert_uint_eq(plan.cold_bytes, fit[_i].cold);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -405,7 +405,7 @@ static const struct {
 
 START_TEST(says_why)
 {
-    gov_rules *rules = read_rules(says[_i].rules);
+    gov_policy *rules = read_rules(says[_i].rules);
     struct gov_facts facts;
     struct gov_plan plan;
     gov_error err = {GOV_OK, 0, ""};
@@ -428,7 +428,7 @@ START_TEST(says_why)
     }
     ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
                      status);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -482,7 +482,7 @@ static const struct {
 
 START_TEST(warns_of)
 {
-    gov_rules *rules = read_rules(warns[_i].rules);
+    gov_policy *rules = read_rules(warns[_i].rules);
     struct gov_facts facts;
     struct gov_plan plan;
     gov_error err;
@@ -495,7 +495,7 @@ START_TEST(warns_of)
     ck_assert_int_eq(plan.kv_type, warns[_i].kv_type);
     ck_assert_str_eq(plan.warning, warns[_i].warning);
     ck_assert_int_eq(plan.warn, warns[_i].warning[0] != '\0');
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -527,7 +527,7 @@ START_TEST(needs_facts)
          "does not tell; name a whole model, which a projector or a part "
          "is not"},
     };
-    gov_rules *rules = read_rules(ALWAYS("mmap"));
+    gov_policy *rules = read_rules(ALWAYS("mmap"));
     struct gov_facts facts;
     struct gov_plan plan;
     gov_error err;
@@ -546,14 +546,14 @@ START_TEST(needs_facts)
                      GOV_E_INVALID);
     ck_assert_int_eq(gov_plan_decide(&plan, rules, NULL, NULL, NULL, &err),
                      GOV_E_INVALID);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
 /* The tightest of budget, limit and RAM counts, whatever the budget says. */
 START_TEST(budget_is_the_tightest)
 {
-    gov_rules *rules = read_rules(ALWAYS("mmap"));
+    gov_policy *rules = read_rules(ALWAYS("mmap"));
     struct gov_facts facts;
     struct gov_plan plan;
 
@@ -567,14 +567,14 @@ START_TEST(budget_is_the_tightest)
                      0);
     ck_assert_uint_eq(plan.budget_bytes, 2 * GIB);
     ck_assert_int_eq(plan.strategy, GOV_STRATEGY_HYBRID);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
 /* Without units there is no streaming: one unit, the whole model. */
 START_TEST(unknown_units_do_not_stream)
 {
-    gov_rules *rules = read_rules(ALWAYS("hybrid"));
+    gov_policy *rules = read_rules(ALWAYS("hybrid"));
     struct gov_facts facts;
     struct gov_plan plan;
 
@@ -586,7 +586,7 @@ START_TEST(unknown_units_do_not_stream)
     gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, 4 * GIB);
     ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
                      GOV_E_REFUSED);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -600,7 +600,7 @@ START_TEST(huge_sizes)
         GOV_FACT_MODEL_STATE};
     static const char *const strategies[] = {ALWAYS("mmap"), ALWAYS("hybrid"),
                                              ALWAYS("heap")};
-    gov_rules *rules = read_rules(strategies[_i % 3]);
+    gov_policy *rules = read_rules(strategies[_i % 3]);
     struct gov_facts facts;
     struct gov_plan plan;
     gov_error err;
@@ -623,7 +623,7 @@ START_TEST(huge_sizes)
         ck_assert_int_eq(status, GOV_E_REFUSED);
         ck_assert_ptr_nonnull(strstr(err.message, " of the 8.00 EiB budget"));
     }
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -634,7 +634,7 @@ START_TEST(what_grows_does_not_wrap)
     static const gov_fact each[] = {GOV_FACT_MODEL_KV_PER_TOKEN,
                                     GOV_FACT_MODEL_WINDOW_KV,
                                     GOV_FACT_MODEL_COMPUTE_PER_TOKEN};
-    gov_rules *rules = read_rules(ALWAYS("mmap"));
+    gov_policy *rules = read_rules(ALWAYS("mmap"));
     struct gov_facts facts;
     struct gov_plan plan;
 
@@ -649,7 +649,7 @@ START_TEST(what_grows_does_not_wrap)
     ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
                      GOV_E_REFUSED);
     ck_assert_uint_eq(_i < 2 ? plan.kv_bytes : plan.compute_bytes, UINT64_MAX);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -675,7 +675,7 @@ START_TEST(kv_bytes_of_types)
     char text[256];
     struct gov_facts facts;
     struct gov_plan plan;
-    gov_rules *rules;
+    gov_policy *rules;
 
     snprintf(text, sizeof(text), HEAD RULE("a", "true", "kv_type: %s"),
              typed[_i].type);
@@ -697,7 +697,7 @@ START_TEST(kv_bytes_of_types)
     ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
                      0);
     ck_assert_uint_eq(plan.kv_bytes, bytes * 256);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -752,7 +752,7 @@ static const struct {
 
 START_TEST(keeps)
 {
-    gov_rules *rules = read_rules(ALWAYS("mmap"));
+    gov_policy *rules = read_rules(ALWAYS("mmap"));
     struct gov_facts facts;
     struct gov_plan plan;
     gov_error err;
@@ -776,7 +776,7 @@ START_TEST(keeps)
                      GOV_E_REFUSED);
     ck_assert_uint_eq(plan.kv_bytes, keeping[_i].kv);
     ck_assert_uint_eq(plan.compute_bytes, keeping[_i].compute);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -784,7 +784,7 @@ END_TEST
  * the sum in the footprints. */
 START_TEST(rules_see_what_is_kept)
 {
-    gov_rules *rules = read_rules(HEAD RULE("k", "true", "kv_type: q8_0") RULE(
+    gov_policy *rules = read_rules(HEAD RULE("k", "true", "kv_type: q8_0") RULE(
         "a",
         "model.kv_per_token == 68 KiB and model.kv == 324 MiB and "
         "model.window_kv_per_token == 34 KiB and model.compute == "
@@ -800,7 +800,7 @@ START_TEST(rules_see_what_is_kept)
     ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
                      0);
     ck_assert_str_eq(plan.rule, "a");
-    gov_rules_free(rules);
+    gov_policy_free(rules);
     /* What is not there stays unknown. */
     rules = read_rules(
         HEAD RULE("a", "known(model.window_kv_per_token)", "strategy: heap"));
@@ -808,7 +808,7 @@ START_TEST(rules_see_what_is_kept)
     ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
                      0);
     ck_assert_str_eq(plan.rule, "(default)");
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -875,7 +875,7 @@ static void put_outcome(char *out, size_t bytes, const struct gov_plan *plan)
 
 START_TEST(heads_take)
 {
-    gov_rules *rules = read_rules(typing[_i].rules);
+    gov_policy *rules = read_rules(typing[_i].rules);
     struct gov_facts facts;
     struct gov_plan plan;
     gov_error err;
@@ -888,7 +888,7 @@ START_TEST(heads_take)
     put_outcome(outcome, sizeof(outcome), &plan);
     ck_assert_msg(strcmp(outcome, typing[_i].outcome) == 0, "%s: %s",
                   typing[_i].name, outcome);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -899,7 +899,7 @@ START_TEST(kv_comes_in_blocks)
     static const struct {
         uint64_t context, cells;
     } rows[] = {{1, 256}, {256, 256}, {257, 512}, {300, 512}, {4096, 4096}};
-    gov_rules *rules = read_rules(HEAD RULE("a", "true", "strategy: mmap"));
+    gov_policy *rules = read_rules(HEAD RULE("a", "true", "strategy: mmap"));
     struct gov_facts facts;
     struct gov_plan plan;
     gov_error err;
@@ -921,14 +921,14 @@ START_TEST(kv_comes_in_blocks)
     ck_assert_msg(strstr(err.message, "a context of 256 tokens would fit") !=
                       NULL,
                   "%s", err.message);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
 /* What no value of its type can be is unknown, not believed. */
 START_TEST(nonsense_is_unknown)
 {
-    gov_rules *rules = read_rules(HEAD RULE(
+    gov_policy *rules = read_rules(HEAD RULE(
         "a",
         "known(request.context) or known(model.context_max) or "
         "known(device.os) or known(device.arch) or known(device.swap) or "
@@ -955,14 +955,14 @@ START_TEST(nonsense_is_unknown)
     ck_assert_str_eq(plan.rule, "(default)");
     ck_assert_uint_eq(plan.context, 4096);
     free(text);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
 /* Derived facts are worked out, not believed. */
 START_TEST(derived_facts_are_ours)
 {
-    gov_rules *rules = read_rules(
+    gov_policy *rules = read_rules(
         HEAD RULE("a", "model.kv < 2 B", "warn: true")
             RULE("b", "model.heap_footprint < 2 B or model.context == 7",
                  "context: 1")
@@ -978,7 +978,7 @@ START_TEST(derived_facts_are_ours)
     ck_assert(!plan.warn);
     ck_assert_uint_eq(plan.context, 4096);
     ck_assert_str_eq(plan.rule, "(default)");
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -987,7 +987,7 @@ START_TEST(encrypted_weights_are_not_repacked)
 {
     static const char *const rows[] = {ALWAYS("heap"),
                                        ALWAYS("heap, repack: true")};
-    gov_rules *rules = read_rules(rows[_i]);
+    gov_policy *rules = read_rules(rows[_i]);
     struct gov_facts facts;
     struct gov_plan plan;
 
@@ -997,7 +997,7 @@ START_TEST(encrypted_weights_are_not_repacked)
                      0);
     ck_assert_int_eq(plan.strategy, GOV_STRATEGY_HEAP);
     ck_assert_int_eq(plan.repack, _i == 1); /* unless a rule says so */
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -1039,7 +1039,7 @@ START_TEST(traces_every_rule)
         "m|matched|always; streamed, to fit\n"
         "l|not reached|\n"
         "w|unknown|device.swap is unknown\n";
-    gov_rules *rules = read_rules(text);
+    gov_policy *rules = read_rules(text);
     struct gov_facts facts;
     struct gov_plan plan, quiet;
 
@@ -1062,7 +1062,7 @@ START_TEST(traces_every_rule)
     ck_assert_ptr_nonnull(
         strstr(traced, "l|matched|true; cannot be: the weights are encrypted "
                        "on disk\n"));
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 
     rules = read_rules(HEAD RULE("k", "true", "kv_type: q4_0") RULE(
         "n", "false", "kv_type: q4_0") RULE("u", "model.moe", "kv_type: q4_0")
@@ -1098,7 +1098,7 @@ START_TEST(traces_every_rule)
     ck_assert_ptr_nonnull(
         strstr(traced, "t|matched|true; the KV type asked for cannot be\n"
                        "l|not reached|\n"));
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 
     rules = read_rules(HEAD RULE("r", "model.moe", "strategy: refuse"));
     traced[0] = '\0';
@@ -1106,13 +1106,13 @@ START_TEST(traces_every_rule)
         gov_plan_decide(&plan, rules, &facts, write_trace, traced, NULL),
         GOV_E_REFUSED);
     ck_assert_str_eq(traced, "r|unknown|model.moe is unknown, so it refuses\n");
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
 START_TEST(deciding_allocates_nothing)
 {
-    gov_rules *rules;
+    gov_policy *rules;
     struct gov_facts facts;
     struct gov_plan plan;
     uint64_t calls;
@@ -1124,7 +1124,7 @@ START_TEST(deciding_allocates_nothing)
     ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
                      0);
     ck_assert_uint_eq(faults_count(), calls);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
     ck_assert_int_eq(faults_live_blocks(), 0);
 }
 END_TEST
@@ -1156,7 +1156,7 @@ START_TEST(kv_types_everywhere)
     const char *name = kv_types[_i].name;
     struct gov_facts facts;
     struct gov_plan plan;
-    gov_rules *rules;
+    gov_policy *rules;
     char text[512];
     uint32_t bytes;
 
@@ -1170,7 +1170,7 @@ START_TEST(kv_types_everywhere)
     ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
                      0);
     ck_assert_int_eq(plan.kv_type, type);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
     snprintf(text, sizeof(text),
              HEAD RULE("a", "request.kv_type == \"%s\"", "strategy: heap"),
              name);
@@ -1180,7 +1180,7 @@ START_TEST(kv_types_everywhere)
                      0);
     ck_assert_int_eq(plan.kv_type, type);
     ck_assert_str_eq(plan.rule, "a");
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -1277,16 +1277,16 @@ static void write_doubt(void *ctx, const char *rule, size_t line,
 
 START_TEST(doubts)
 {
-    gov_rules *rules = read_rules(doubtful[_i].rules);
+    gov_policy *rules = read_rules(doubtful[_i].rules);
     size_t count = 0;
 
     traced[0] = '\0';
     for (const char *c = doubtful[_i].doubts; *c != '\0'; c++)
         count += *c == '\n';
-    ck_assert_uint_eq(gov_rules_doubts(rules, write_doubt, traced), count);
+    ck_assert_uint_eq(gov_policy_doubts(rules, write_doubt, traced), count);
     ck_assert_str_eq(traced, doubtful[_i].doubts);
-    ck_assert_uint_eq(gov_rules_doubts(rules, NULL, NULL), count);
-    gov_rules_free(rules);
+    ck_assert_uint_eq(gov_policy_doubts(rules, NULL, NULL), count);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -1295,7 +1295,7 @@ END_TEST
 static char *shipped_text(void)
 {
     static char text[65536];
-    FILE *file = fopen("configs/balanced.yaml", "rb");
+    FILE *file = fopen("configs/policies/balanced.yaml", "rb");
     size_t bytes;
 
     ck_assert_ptr_nonnull(file);
@@ -1305,7 +1305,7 @@ static char *shipped_text(void)
     return text;
 }
 
-static gov_rules *shipped(void)
+static gov_policy *shipped(void)
 {
     return read_rules(shipped_text());
 }
@@ -1432,7 +1432,7 @@ static const struct {
 
 START_TEST(shipped_rules)
 {
-    gov_rules *rules = shipped();
+    gov_policy *rules = shipped();
     struct gov_facts f = {0};
     struct gov_plan plan;
     gov_error err = {GOV_OK, 0, ""};
@@ -1463,7 +1463,7 @@ START_TEST(shipped_rules)
              plan.repack ? " repacked" : "", plan.warn ? " warned" : "",
              plan.rule);
     ck_assert_str_eq(outcome, ships[_i].outcome);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -1476,14 +1476,14 @@ START_TEST(opts_out_as_the_comment_says)
     char *text = shipped_text(), *at = strstr(text, begin);
     struct gov_facts facts;
     struct gov_plan plan;
-    gov_rules *rules = read_rules(text);
+    gov_policy *rules = read_rules(text);
 
     usual(&facts);
     give(&facts, "budget.ram=16G request.context=16384");
     ck_assert_int_eq(gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
                      0);
     ck_assert_int_eq(plan.kv_type, GOV_KV_Q8_0);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
     ck_assert_ptr_nonnull(at);
     for (; strncmp(at, end, strlen(end)) != 0; at = strchr(at, '\n') + 1) {
         ck_assert_int_eq(memcmp(at, "  #   ", 6), 0);
@@ -1494,7 +1494,7 @@ START_TEST(opts_out_as_the_comment_says)
                      0);
     ck_assert_int_eq(plan.kv_type, GOV_KV_F16);
     ck_assert_uint_eq(plan.context, 16384);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -1509,7 +1509,7 @@ START_TEST(long_context_asks_about_heads)
         {"model.kv_quantizable=?",
          "long-context-kv|unknown|model.kv_quantizable is unknown\n"},
     };
-    gov_rules *rules = shipped();
+    gov_policy *rules = shipped();
     struct gov_facts facts;
     struct gov_plan plan;
 
@@ -1520,7 +1520,7 @@ START_TEST(long_context_asks_about_heads)
     ck_assert_int_eq(
         gov_plan_decide(&plan, rules, &facts, write_trace, traced, NULL), 0);
     ck_assert_msg(strstr(traced, rows[_i].want) != NULL, "%s", traced);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -1530,7 +1530,7 @@ START_TEST(long_by_a_rule)
     char *text = shipped_text(), *at = strstr(text, "context: 4096");
     struct gov_facts facts;
     struct gov_plan plan;
-    gov_rules *rules;
+    gov_policy *rules;
 
     ck_assert_ptr_nonnull(at);
     memcpy(at, "context: 9999", 13);
@@ -1540,14 +1540,14 @@ START_TEST(long_by_a_rule)
                      0);
     ck_assert_uint_eq(plan.context, 9999);
     ck_assert_int_eq(plan.kv_type, GOV_KV_Q8_0);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
 /* Microseconds, so that an app may ask whenever it likes. */
 START_TEST(deciding_takes_microseconds)
 {
-    gov_rules *rules = shipped();
+    gov_policy *rules = shipped();
     struct gov_facts facts;
     struct gov_plan plan;
     long best = 1000000000;
@@ -1568,17 +1568,17 @@ START_TEST(deciding_takes_microseconds)
     printf("plan: a decision by the shipped rules takes %ld ns\n", best);
     fflush(stdout);
     ck_assert_int_lt(best, 1000000); /* a sanitizer's, on a slow machine */
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
 START_TEST(shipped_rules_are_without_doubt)
 {
-    gov_rules *rules = shipped();
+    gov_policy *rules = shipped();
 
     traced[0] = '\0';
-    ck_assert_uint_eq(gov_rules_doubts(rules, write_doubt, traced), 0);
-    gov_rules_free(rules);
+    ck_assert_uint_eq(gov_policy_doubts(rules, write_doubt, traced), 0);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -1879,7 +1879,7 @@ START_TEST(no_rules_beat_the_budget)
 
     seed = UINT64_C(0x9E3779B97F4A7C15) * (uint64_t)(_i + 1);
     for (int r = 0; r < 200; r++) {
-        gov_rules *rules;
+        gov_policy *rules;
 
         random_rules(text, sizeof(text), true);
         rules = read_rules(text);
@@ -1896,7 +1896,7 @@ START_TEST(no_rules_beat_the_budget)
                                              ignore_trace, &tried, NULL),
                              status);
             ck_assert_mem_eq(&plan, &again, sizeof(plan));
-            ck_assert_uint_eq(tried, gov_rules_count(rules));
+            ck_assert_uint_eq(tried, gov_policy_rules(rules));
             ck_assert_int_gt((int)strlen(plan.reason), 0);
             ck_assert_int_eq(plan.warning[0] != '\0', plan.warn);
             if (status == GOV_OK) {
@@ -1908,7 +1908,7 @@ START_TEST(no_rules_beat_the_budget)
                 ck_assert_str_eq(err.message, plan.reason);
             }
         }
-        gov_rules_free(rules);
+        gov_policy_free(rules);
     }
     ck_assert_uint_gt(loaded, 400); /* the dice were not all against it */
 }
@@ -1917,7 +1917,7 @@ END_TEST
 /* More context never needs less, and with enough memory gets what it asks. */
 START_TEST(more_context_needs_more)
 {
-    gov_rules *rules = read_rules(ALWAYS("mmap"));
+    gov_policy *rules = read_rules(ALWAYS("mmap"));
     uint64_t grew = 0;
 
     seed = UINT64_C(0xA0761D6478BD642F) * (uint64_t)(_i + 1);
@@ -1948,7 +1948,7 @@ START_TEST(more_context_needs_more)
         }
     }
     ck_assert_uint_gt(grew, 2000);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -1984,7 +1984,7 @@ static bool advice(const char *sentence, struct gov_facts *facts,
  * of those that are advised is not. */
 START_TEST(advice_is_true)
 {
-    gov_rules *rules = shipped();
+    gov_policy *rules = shipped();
     size_t advised = 0, larger = 0, typed_advice = 0;
 
     seed = UINT64_C(0xE7037ED1A0B428DB) * (uint64_t)(_i + 1);
@@ -2020,7 +2020,7 @@ START_TEST(advice_is_true)
     ck_assert_uint_gt(advised, 100);
     ck_assert_uint_gt(larger, 50);
     ck_assert_uint_gt(typed_advice, 10);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -2043,7 +2043,7 @@ START_TEST(unknown_never_turns_refuse_into_load)
 
     seed = UINT64_C(0xD1B54A32D192ED03) * (uint64_t)(_i + 1);
     for (int r = 0; r < 200; r++) {
-        gov_rules *rules;
+        gov_policy *rules;
 
         random_rules(text, sizeof(text), false);
         rules = read_rules(text);
@@ -2064,7 +2064,7 @@ START_TEST(unknown_never_turns_refuse_into_load)
                 gov_plan_decide(&plan, rules, &facts, NULL, NULL, NULL),
                 GOV_E_REFUSED);
         }
-        gov_rules_free(rules);
+        gov_policy_free(rules);
     }
     ck_assert_uint_gt(refused, 100);
 }

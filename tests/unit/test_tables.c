@@ -7,7 +7,7 @@
 
 #include "policies/capacity.h"
 #include "policies/reserve.h"
-#include "policies/rules_priv.h"
+#include "policies/policy_priv.h"
 #include "policies/tables.h"
 #include "tests/support/run.h"
 
@@ -266,13 +266,13 @@ START_TEST(is_bounded)
         GOV_E_FORMAT);
     ck_assert_str_eq(err.message, "f:1027:5: more than 1024 entries");
     free(text);
-    text = malloc(GOV__RULES_TEXT_MAX + 1);
+    text = malloc(GOV__POLICY_TEXT_MAX + 1);
     ck_assert_ptr_nonnull(text);
-    memset(text, '\n', GOV__RULES_TEXT_MAX + 1);
+    memset(text, '\n', GOV__POLICY_TEXT_MAX + 1);
     ck_assert_int_eq(
         gov_capacity_devices(
             &d, 1, &count,
-            &(struct gov_table_text){text, GOV__RULES_TEXT_MAX + 1, NULL},
+            &(struct gov_table_text){text, GOV__POLICY_TEXT_MAX + 1, NULL},
             &err),
         GOV_E_FORMAT);
     ck_assert_str_eq(err.message,

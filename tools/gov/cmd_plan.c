@@ -243,7 +243,7 @@ int gov_cmd_plan(int argc, char **argv)
             exit_code = gov_print_json("plan", object, true);
         } else {
             if (explain)
-                printf("  (from %s)\n\n", planning.rules_source);
+                printf("  (from %s)\n\n", planning.policy_source);
             print_plan(&planning, &view, wishes.budget_bytes != 0, explain);
             exit_code = gov_finish("plan");
         }

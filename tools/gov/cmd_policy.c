@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* gov policy: checks rule files and lists the facts they may use. */
+/* gov policy: checks policy files and lists the facts they may use. */
 #include <string.h>
 
 #include "tools/gov/gov.h"
@@ -41,22 +41,22 @@ static void on_doubt(void *ctx, const char *rule, size_t line,
 static int check_file(const char *path)
 {
     char source[GOV_MESSAGE_BYTES], pointed[GOV_MESSAGE_BYTES];
-    gov_rules *rules;
+    gov_policy *rules;
     gov_error err;
     size_t doubts;
 
-    if (gov_rules_open(&rules, path, source, pointed, NULL, &err) != GOV_OK) {
+    if (gov_policy_open(&rules, path, source, pointed, NULL, &err) != GOV_OK) {
         fprintf(stderr, "gov policy check: %s\n", err.message);
         if (pointed[0] != '\0')
             fprintf(stderr, "%s\n", pointed);
         return GOV_EXIT_FAILURE;
     }
-    doubts = gov_rules_doubts(rules, on_doubt, source);
-    printf("%s: %zu rules, no errors", source, gov_rules_count(rules));
+    doubts = gov_policy_doubts(rules, on_doubt, source);
+    printf("%s: %zu rules, no errors", source, gov_policy_rules(rules));
     if (doubts > 0)
         printf(", %zu without effect", doubts);
     putchar('\n');
-    gov_rules_free(rules);
+    gov_policy_free(rules);
     return 0;
 }
 
@@ -77,7 +77,7 @@ int gov_cmd_policy(int argc, char **argv)
         .name = "gov policy",
         .synopsis = "facts | show | check [FILE]...",
         .sentence = "Lists the facts that rules may use, shows the shipped "
-                    "rules, or checks rule files (the ones in force when none "
+                    "rules, or checks policy files (the ones in force when none "
                     "is named).",
         .what = what,
         .required = 1,
@@ -105,7 +105,7 @@ int gov_cmd_policy(int argc, char **argv)
     if (strcmp(words[0], "facts") == 0)
         return list_facts(json, markdown);
     if (strcmp(words[0], "show") == 0) {
-        fputs(gov_rules_shipped(), stdout);
+        fputs(gov_policy_shipped(), stdout);
         return gov_finish("policy show");
     }
     if (strcmp(words[0], "check") != 0) {

@@ -70,7 +70,7 @@ static bool is_sensible(const struct wanted *w)
             return false;
         }
     if (w->rules != NULL && !w->check) {
-        say("--rules is for --check; see gov profile --help");
+        say("--policy is for --check; see gov profile --help");
         return false;
     }
     return true;
@@ -250,19 +250,19 @@ static int check(struct profile *p)
     char source[GOV_MESSAGE_BYTES], pointed[GOV_MESSAGE_BYTES] = "";
     char note[GOV_MESSAGE_BYTES] = "";
     struct gov_facts facts;
-    gov_rules *rules = NULL;
+    gov_policy *rules = NULL;
     gov_error err;
     gov_status status =
-        gov_rules_open(&rules, p->wanted.rules, source, pointed, NULL, &err);
+        gov_policy_open(&rules, p->wanted.rules, source, pointed, NULL, &err);
 
     if (status == GOV_OK)
         status = gov_device_current(&p->device, note, sizeof(note), &err);
     if (status == GOV_OK) {
         memset(&facts, 0, sizeof(facts));
         gov_device_facts(&p->device, &facts);
-        status = gov_rules_judge_device(rules, &facts, NULL, NULL, &err);
+        status = gov_policy_judge_device(rules, &facts, NULL, NULL, &err);
     }
-    gov_rules_free(rules);
+    gov_policy_free(rules);
     if (status != GOV_OK) {
         gov_fails("profile", &err);
         if (pointed[0] != '\0')
@@ -338,7 +338,7 @@ int gov_cmd_profile(int argc, char **argv)
         {"--check", 'c', CLI_FLAG, 0, 0, &w->check, NULL,
          "exit with 1 and a sentence when this machine is below what the "
          "policy demands; measure nothing"},
-        {"--rules", 'r', CLI_TEXT, 0, 0, &w->rules, "FILE",
+        {"--policy", 'P', CLI_TEXT, 0, 0, &w->rules, "FILE",
          "with --check: the policy is the rules in FILE"},
         {"--json", 0, CLI_FLAG, 0, 0, &w->json, NULL,
          "print the profile as JSON, as it is stored"},

@@ -39,8 +39,8 @@ struct gov_planning {
     struct gov_device device;
     char device_note[GOV_MESSAGE_BYTES];
     gov_model *model;
-    gov_rules *rules;
-    char rules_source[GOV_MESSAGE_BYTES];
+    gov_policy *rules;
+    char policy_source[GOV_MESSAGE_BYTES];
     struct gov_facts facts;
     struct gov_plan plan;
 };
@@ -48,7 +48,7 @@ struct gov_planning {
 /* The wishes that plan and run have in common. */
 struct gov_wishes {
     const char *model_path;
-    const char *rules_path; /* NULL: the user's, the system's or the shipped */
+    const char *policy_name; /* NULL: the user's, the system's or the shipped */
     uint64_t context, budget_bytes, queries; /* 0: not given */
     const char *strategy, *kv_type;          /* NULL: not given */
 };
@@ -88,7 +88,7 @@ struct gov_wishes {
          "SIZE",                                                               \
          "memory the model may use; the device profile says without it"},      \
     {                                                                          \
-        "--rules", 'r', CLI_TEXT, 0, 0, &(wishes).rules_path, "FILE",          \
+        "--policy", 'P', CLI_TEXT, 0, 0, &(wishes).policy_name, "FILE",          \
             "decide by the rules in FILE"                                      \
     }
 #define GOV_WISH_COUNT 6

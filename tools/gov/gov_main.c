@@ -19,7 +19,7 @@ static const struct {
      "show which sizes of models run here, or on which machine"},
     {"plan", gov_cmd_plan, "decide how a model is loaded, and say why"},
     {"run", gov_cmd_run, "load a model under its plan, generate, react"},
-    {"policy", gov_cmd_policy, "check rule files; list the facts they use"},
+    {"policy", gov_cmd_policy, "check policy files; list the facts they use"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -70,8 +70,8 @@ static gov_status gather(struct gov_planning *planning,
         gov_model_open(&planning->model, wishes->model_path, NULL, err);
 
     if (status == GOV_OK)
-        status = gov_rules_open(&planning->rules, wishes->rules_path,
-                                planning->rules_source, pointed, NULL, err);
+        status = gov_policy_open(&planning->rules, wishes->policy_name,
+                                planning->policy_source, pointed, NULL, err);
     if (status == GOV_OK)
         status = gov_device_current(&planning->device, planning->device_note,
                                     sizeof(planning->device_note), err);
@@ -113,7 +113,7 @@ bool gov_planning_open(const char *name, struct gov_planning *planning,
 
 void gov_planning_close(struct gov_planning *planning)
 {
-    gov_rules_free(planning->rules);
+    gov_policy_free(planning->rules);
     gov_model_close(planning->model);
 }
 
@@ -135,5 +135,5 @@ json_t *gov_plan_to_json(const struct gov_planning *planning)
         "kv_bytes", (json_int_t)plan->kv_bytes, "compute_bytes",
         (json_int_t)plan->compute_bytes, "engine_bytes",
         (json_int_t)plan->engine_bytes, "footprint_bytes",
-        (json_int_t)plan->footprint_bytes, "rules", planning->rules_source);
+        (json_int_t)plan->footprint_bytes, "rules", planning->policy_source);
 }

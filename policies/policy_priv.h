@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Rules as read: between the file that reads them and the one that decides. */
-#ifndef GOV_POLICIES_RULES_PRIV_H
-#define GOV_POLICIES_RULES_PRIV_H
+#ifndef GOV_POLICIES_POLICY_PRIV_H
+#define GOV_POLICIES_POLICY_PRIV_H
 
 #include "policies/expr_priv.h"
 #include "policies/plan.h"
 
 #define GOV__RULES_MAX 1024
-#define GOV__RULES_TEXT_MAX ((size_t)256 * 1024)
+#define GOV__POLICY_TEXT_MAX ((size_t)256 * 1024)
 #define GOV__BECAUSE_MAX 200 /* leaves room for figures in plan.reason */
 
 /* What a rule may set beside the strategy. */
@@ -32,7 +32,7 @@ struct gov__rule {
     int64_t value[GOV__SETTINGS];
 };
 
-struct gov_rules {
+struct gov_policy {
     struct gov_alloc alloc;
     size_t count, room;
     struct gov__rule *list;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Finds rules that say nothing. Works on the rules alone, whatever the facts;
  * says only what is certain. */
-#include "policies/rules_priv.h"
+#include "policies/policy_priv.h"
 
 #include <string.h>
 
@@ -156,7 +156,7 @@ static bool covers(const struct gov__rule *before, const struct gov__rule *rule)
     return true;
 }
 
-static bool doubtful(const gov_rules *rules, size_t index, char *out,
+static bool doubtful(const gov_policy *rules, size_t index, char *out,
                      size_t bytes)
 {
     const struct gov__rule *rule = &rules->list[index];
@@ -189,7 +189,7 @@ static bool doubtful(const gov_rules *rules, size_t index, char *out,
     return false;
 }
 
-size_t gov_rules_doubts(const gov_rules *rules, gov_doubt_fn doubt, void *ctx)
+size_t gov_policy_doubts(const gov_policy *rules, gov_doubt_fn doubt, void *ctx)
 {
     char sentence[192];
     size_t count = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* From positions in a rule file to lines and columns and back, and the picture
+/* From positions in a policy file to lines and columns and back, and the picture
  * with a caret. Lines end as libyaml sees them: LF, CR LF or CR. */
-#include "policies/rules_priv.h"
+#include "policies/policy_priv.h"
 
 #include <string.h>
 
@@ -189,7 +189,7 @@ static size_t at_character(const char *text, size_t at, size_t end)
     return at;
 }
 
-void gov_rules_point(const char *text, size_t bytes, const gov_error *err,
+void gov_policy_point(const char *text, size_t bytes, const gov_error *err,
                      char *out, size_t out_bytes)
 {
     struct gov__place place;
@@ -200,7 +200,7 @@ void gov_rules_point(const char *text, size_t bytes, const gov_error *err,
     if (text == NULL || err == NULL || err->status != GOV_E_FORMAT)
         return;
     place = place_in(err->message);
-    if (gov__skip_mark(&text, &bytes) > GOV__RULES_TEXT_MAX || place.line == 0)
+    if (gov__skip_mark(&text, &bytes) > GOV__POLICY_TEXT_MAX || place.line == 0)
         return;
     start = line_start(text, bytes, place.line);
     end = line_end(text, bytes, start);

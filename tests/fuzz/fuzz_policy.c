@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Rule files: any bytes are a file that decides within the budget, or are
+/* Policy files: any bytes are a file that decides within the budget, or are
  * refused at a line and a column that exist. */
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +44,7 @@ static void on_doubt(void *ctx, const char *rule, size_t line,
     require(rule[0] != '\0' && line > 0 && sentence[0] != '\0');
 }
 
-static void decide(const gov_rules *rules, uint64_t budget, uint64_t weights,
+static void decide(const gov_policy *rules, uint64_t budget, uint64_t weights,
                    bool much)
 {
     struct gov_facts facts = {0};
@@ -74,7 +74,7 @@ static void decide(const gov_rules *rules, uint64_t budget, uint64_t weights,
     status = gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err);
     require(gov_plan_decide(&again, rules, &facts, on_rule, &tried, NULL) ==
             status);
-    require(tried == gov_rules_count(rules));
+    require(tried == gov_policy_rules(rules));
     require(memcmp(&plan, &again, sizeof(plan)) == 0);
     require(status == GOV_OK || status == GOV_E_REFUSED);
     require(plan.reason[0] != '\0');
@@ -108,8 +108,8 @@ static void check_error(const char *text, size_t size, const gov_error *err)
     require(line <= lines);
     for (const char *c = err->message; *c != '\0'; c++)
         require((unsigned char)*c >= ' ' && *c != '\x7f');
-    gov_rules_point(text, size, err, out, sizeof(out));
-    gov_rules_point(text, size, err, out, size % sizeof(out));
+    gov_policy_point(text, size, err, out, sizeof(out));
+    gov_policy_point(text, size, err, out, size % sizeof(out));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -117,13 +117,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *text = (const char *)data;
     unsigned left = size > 0 ? data[size - 1] % 16 : 0;
     const struct gov_alloc failing = {&left, failing_alloc, failing_release};
-    gov_rules *rules = NULL;
+    gov_policy *rules = NULL;
     gov_error err = {GOV_OK, 0, ""};
-    gov_status status = gov_rules_parse(&rules, text, size, "f", NULL, &err);
+    gov_status status = gov_policy_parse(&rules, text, size, "f", NULL, &err);
     size_t doubts = 0;
 
     if (status == GOV_OK) {
-        require(gov_rules_doubts(rules, on_doubt, &doubts) == doubts);
+        require(gov_policy_doubts(rules, on_doubt, &doubts) == doubts);
         decide(rules, 1024 * MIB, 256 * MIB, false);
         decide(rules, 1024 * MIB, 4096 * MIB, true);
         decide(rules, 200 * MIB, 4096 * MIB, false);
@@ -131,11 +131,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(rules == NULL);
         check_error(text, size, &err);
     }
-    gov_rules_free(rules);
+    gov_policy_free(rules);
     err.status = GOV_OK;
     rules = NULL;
-    if (gov_rules_parse(&rules, text, size, "f", &failing, &err) != status)
+    if (gov_policy_parse(&rules, text, size, "f", &failing, &err) != status)
         require(err.status == GOV_E_NOMEM && rules == NULL);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
     return 0;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Rule files: what is read, what is refused and with which words, where the
+/* Policy files: what is read, what is refused and with which words, where the
  * caret stands, and what happens without memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "policies/rules_priv.h"
+#include "policies/policy_priv.h"
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
 
@@ -19,7 +19,7 @@
     NAMED("when: " when "\n    then: {strategy: heap}\n    because: b")
 #define THEN(then) NAMED("because: b\n    then: " then)
 
-static gov_status parse(gov_rules **out, const char *text, gov_error *err)
+static gov_status parse(gov_policy **out, const char *text, gov_error *err)
 {
     size_t bytes = strlen(text);
     char *copy = malloc(bytes + 1); /* exact, for the sanitizer */
@@ -28,7 +28,7 @@ static gov_status parse(gov_rules **out, const char *text, gov_error *err)
     ck_assert_ptr_nonnull(copy);
     memcpy(copy, text, bytes);
     memset(err, 0, sizeof(*err));
-    status = gov_rules_parse(out, bytes > 0 ? copy : NULL, bytes, "f.yaml",
+    status = gov_policy_parse(out, bytes > 0 ? copy : NULL, bytes, "f.yaml",
                              NULL, err);
     free(copy);
     return status;
@@ -68,14 +68,14 @@ static const struct {
 
 START_TEST(reads)
 {
-    gov_rules *rules = NULL;
+    gov_policy *rules = NULL;
     gov_error err;
 
     ck_assert_msg(parse(&rules, good[_i].text, &err) == GOV_OK, "%s: %s",
                   good[_i].text, err.message);
-    ck_assert_uint_eq(gov_rules_count(rules), good[_i].count);
+    ck_assert_uint_eq(gov_policy_rules(rules), good[_i].count);
     ck_assert_str_eq(err.message, "");
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -99,7 +99,7 @@ START_TEST(reads_what_stands_there)
         "  - { name: c, then: { kv_type: f16 }, because: c }\n";
     static const int64_t want[GOV__SETTINGS] = {GOV_KV_Q8_0, 1234,   0,
                                                 1,           400000, 3};
-    gov_rules *rules = NULL;
+    gov_policy *rules = NULL;
     const struct gov__rule *rule;
     gov_error err;
 
@@ -118,8 +118,8 @@ START_TEST(reads_what_stands_there)
     ck_assert_ptr_null(rules->list[1].when);
     ck_assert_int_eq(rules->list[2].value[GOV__SET_KV_TYPE], GOV_KV_F16);
     ck_assert_int_eq(rules->list[2].strategy, GOV_STRATEGY_UNSET);
-    gov_rules_free(rules);
-    gov_rules_free(NULL);
+    gov_policy_free(rules);
+    gov_policy_free(NULL);
 }
 END_TEST
 
@@ -129,13 +129,13 @@ static const struct {
     /* the file */
     {"", "1:1: the file is empty; begin with \"version: 1\""},
     {"# only this\n", "1:12: the file is empty; begin with \"version: 1\""},
-    {"version: 1\n", "1:1: a rule file without rules"},
-    {"rules: []\n", "1:1: a rule file without version"},
+    {"version: 1\n", "1:1: a policy file without rules"},
+    {"rules: []\n", "1:1: a policy file without version"},
     {"version: 2\nrules: []\n",
      "1:10: version is \"2\"; this governor reads version 1"},
     {"version: []\nrules: []\n",
      "1:10: version is one value, not a list or a mapping"},
-    {"- a\n", "1:1: a rule file is a mapping: version and what it is"},
+    {"- a\n", "1:1: a policy file is a mapping: version and what it is"},
     {"version: 1\nrules: 7\n",
      "2:8: rules is a list; each one begins with \"- name:\""},
     {"version: 1\nrules:\n  name: a\n",
@@ -143,29 +143,29 @@ static const struct {
     {"version: 1\nrules:\n  - a\n",
      "3:5: a rule is a mapping: name and what it is"},
     {"version: 1\nrulse: []\n",
-     "2:1: a rule file has no key \"rulse\"; did you mean rules?"},
+     "2:1: a policy file has no key \"rulse\"; did you mean rules?"},
     {"version: 1\ntiers: []\n",
-     "2:1: a rule file has no key \"tiers\"; write version or rules"},
+     "2:1: a policy file has no key \"tiers\"; write version or rules"},
     {"version: 1\nversion: 1\n", "2:1: version is given twice"},
     {"version: 1\nrules: []\n---\nversion: 1\n",
-     "3:1: a second document; a rule file has one"},
+     "3:1: a second document; a policy file has one"},
     {"version: 1\n[a]: b\n",
      "2:1: a key is one value, not a list or a mapping"},
-    /* what YAML can and rule files cannot */
+    /* what YAML can and policy files cannot */
     {"version: &a 1\nrules: []\n",
-     "1:10: rule files have no anchors; leave out the &"},
+     "1:10: policy files have no anchors; leave out the &"},
     {"version: 1\nrules: &a []\n",
-     "2:8: rule files have no anchors; leave out the &"},
+     "2:8: policy files have no anchors; leave out the &"},
     {"version: 1\nrules: *a\n",
-     "2:8: rule files have no aliases; write it out"},
+     "2:8: policy files have no aliases; write it out"},
     {"version: !!int 1\nrules: []\n",
-     "1:10: rule files have no tags; leave out the !"},
-    {"&x\nversion: 1\n", "1:1: rule files have no anchors; leave out the &"},
+     "1:10: policy files have no tags; leave out the !"},
+    {"&x\nversion: 1\n", "1:1: policy files have no anchors; leave out the &"},
     {"version: 1\nrules: !!seq []\n",
-     "2:8: rule files have no tags; leave out the !"},
-    {"!x\nversion: 1\n", "1:1: rule files have no tags; leave out the !"},
+     "2:8: policy files have no tags; leave out the !"},
+    {"!x\nversion: 1\n", "1:1: policy files have no tags; leave out the !"},
     {THEN("!!map {warn: true}"),
-     "5:11: rule files have no tags; leave out the !"},
+     "5:11: policy files have no tags; leave out the !"},
     /* characters */
     {"version: 1\nrules: []\n# \xff\n",
      "3:3: not UTF-8; save the file in that encoding"},
@@ -286,7 +286,7 @@ static const struct {
 
 START_TEST(says_what_is_wrong_and_where)
 {
-    gov_rules *rules = NULL;
+    gov_policy *rules = NULL;
     gov_error err;
     char want[GOV_MESSAGE_BYTES];
 
@@ -296,7 +296,7 @@ START_TEST(says_what_is_wrong_and_where)
     ck_assert_int_eq(err.status, GOV_E_FORMAT);
     ck_assert_msg(strcmp(err.message, want) == 0, "%s\ngot:  %s\nwant: %s",
                   bad[_i].text, err.message, want);
-    ck_assert_int_eq(gov_rules_parse(&rules, bad[_i].text, strlen(bad[_i].text),
+    ck_assert_int_eq(gov_policy_parse(&rules, bad[_i].text, strlen(bad[_i].text),
                                      "x", NULL, NULL),
                      GOV_E_FORMAT);
 }
@@ -325,13 +325,13 @@ static const struct {
 
 START_TEST(points_at_it)
 {
-    gov_rules *rules = NULL;
+    gov_policy *rules = NULL;
     gov_error err;
     char out[256];
     const char *text = carets[_i].text;
 
     ck_assert_int_eq(parse(&rules, text, &err), GOV_E_FORMAT);
-    gov_rules_point(text, strlen(text), &err, out, sizeof(out));
+    gov_policy_point(text, strlen(text), &err, out, sizeof(out));
     if (_i == 6) {
         const char *line = strchr(out, '\n');
         const char *caret = strchr(out, '^');
@@ -347,7 +347,7 @@ START_TEST(points_at_it)
     ck_assert_str_eq(out, carets[_i].picture);
     for (size_t bytes = 0; bytes < 60; bytes++) {
         memset(out, '#', sizeof(out));
-        gov_rules_point(text, strlen(text), &err, out, bytes);
+        gov_policy_point(text, strlen(text), &err, out, bytes);
         ck_assert_int_eq(out[bytes], '#');
     }
 }
@@ -364,7 +364,7 @@ START_TEST(points_at_it_in_any_script)
     for (int i = 0; i < 80; i++)
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s",
                                  i == 40 ? "x" : "", "\xe2\x82\xac");
-    gov_rules_point(text, used, &err, out, sizeof(out));
+    gov_policy_point(text, used, &err, out, sizeof(out));
     ck_assert_int_eq(strncmp(out, "...\xe2\x82\xac", 6), 0);
     ck_assert_ptr_null(strchr(out, '?'));
     ck_assert_ptr_nonnull(strstr(out, "\xe2\x82\xac...\n"));
@@ -387,19 +387,19 @@ START_TEST(points_at_nothing)
 
     for (size_t i = 0; i < COUNT_OF(messages); i++) {
         snprintf(err.message, sizeof(err.message), "%s", messages[i]);
-        gov_rules_point(text, strlen(text), &err, out, sizeof(out));
+        gov_policy_point(text, strlen(text), &err, out, sizeof(out));
         ck_assert_str_eq(out, "");
     }
     /* A column behind the end of the line: the caret stays on the line. */
     snprintf(err.message, sizeof(err.message), "a:2:b.yaml:1:999999: x");
-    gov_rules_point(text, strlen(text), &err, out, sizeof(out));
+    gov_policy_point(text, strlen(text), &err, out, sizeof(out));
     ck_assert_str_eq(out, "version: 1\n          ^");
-    gov_rules_point(NULL, 0, &err, out, sizeof(out));
+    gov_policy_point(NULL, 0, &err, out, sizeof(out));
     ck_assert_str_eq(out, "");
-    gov_rules_point(text, strlen(text), NULL, out, sizeof(out));
+    gov_policy_point(text, strlen(text), NULL, out, sizeof(out));
     ck_assert_str_eq(out, "");
     err.status = GOV_E_IO;
-    gov_rules_point(text, strlen(text), &err, out, sizeof(out));
+    gov_policy_point(text, strlen(text), &err, out, sizeof(out));
     ck_assert_str_eq(out, "");
 }
 END_TEST
@@ -407,29 +407,29 @@ END_TEST
 START_TEST(names_of_files)
 {
     char name[400];
-    gov_rules *rules = NULL;
+    gov_policy *rules = NULL;
     gov_error err;
 
     memset(name, 'x', sizeof(name));
     memcpy(name + sizeof(name) - 8, "/f.yaml", 8);
-    ck_assert_int_eq(gov_rules_parse(&rules, "a", 1, name, NULL, &err),
+    ck_assert_int_eq(gov_policy_parse(&rules, "a", 1, name, NULL, &err),
                      GOV_E_FORMAT);
     ck_assert_int_eq(strncmp(err.message, "...xxx", 6), 0);
     ck_assert_ptr_nonnull(
-        strstr(err.message, "/f.yaml:1:1: a rule file is a mapping"));
+        strstr(err.message, "/f.yaml:1:1: a policy file is a mapping"));
     /* cut in the middle of a character */
     for (size_t i = 0; i + 1 < sizeof(name); i += 2)
         memcpy(name + i, "\xc3\xa4", 2);
     name[sizeof(name) - 1] = '\0';
-    ck_assert_int_eq(gov_rules_parse(&rules, "a", 1, name + 1, NULL, &err),
+    ck_assert_int_eq(gov_policy_parse(&rules, "a", 1, name + 1, NULL, &err),
                      GOV_E_FORMAT);
     ck_assert_int_eq(strncmp(err.message, "...\xc3\xa4", 5), 0);
-    ck_assert_int_eq(gov_rules_parse(&rules, "a", 1, "a\nb\x1b", NULL, &err),
+    ck_assert_int_eq(gov_policy_parse(&rules, "a", 1, "a\nb\x1b", NULL, &err),
                      GOV_E_FORMAT);
     ck_assert_str_eq(
         err.message,
-        "a b :1:1: a rule file is a mapping: version and what it is");
-    ck_assert_int_eq(gov_rules_parse(&rules, "a", 1, NULL, NULL, &err),
+        "a b :1:1: a policy file is a mapping: version and what it is");
+    ck_assert_int_eq(gov_policy_parse(&rules, "a", 1, NULL, NULL, &err),
                      GOV_E_FORMAT);
     ck_assert_int_eq(strncmp(err.message, "rules:1:1: ", 11), 0);
 }
@@ -457,34 +457,34 @@ static char *many_rules(int count, size_t *bytes)
 
 START_TEST(limits)
 {
-    gov_rules *rules = NULL;
+    gov_policy *rules = NULL;
     gov_error err;
     size_t bytes;
     char *text = many_rules(GOV__RULES_MAX, &bytes);
 
-    ck_assert_int_eq(gov_rules_parse(&rules, text, bytes, "f", NULL, &err), 0);
-    ck_assert_uint_eq(gov_rules_count(rules), GOV__RULES_MAX);
+    ck_assert_int_eq(gov_policy_parse(&rules, text, bytes, "f", NULL, &err), 0);
+    ck_assert_uint_eq(gov_policy_rules(rules), GOV__RULES_MAX);
     ck_assert_str_eq(rules->list[1023].name, "rule-1023");
-    gov_rules_free(rules);
+    gov_policy_free(rules);
     free(text);
 
     text = many_rules(GOV__RULES_MAX + 1, &bytes);
-    ck_assert_int_eq(gov_rules_parse(&rules, text, bytes, "f", NULL, &err),
+    ck_assert_int_eq(gov_policy_parse(&rules, text, bytes, "f", NULL, &err),
                      GOV_E_FORMAT);
     ck_assert_str_eq(err.message, "f:4099:5: more than 1024 rules");
     free(text);
 
-    text = malloc(GOV__RULES_TEXT_MAX + 1);
+    text = malloc(GOV__POLICY_TEXT_MAX + 1);
     ck_assert_ptr_nonnull(text);
-    memset(text, '\n', GOV__RULES_TEXT_MAX + 1);
+    memset(text, '\n', GOV__POLICY_TEXT_MAX + 1);
     memcpy(text, "version: 1\nrules: []\n", 21);
     ck_assert_int_eq(
-        gov_rules_parse(&rules, text, GOV__RULES_TEXT_MAX, "f", NULL, &err), 0);
-    gov_rules_free(rules);
+        gov_policy_parse(&rules, text, GOV__POLICY_TEXT_MAX, "f", NULL, &err), 0);
+    gov_policy_free(rules);
     ck_assert_int_eq(
-        gov_rules_parse(&rules, text, GOV__RULES_TEXT_MAX + 1, "f", NULL, &err),
+        gov_policy_parse(&rules, text, GOV__POLICY_TEXT_MAX + 1, "f", NULL, &err),
         GOV_E_FORMAT);
-    ck_assert_str_eq(err.message, "f:1:1: a rule file is at most 256 KiB long");
+    ck_assert_str_eq(err.message, "f:1:1: a policy file is at most 256 KiB long");
     free(text);
 }
 END_TEST
@@ -492,7 +492,7 @@ END_TEST
 START_TEST(long_words)
 {
     char text[512], word[256];
-    gov_rules *rules = NULL;
+    gov_policy *rules = NULL;
     gov_error err;
 
     memset(word, 'a', sizeof(word));
@@ -502,7 +502,7 @@ START_TEST(long_words)
                   "    because: b"),
              word);
     ck_assert_int_eq(parse(&rules, text, &err), GOV_OK);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
     word[63] = 'a';
     word[64] = '\0';
     snprintf(text, sizeof(text), RULE("name: %s"), word);
@@ -514,7 +514,7 @@ START_TEST(long_words)
     snprintf(text, sizeof(text), NAMED("then: {warn: true}\n    because: %s"),
              word);
     ck_assert_int_eq(parse(&rules, text, &err), GOV_OK);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
     word[200] = 'a';
     word[201] = '\0';
     snprintf(text, sizeof(text), NAMED("then: {warn: true}\n    because: %s"),
@@ -538,14 +538,14 @@ START_TEST(no_memory)
 {
     size_t bytes;
     char *text = many_rules(40, &bytes);
-    gov_rules *rules = NULL;
+    gov_policy *rules = NULL;
     gov_error err;
     uint64_t calls;
 
     faults_reset();
     ck_assert_int_eq(
-        gov_rules_parse(&rules, text, bytes, "f", faults_alloc(), &err), 0);
-    gov_rules_free(rules);
+        gov_policy_parse(&rules, text, bytes, "f", faults_alloc(), &err), 0);
+    gov_policy_free(rules);
     calls = faults_count();
     ck_assert_int_gt((int)calls, 80);
     for (uint64_t n = 0; n < calls; n++) {
@@ -554,7 +554,7 @@ START_TEST(no_memory)
         faults_arm(n, _i != 0);
         memset(&err, 0, sizeof(err));
         status =
-            gov_rules_parse(&rules, text, bytes, "f", faults_alloc(), &err);
+            gov_policy_parse(&rules, text, bytes, "f", faults_alloc(), &err);
         ck_assert_int_eq(status, GOV_E_NOMEM);
         ck_assert_int_eq(err.status, GOV_E_NOMEM);
         ck_assert_str_eq(err.message, "no memory to read the rules of f");
@@ -569,10 +569,10 @@ END_TEST
 /* A mistake late in the file leaves nothing behind either. */
 START_TEST(no_leak_on_mistakes)
 {
-    gov_rules *rules = NULL;
+    gov_policy *rules = NULL;
 
     faults_reset();
-    ck_assert_int_eq(gov_rules_parse(&rules, bad[_i].text, strlen(bad[_i].text),
+    ck_assert_int_eq(gov_policy_parse(&rules, bad[_i].text, strlen(bad[_i].text),
                                      "f", faults_alloc(), NULL),
                      GOV_E_FORMAT);
     ck_assert_int_eq(faults_live_blocks(), 0);
@@ -590,16 +590,16 @@ START_TEST(every_prefix)
     for (size_t n = 0; n < sizeof(text); n++) {
         char *copy = malloc(n + 1);
         char out[256];
-        gov_rules *rules = NULL;
+        gov_policy *rules = NULL;
         gov_error err = {GOV_OK, 0, ""};
 
         ck_assert_ptr_nonnull(copy);
         memcpy(copy, text, n);
-        if (gov_rules_parse(&rules, copy, n, "f", NULL, &err) != GOV_OK) {
+        if (gov_policy_parse(&rules, copy, n, "f", NULL, &err) != GOV_OK) {
             ck_assert_int_eq(strncmp(err.message, "f:", 2), 0);
-            gov_rules_point(copy, n, &err, out, sizeof(out));
+            gov_policy_point(copy, n, &err, out, sizeof(out));
         }
-        gov_rules_free(rules);
+        gov_policy_free(rules);
         free(copy);
     }
 }
@@ -607,7 +607,7 @@ END_TEST
 
 Suite *suite(void)
 {
-    Suite *s = suite_create("rules");
+    Suite *s = suite_create("policy_read");
     TCase *t = tcase_create("rules");
 
     tcase_add_loop_test(t, reads, 0, (int)COUNT_OF(good));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads rule files: what may stand in them and how it is kept. yaml_text.c knows
+/* Reads policy files: what may stand in them and how it is kept. yaml_text.c knows
  * YAML. Decides nothing. */
-#include "policies/rules_priv.h"
+#include "policies/policy_priv.h"
 
 #include <string.h>
 
@@ -9,11 +9,11 @@
 #include "policies/yaml_priv.h"
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
-#define KEYS_MAX 8 /* of any mapping in a rule file */
+#define KEYS_MAX 8 /* of any mapping in a policy file */
 
 struct reader {
     struct gov__yaml y;
-    gov_rules *rules;
+    gov_policy *rules;
 };
 
 /* ---- mappings, driven by tables ---- */
@@ -209,7 +209,7 @@ static bool read_then(struct reader *r, const struct key *key, void *into)
 static bool read_name(struct reader *r, const struct key *key, void *into)
 {
     struct draft *draft = into;
-    const struct gov_rules *rules = r->rules;
+    const struct gov_policy *rules = r->rules;
     size_t bytes;
 
     if (!gov__yaml_need_word(&r->y, key->name))
@@ -292,7 +292,7 @@ static bool read_unknown(struct reader *r, const struct key *key, void *into)
 
 static struct gov__rule *add_rule(struct reader *r)
 {
-    gov_rules *rules = r->rules;
+    gov_policy *rules = r->rules;
     struct gov__rule *list = rules->list;
 
     if (rules->count == rules->room) {
@@ -311,7 +311,7 @@ static struct gov__rule *add_rule(struct reader *r)
     return &list[rules->count];
 }
 
-static void free_rule(const gov_rules *rules, struct gov__rule *rule)
+static void free_rule(const gov_policy *rules, struct gov__rule *rule)
 {
     rules->alloc.release(rules->alloc.ctx, rule->because);
     rules->alloc.release(rules->alloc.ctx, rule->when);
@@ -379,18 +379,18 @@ static bool read_file(struct gov__yaml *y, void *ctx)
         {.name = "version", .read = read_version},
         {.name = "rules", .read = read_rules},
     };
-    static const struct shape shape = {"a rule file", keys, COUNT_OF(keys)};
+    static const struct shape shape = {"a policy file", keys, COUNT_OF(keys)};
 
     (void)y;
     return read_mapping(ctx, &shape, COUNT_OF(keys), NULL);
 }
 
-gov_status gov_rules_parse(gov_rules **out, const char *text, size_t bytes,
+gov_status gov_policy_parse(gov_policy **out, const char *text, size_t bytes,
                            const char *name, const struct gov_alloc *alloc,
                            gov_error *err)
 {
     struct reader r;
-    gov_rules *rules;
+    gov_policy *rules;
 
     *out = NULL;
     if (alloc == NULL)
@@ -399,7 +399,7 @@ gov_status gov_rules_parse(gov_rules **out, const char *text, size_t bytes,
     r.y.text = text;
     r.y.bytes = bytes;
     r.y.name = name != NULL ? name : "rules";
-    r.y.kind = "rule file";
+    r.y.kind = "policy file";
     r.y.content = "rules";
     r.y.err = err;
     rules = alloc->alloc(alloc->ctx, sizeof(*rules));
@@ -411,14 +411,14 @@ gov_status gov_rules_parse(gov_rules **out, const char *text, size_t bytes,
     rules->alloc = *alloc;
     r.rules = rules;
     if (gov__yaml_read(&r.y, read_file, &r) != GOV_OK) {
-        gov_rules_free(rules);
+        gov_policy_free(rules);
         return r.y.status;
     }
     *out = rules;
     return GOV_OK;
 }
 
-void gov_rules_free(gov_rules *rules)
+void gov_policy_free(gov_policy *rules)
 {
     struct gov_alloc alloc;
 
@@ -431,7 +431,7 @@ void gov_rules_free(gov_rules *rules)
     alloc.release(alloc.ctx, rules);
 }
 
-size_t gov_rules_count(const gov_rules *rules)
+size_t gov_policy_rules(const gov_policy *rules)
 {
     return rules->count;
 }

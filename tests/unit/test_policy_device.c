@@ -11,12 +11,12 @@
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 #define MIB (UINT64_C(1024) * 1024)
 
-static gov_rules *read_rules(const char *text, size_t bytes)
+static gov_policy *read_rules(const char *text, size_t bytes)
 {
-    gov_rules *rules = NULL;
+    gov_policy *rules = NULL;
     gov_error err;
 
-    ck_assert_msg(gov_rules_parse(&rules, text, bytes, "test", faults_alloc(),
+    ck_assert_msg(gov_policy_parse(&rules, text, bytes, "test", faults_alloc(),
                                   &err) == GOV_OK,
                   "%s\n%s", err.message, text);
     return rules;
@@ -70,7 +70,7 @@ START_TEST(which_conditions_refuse)
     char text[512], rule[64] = "untouched";
     char reason[GOV_MESSAGE_BYTES] = "untouched";
     struct gov_facts facts;
-    gov_rules *rules;
+    gov_policy *rules;
     gov_error err = {GOV_OK, 0, ""};
     gov_status status;
 
@@ -80,13 +80,13 @@ START_TEST(which_conditions_refuse)
              conditions[_i].when);
     rules = read_rules(text, strlen(text));
     usual(&facts);
-    status = gov_rules_judge_device(rules, &facts, rule, reason, &err);
+    status = gov_policy_judge_device(rules, &facts, rule, reason, &err);
     ck_assert_msg(status == (conditions[_i].refused ? GOV_E_REFUSED : GOV_OK),
                   "%s: %s", conditions[_i].name, conditions[_i].when);
     ck_assert_str_eq(rule, conditions[_i].refused ? "demand" : "untouched");
     ck_assert_int_eq(strncmp(reason, "so it is, as ", 13) == 0,
                      conditions[_i].refused);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
     ck_assert_int_eq(faults_live_blocks(), 0);
 }
 END_TEST
@@ -104,14 +104,14 @@ START_TEST(says_which_rule_and_why)
         "because: it is set}\n" REFUSE("large", "device.ram > 2 GiB")
             REFUSE("small", "budget.ram < 256 MiB")
                 REFUSE("smaller", "budget.ram < 300 MiB");
-    gov_rules *rules = read_rules(text, strlen(text));
+    gov_policy *rules = read_rules(text, strlen(text));
     char rule[64], reason[GOV_MESSAGE_BYTES];
     struct gov_facts facts, before;
     gov_error err;
 
     usual(&facts);
     before = facts;
-    ck_assert_int_eq(gov_rules_judge_device(rules, &facts, rule, reason, &err),
+    ck_assert_int_eq(gov_policy_judge_device(rules, &facts, rule, reason, &err),
                      GOV_E_REFUSED);
     ck_assert_str_eq(rule, "small");
     ck_assert_str_eq(reason,
@@ -122,12 +122,12 @@ START_TEST(says_which_rule_and_why)
                      "budget.ram (200 MiB) < 256 MiB; take another machine or "
                      "change the rule");
     ck_assert_mem_eq(&facts, &before, sizeof(facts));
-    ck_assert_int_eq(gov_rules_judge_device(rules, &facts, NULL, NULL, NULL),
+    ck_assert_int_eq(gov_policy_judge_device(rules, &facts, NULL, NULL, NULL),
                      GOV_E_REFUSED);
     gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, 512 * MIB);
-    ck_assert_int_eq(gov_rules_judge_device(rules, &facts, rule, reason, &err),
+    ck_assert_int_eq(gov_policy_judge_device(rules, &facts, rule, reason, &err),
                      GOV_OK);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -136,16 +136,16 @@ START_TEST(shows_the_machine_alone)
 {
     static const char text[] = "version: 1\nrules:\n" REFUSE(
         "ram", "device.ram < 2 GiB or model.weights > 1 GiB");
-    gov_rules *rules = read_rules(text, strlen(text));
+    gov_policy *rules = read_rules(text, strlen(text));
     char reason[GOV_MESSAGE_BYTES];
     struct gov_facts facts;
 
     usual(&facts);
-    ck_assert_int_eq(gov_rules_judge_device(rules, &facts, NULL, reason, NULL),
+    ck_assert_int_eq(gov_policy_judge_device(rules, &facts, NULL, reason, NULL),
                      GOV_E_REFUSED);
     ck_assert_str_eq(reason, "because of ram, as device.ram (1.00 GiB) < 2 GiB "
                              "or model.weights (unknown) > 1 GiB");
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -156,7 +156,7 @@ START_TEST(long_reasons_are_cut)
     char text[2048], name[64], because[201], reason[GOV_MESSAGE_BYTES];
     char rule[64];
     struct gov_facts facts;
-    gov_rules *rules;
+    gov_policy *rules;
     gov_error err;
     size_t length;
 
@@ -172,7 +172,7 @@ START_TEST(long_reasons_are_cut)
              name, because);
     rules = read_rules(text, strlen(text));
     usual(&facts);
-    ck_assert_int_eq(gov_rules_judge_device(rules, &facts, rule, reason, &err),
+    ck_assert_int_eq(gov_policy_judge_device(rules, &facts, rule, reason, &err),
                      GOV_E_REFUSED);
     ck_assert_str_eq(rule, name);
     ck_assert_uint_lt(strlen(reason), GOV_MESSAGE_BYTES);
@@ -181,7 +181,7 @@ START_TEST(long_reasons_are_cut)
     ck_assert_str_eq(err.message + length - strlen(out), out);
     ck_assert_int_eq(memcmp(err.message + length - strlen(out) - 3, "...", 3),
                      0);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -191,22 +191,22 @@ START_TEST(impossible_facts_are_unknown)
     static const char text[] =
         "version: 1\nrules:\n" REFUSE("ram", "device.ram < 2 GiB")
             REFUSE("os", "device.os == \"linux\"");
-    gov_rules *rules = read_rules(text, strlen(text));
+    gov_policy *rules = read_rules(text, strlen(text));
     struct gov_facts facts;
     gov_error err;
 
     usual(&facts);
     facts.value[GOV_FACT_DEVICE_RAM].number = -1;
     facts.value[GOV_FACT_DEVICE_OS].text = NULL;
-    ck_assert_int_eq(gov_rules_judge_device(rules, &facts, NULL, NULL, &err),
+    ck_assert_int_eq(gov_policy_judge_device(rules, &facts, NULL, NULL, &err),
                      GOV_OK);
-    ck_assert_int_eq(gov_rules_judge_device(NULL, &facts, NULL, NULL, &err),
+    ck_assert_int_eq(gov_policy_judge_device(NULL, &facts, NULL, NULL, &err),
                      GOV_E_INVALID);
     ck_assert_str_eq(err.message, "a machine is judged by rules and facts; one "
                                   "of them is NULL");
-    ck_assert_int_eq(gov_rules_judge_device(rules, NULL, NULL, NULL, &err),
+    ck_assert_int_eq(gov_policy_judge_device(rules, NULL, NULL, NULL, &err),
                      GOV_E_INVALID);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -231,10 +231,10 @@ static const struct {
 START_TEST(the_shipped_rules)
 {
     static char text[65536];
-    FILE *file = fopen("configs/balanced.yaml", "rb");
+    FILE *file = fopen("configs/policies/balanced.yaml", "rb");
     char rule[64] = "";
     struct gov_facts facts = {0};
-    gov_rules *rules;
+    gov_policy *rules;
     gov_error err;
     size_t bytes;
 
@@ -246,16 +246,16 @@ START_TEST(the_shipped_rules)
     gov_facts_set_text(&facts, GOV_FACT_DEVICE_ARCH, shipped[_i].arch);
     if (shipped[_i].ram_mib != 0)
         gov_facts_set(&facts, GOV_FACT_DEVICE_RAM, shipped[_i].ram_mib * MIB);
-    ck_assert_int_eq(gov_rules_judge_device(rules, &facts, rule, NULL, &err),
+    ck_assert_int_eq(gov_policy_judge_device(rules, &facts, rule, NULL, &err),
                      shipped[_i].rule[0] != '\0' ? GOV_E_REFUSED : GOV_OK);
     ck_assert_str_eq(rule, shipped[_i].rule);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
 Suite *suite(void)
 {
-    Suite *s = suite_create("rules_device");
+    Suite *s = suite_create("policy_device");
     TCase *t = tcase_create("judge");
 
     tcase_add_loop_test(t, which_conditions_refuse, 0,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where rules come from, in which order, and what a rule file may not be. */
+/* Where rules come from, in which order, and what a policy file may not be. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ static const char good[] = "version: 1\n"
                            "    because: it is a test\n";
 
 static gov_error err;
-static gov_rules *rules;
+static gov_policy *rules;
 static char source[GOV_MESSAGE_BYTES], pointed[GOV_MESSAGE_BYTES];
 static const char *directory;
 static char path[600], want[900];
@@ -61,9 +61,9 @@ static void make_rules_in(const char *base, const char *text)
 
 static gov_status open_rules(const char *name)
 {
-    rules = (gov_rules *)1;
+    rules = (gov_policy *)1;
     memset(&err, 0, sizeof(err));
-    return gov_rules_open(&rules, name, source, pointed, faults_alloc(), &err);
+    return gov_policy_open(&rules, name, source, pointed, faults_alloc(), &err);
 }
 
 static void ck_refused(const char *name, gov_status status, const char *message)
@@ -79,8 +79,8 @@ static void ck_opened(const char *name, const char *from, size_t count)
 {
     ck_assert_msg(open_rules(name) == GOV_OK, "%s", err.message);
     ck_assert_str_eq(source, from);
-    ck_assert_uint_eq(gov_rules_count(rules), count);
-    gov_rules_free(rules);
+    ck_assert_uint_eq(gov_policy_rules(rules), count);
+    gov_policy_free(rules);
     ck_assert_int_eq(faults_live_blocks(), 0);
 }
 
@@ -96,15 +96,15 @@ static bool system_has_rules(const char *test)
 
 static size_t shipped_count(void)
 {
-    gov_rules *shipped;
+    gov_policy *shipped;
     size_t count;
 
-    ck_assert_int_eq(gov_rules_parse(&shipped, gov_rules_shipped(),
-                                     strlen(gov_rules_shipped()), "shipped",
+    ck_assert_int_eq(gov_policy_parse(&shipped, gov_policy_shipped(),
+                                     strlen(gov_policy_shipped()), "shipped",
                                      NULL, &err),
                      GOV_OK);
-    count = gov_rules_count(shipped);
-    gov_rules_free(shipped);
+    count = gov_policy_rules(shipped);
+    gov_policy_free(shipped);
     return count;
 }
 
@@ -112,9 +112,9 @@ START_TEST(a_named_file)
 {
     make_file(path, good, strlen(good));
     ck_opened(path, path, 1);
-    ck_assert_int_eq(gov_rules_open(&rules, path, NULL, NULL, NULL, NULL),
+    ck_assert_int_eq(gov_policy_open(&rules, path, NULL, NULL, NULL, NULL),
                      GOV_OK);
-    gov_rules_free(rules);
+    gov_policy_free(rules);
 }
 END_TEST
 
@@ -122,7 +122,7 @@ START_TEST(a_named_file_that_is_not_there_is_not_replaced)
 {
     make_rules_in(".config", good);
     snprintf(want, sizeof(want),
-             "cannot open rule file %s: No such file or directory", path);
+             "cannot open policy file %s: No such file or directory", path);
     ck_refused(path, GOV_E_NOT_FOUND, want);
     ck_assert_str_eq(source, path);
 }
@@ -206,7 +206,7 @@ START_TEST(a_users_file_that_is_broken_is_not_passed_over)
     ck_assert_int_eq(faults_live_blocks(), 0);
     /* Also for a caller who wants no error. */
     memset(pointed, 'x', sizeof(pointed));
-    ck_assert_int_eq(gov_rules_open(&rules, NULL, NULL, pointed, NULL, NULL),
+    ck_assert_int_eq(gov_policy_open(&rules, NULL, NULL, pointed, NULL, NULL),
                      GOV_E_FORMAT);
     ck_assert_str_eq(pointed, "rules: 7\n       ^");
 }
@@ -224,7 +224,7 @@ START_TEST(a_file_that_may_not_be_read)
         make_file(path, good, strlen(good));
         chmod(path, 0);
     }
-    snprintf(want, sizeof(want), "cannot open rule file %s: Permission denied",
+    snprintf(want, sizeof(want), "cannot open policy file %s: Permission denied",
              path);
     ck_refused(path, GOV_E_PERMISSION, want);
 }
@@ -235,7 +235,7 @@ END_TEST
 START_TEST(no_regular_file)
 {
     snprintf(want, sizeof(want),
-             "rule file %s is no regular file; name a .yaml file", path);
+             "policy file %s is no regular file; name a .yaml file", path);
     if (_i == 0)
         ck_assert_int_eq(mkdir(path, 0700), 0);
     else
@@ -251,7 +251,7 @@ START_TEST(too_large)
     ck_assert_int_eq(ftruncate(fd, 256 * 1024 + 1), 0);
     close(fd);
     snprintf(want, sizeof(want),
-             "rule file %s has 262145 bytes, more than the 262144 that are "
+             "policy file %s has 262145 bytes, more than the 262144 that are "
              "read; make it smaller",
              path);
     ck_refused(path, GOV_E_FORMAT, want);
@@ -305,10 +305,10 @@ START_TEST(changed_while_it_was_read)
 
     make_file(path, good, strlen(good));
     change_to = sizes[_i];
-    ck_assert_int_eq(gov_rules_open(&rules, path, NULL, NULL, &changing, &err),
+    ck_assert_int_eq(gov_policy_open(&rules, path, NULL, NULL, &changing, &err),
                      GOV_E_IO);
     snprintf(want, sizeof(want),
-             "rule file %s changed while it was read; try again", path);
+             "policy file %s changed while it was read; try again", path);
     ck_assert_str_eq(err.message, want);
     ck_assert_ptr_null(rules);
 }
@@ -356,7 +356,7 @@ END_TEST
 
 Suite *suite(void)
 {
-    Suite *s = suite_create("rules_file");
+    Suite *s = suite_create("policy_file");
     TCase *where = tcase_create("where"), *what = tcase_create("what");
 
     tcase_add_checked_fixture(where, set_up, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Finds and reads rule files. Knows nothing of what is in them. */
+/* Finds and reads policy files. Knows nothing of what is in them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,11 +11,11 @@
 #include "governor/policy.h"
 #include "policies/shipped.h"
 
-/* The parser's own limit; a rule file of a person is a few KiB. */
+/* The parser's own limit; a policy file of a person is a few KiB. */
 #define MAX_RULES_BYTES ((size_t)256 * 1024)
 #define SYSTEM_RULES "/etc/governor/rules.yaml"
 
-const char *gov_rules_shipped(void)
+const char *gov_policy_shipped(void)
 {
     return gov__shipped_balanced;
 }
@@ -41,9 +41,9 @@ static int read_all(int fd, char *text, size_t room, size_t *used)
     return n < 0 ? errno : 0;
 }
 
-/* What the caller of gov_rules_open() gave; err is never NULL here. */
+/* What the caller of gov_policy_open() gave; err is never NULL here. */
 struct request {
-    gov_rules **out;
+    gov_policy **out;
     char *pointed;
     const struct gov_alloc *alloc;
     gov_error *err;
@@ -53,10 +53,10 @@ static gov_status parse(const struct request *to, const char *text,
                         size_t bytes, const char *name)
 {
     gov_status status =
-        gov_rules_parse(to->out, text, bytes, name, to->alloc, to->err);
+        gov_policy_parse(to->out, text, bytes, name, to->alloc, to->err);
 
     if (status == GOV_E_FORMAT && to->pointed != NULL)
-        gov_rules_point(text, bytes, to->err, to->pointed, GOV_MESSAGE_BYTES);
+        gov_policy_point(text, bytes, to->err, to->pointed, GOV_MESSAGE_BYTES);
     return status;
 }
 
@@ -73,16 +73,16 @@ static gov_status read_file(const struct request *to, int fd, const char *path,
 
     if (text == NULL)
         return gov_fail(to->err, GOV_E_NOMEM, 0,
-                        "no memory to read rule file %s; free some first",
+                        "no memory to read policy file %s; free some first",
                         path);
     rc = read_all(fd, text, bytes + 1, &used);
     if (rc != 0)
         status =
-            gov_fail(to->err, GOV_E_IO, rc, "cannot read rule file %s", path);
+            gov_fail(to->err, GOV_E_IO, rc, "cannot read policy file %s", path);
     else if (used != bytes)
         status =
             gov_fail(to->err, GOV_E_IO, 0,
-                     "rule file %s changed while it was read; try again", path);
+                     "policy file %s changed while it was read; try again", path);
     else
         status = parse(to, text, bytes, path);
     alloc->release(alloc->ctx, text);
@@ -98,17 +98,17 @@ static gov_status open_file(const struct request *to, const char *path)
 
     if (fd < 0)
         return gov_fail(to->err, io_status(errno), errno,
-                        "cannot open rule file %s", path);
+                        "cannot open policy file %s", path);
     if (fstat(fd, &st) != 0)
-        status = gov_fail(to->err, GOV_E_IO, errno, "cannot read rule file %s",
+        status = gov_fail(to->err, GOV_E_IO, errno, "cannot read policy file %s",
                           path);
     else if (!S_ISREG(st.st_mode))
         status = gov_fail(to->err, GOV_E_FORMAT, 0,
-                          "rule file %s is no regular file; name a .yaml file",
+                          "policy file %s is no regular file; name a .yaml file",
                           path);
     else if ((uint64_t)st.st_size > MAX_RULES_BYTES)
         status = gov_fail(to->err, GOV_E_FORMAT, 0,
-                          "rule file %s has %lld bytes, more than the %zu that "
+                          "policy file %s has %lld bytes, more than the %zu that "
                           "are read; make it smaller",
                           path, (long long)st.st_size, MAX_RULES_BYTES);
     else
@@ -117,7 +117,7 @@ static gov_status open_file(const struct request *to, const char *path)
     return status;
 }
 
-/* The user's rule file into out; false when there is no place for one. */
+/* The user's policy file into out; false when there is no place for one. */
 static bool user_path(char *out, size_t bytes)
 {
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): only reads */
@@ -145,7 +145,7 @@ static void set_source(char *source, const char *text)
     source[bytes] = '\0';
 }
 
-gov_status gov_rules_open(gov_rules **out, const char *path,
+gov_status gov_policy_open(gov_policy **out, const char *path,
                           char source[GOV_MESSAGE_BYTES],
                           char pointed[GOV_MESSAGE_BYTES],
                           const struct gov_alloc *alloc, gov_error *err)
