@@ -82,7 +82,7 @@ WRAP    := $(foreach call,$(WRAPPED),-Wl,--wrap=$(call))
 WRAPPED64 := open openat pread pwrite fstat lstat ftruncate mmap posix_fallocate
 WRAP    += $(foreach call,$(WRAPPED64),-Wl,--wrap=$(call)64 -Wl,--defsym=__wrap_$(call)64=__wrap_$(call))
 
-LIB_SRC   := $(sort $(wildcard policies/*.c) $(wildcard governor/*/*.c))
+LIB_SRC   := $(sort $(wildcard policies/*.c policies/*/*.c) $(wildcard governor/*/*.c))
 LIB_SRC   := $(filter-out $(wildcard governor/platform/platform_*.c governor/platform/linux_*.c governor/platform/darwin_*.c governor/platform/gpu_*.c),$(LIB_SRC)) $(PLATFORM)
 CLI_SRC   := $(sort $(wildcard tools/cli/*.c))
 GOV_SRC   := $(sort $(wildcard tools/gov/*.c))
@@ -93,7 +93,7 @@ UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
 ENGINE_TEST_SRC := $(sort $(wildcard tests/engine/test_*.c))
 FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
-PUBLIC_H  := $(sort $(wildcard governor/*.h)) policies/alloc.h policies/capacity.h policies/facts.h policies/ladder.h policies/level.h policies/plan.h policies/status.h
+PUBLIC_H  := $(sort $(wildcard governor/*.h)) policies/alloc.h policies/capacity.h policies/cases.h policies/facts.h policies/ladder.h policies/level.h policies/plan.h policies/policy_text.h policies/replay.h policies/status.h policies/what_if.h
 
 LIB_OBJ   := $(patsubst %.c,$(B)/%.o,$(LIB_SRC)) $(B)/shipped.o
 CLI_OBJ   := $(patsubst %.c,$(B)/%.o,$(CLI_SRC))
@@ -115,6 +115,7 @@ MEMLIMIT := $(B)/tests/memlimit
 STOCK   := $(B)/tests/stock
 HEADER_TIME := $(B)/tests/header_time
 HEADER_MAKE := $(B)/tests/header_make
+POLICY_TIME := $(B)/tests/policy_time
 # Models of published shapes, and what they need: where there is a dry run.
 SHAPE   := $(B)/tests/shape
 NEED    := $(B)/tests/need
@@ -191,7 +192,7 @@ $(B)/adapters/llama/llama_dry_run.o: private EXTRA = $(ENGINE_CXXFLAGS) $(DRY_RU
 $(GOVTOP_OBJ): private EXTRA = $(NCURSES_CFLAGS)
 
 # configs/, as text, in the library: an app that links it needs no file.
-SHIPPED := policies/balanced tiers models devices
+SHIPPED := policies/balanced policies/responsive policies/frugal policies/server tiers models devices
 $(B)/shipped.c: $(SHIPPED:%=configs/%.yaml)
 	$(Q)mkdir -p $(@D)
 	$(Q){ printf '/* Made from configs/; do not edit. */\n'; \
@@ -279,6 +280,11 @@ $(HEADER_MAKE): $(B)/tests/tools/header_make.o $(B)/tests/support/gguf_writer.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
+# What a decision takes: tests/bench/policy.sh.
+$(POLICY_TIME): $(B)/tests/bench/policy_time.o $(LIB)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(LIBS)
+
 ## ---- tests ---------------------------------------------------------------------
 
 # check.h is a system header for the compiler: its macros are not -Wpedantic.
@@ -318,7 +324,7 @@ check: ## build and run every test, setting up what they need
 check-run: all tests check-headers check-symbols check-generic check-docs
 	$(Q)B=$(B) SAN=$(SAN) tests/run.sh
 
-tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(STOCK) $(if $(DRY_RUN),$(SHAPE) $(NEED)) $(if $(HAVE_ENGINE),$(ENGINE_TEST_BIN))
+tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(STOCK) $(POLICY_TIME) $(if $(DRY_RUN),$(SHAPE) $(NEED)) $(if $(HAVE_ENGINE),$(ENGINE_TEST_BIN))
 
 check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=asan check
@@ -383,7 +389,7 @@ bench: ## measure against stock llama.cpp and fio; figures go to build/bench
 	$(Q)scripts/engine.sh $(ENGINE)
 	$(Q)$(MAKE) --no-print-directory bench-run
 
-bench-run: all $(MKMODEL) $(MEMLIMIT) $(STOCK) $(if $(HAVE_ENGINE),$(HEADER_TIME) $(HEADER_MAKE)) $(if $(DRY_RUN),$(SHAPE) $(NEED))
+bench-run: all $(MKMODEL) $(MEMLIMIT) $(STOCK) $(POLICY_TIME) $(if $(HAVE_ENGINE),$(HEADER_TIME) $(HEADER_MAKE)) $(if $(DRY_RUN),$(SHAPE) $(NEED))
 	$(Q)B=$(B) tests/bench/bench.sh
 
 FUZZ_SECONDS ?= 60
@@ -475,7 +481,11 @@ install: all ## install to prefix (/usr/local), below DESTDIR
 	$(if $(ENGINE_SHIPPED),$(Q)cd $(ENGINE_LIBDIR) && cp -P $(ENGINE_SHIPPED) $(abspath $(DESTDIR)$(enginedir)))
 	$(Q)install -m 644 $(filter governor/%,$(PUBLIC_H)) $(DESTDIR)$(includedir)/governor-0/governor
 	$(Q)install -m 644 $(filter policies/%,$(PUBLIC_H)) $(DESTDIR)$(includedir)/governor-0/policies
+	$(Q)install -d $(DESTDIR)$(datadir)/governor/policies $(DESTDIR)$(datadir)/governor/cases $(DESTDIR)$(datadir)/governor/traces
 	$(Q)install -m 644 configs/*.yaml $(DESTDIR)$(datadir)/governor
+	$(Q)install -m 644 configs/policies/*.yaml $(DESTDIR)$(datadir)/governor/policies
+	$(Q)install -m 644 configs/cases/*.yaml $(DESTDIR)$(datadir)/governor/cases
+	$(Q)install -m 644 configs/traces/*.trace $(DESTDIR)$(datadir)/governor/traces
 	$(Q)install -m 644 docs/man/*.1 $(DESTDIR)$(mandir)/man1
 	$(Q)printf '%s\n' 'prefix=$(prefix)' 'libdir=$(libdir)' 'includedir=$(includedir)' '' \
 	  'Name: governor' 'Description: memory-pressure-aware resource governor for local AI apps' \

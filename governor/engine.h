@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised when a member changes its meaning; adapters of another are refused. */
-#define GOV_ENGINE_ABI 2
+#define GOV_ENGINE_ABI 3
 
 typedef struct gov_session gov_session; /* a loaded model with one context */
 
@@ -113,6 +113,8 @@ struct gov_engine {
     gov_status (*dry_run)(const gov_model *model,
                           const struct gov_need_request *request,
                           struct gov_need *out, gov_error *err);
+    /* (optional) Sets the engine.* facts. Cheap; any thread. */
+    void (*facts)(struct gov_facts *facts);
 };
 
 /* What an adapter exports; never NULL. */

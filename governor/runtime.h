@@ -26,12 +26,27 @@ struct gov_options {
     bool no_publish;               /* no page for govtop */
     const struct gov_alloc *alloc; /* copied; NULL means the C library's */
     /* Append only. Zero must keep the behaviour of older versions. */
+    /* As gov_policy_open() takes it, copied; NULL: the user's and the system's
+     * over the shipped one. Followed while the app runs: a file that changed is
+     * read again, about once a second, and takes effect if it is a policy;
+     * otherwise what was in force stays, and a NOTICE says so. Plans that were
+     * made before stay as they are. */
+    const char *policy;
+    /* The shipped policy, or the one that is named over it, and nothing else. */
+    bool no_policy_files;
 };
 
 static inline struct gov_options gov_options_default(void)
 {
-    struct gov_options options = {
-        sizeof(struct gov_options), NULL, 0, 0, false, false, NULL};
+    struct gov_options options = {sizeof(struct gov_options),
+                                  NULL,
+                                  0,
+                                  0,
+                                  false,
+                                  false,
+                                  NULL,
+                                  NULL,
+                                  false};
     return options;
 }
 
@@ -40,7 +55,13 @@ static inline struct gov_options gov_options_default(void)
  * why. Starts one thread unless no_thread. A page that cannot be published is
  * no failure: gov_describe() says so.
  *
+ * A policy that is named and cannot be read, or is none, is a failure. One that
+ * was not named, the user's or the system's, is not: the shipped one is in force
+ * then, and gov_describe() and a NOTICE at the first step say so.
+ *
  * GOV_E_INVALID      an option is out of range or of a newer version
+ * GOV_E_FORMAT, GOV_E_NOT_FOUND, GOV_E_PERMISSION, GOV_E_IO  the policy that is
+ *                    named
  * GOV_E_UNSUPPORTED  this system reports no memory total to govern
  * GOV_E_IO           there may be a memory limit, and it cannot be read
  * GOV_E_NOMEM        no memory, no descriptor or no thread is left */
@@ -56,8 +77,9 @@ GOV_API void gov_close(gov_runtime *runtime);
 
 /* One turn of the loop: sample, level, relief, publish. The internal thread
  * repeats just this; hosts with a loop of their own call it every sample_ms.
- * Waits for nothing but the callbacks it calls; does nothing while another
- * thread, or the caller of this callback, is inside it. */
+ * Waits for nothing but the callbacks it calls, and for the policy's files when
+ * they changed; does nothing while another thread, or the caller of this callback,
+ * is inside it. */
 GOV_API void gov_step(gov_runtime *runtime);
 
 /* The thread that drives the engine calls these around every forward pass.
@@ -140,8 +162,13 @@ struct gov_relief {
     /* Gives memory back. Must not walk cold memory, nor call the runtime.
      * What it gave is measured, so it returns nothing. */
     void (*run)(void *ctx, gov_level level);
-    /* The level is back to NORMAL; may be NULL. The engine may compute. */
+    /* The level is back to NORMAL, and it is this one's turn to take memory
+     * again; may be NULL. The engine may compute. Only after it ran. */
     void (*regrow)(void *ctx);
+    /* How much to leave, by the policy: bytes, and tokens for what counts those;
+     * 0: nothing. Called before the first offer() and whenever the policy
+     * changes; may be NULL, then nothing is left. */
+    void (*leave)(void *ctx, uint64_t floor_bytes, uint32_t floor_tokens);
 };
 
 static inline struct gov_relief gov_relief_default(void)
@@ -154,6 +181,7 @@ static inline struct gov_relief gov_relief_default(void)
                                 NULL,
                                 NULL,
                                 NULL,
+                                NULL,
                                 NULL};
     return relief;
 }
@@ -161,14 +189,16 @@ static inline struct gov_relief gov_relief_default(void)
 /* Registers an action. *id names it for gov_relief_remove(). At most 32,
  * the library's own heap.purge included.
  *
- * From WARN on actions run, cheapest first, one at a time and at most eight a
- * turn, until what they gave back, as measured, makes up for the headroom that
- * is missing; where it is stalls that raised the level, or a simulation, all
- * run that the level allows. An action then rests, 5 s at least, 30 s when it
- * gave little; a rising level ends every rest. While evidence is calm nothing
- * runs, though the level takes its time to fall. The cheapest action goes first
- * even where it waits for a pass to end; only at CRITICAL others do not wait
- * with it.
+ * From WARN on actions run, in the order of the policy's ladder, and after them
+ * those that it does not name, cheapest first; one at a time and at most eight a
+ * turn, until what they gave back, as measured, makes up for the headroom that is
+ * missing; where it is stalls that raised the level, or a simulation, all run
+ * that the level allows. An action then rests, by the policy (5 s at least, 30 s
+ * when it gave little, where it says nothing); a rising level ends every rest.
+ * While evidence is calm nothing runs, though the level takes its time to fall.
+ * The first action goes first even where it waits for a pass to end; only at
+ * CRITICAL others do not wait with it. At NORMAL those that ran take memory
+ * again, one at a time and by and by, the last of the ladder first.
  *
  * GOV_E_INVALID, GOV_E_BUSY (32 are registered) */
 GOV_API GOV_NODISCARD gov_status gov_relief_add(gov_runtime *runtime,
@@ -187,6 +217,16 @@ GOV_API GOV_NODISCARD gov_status gov_relief_add_cache(gov_runtime *runtime,
                                                       gov_cache *cache,
                                                       uint32_t *id,
                                                       gov_error *err);
+
+/* ---- policy --------------------------------------------------------------- */
+
+/* Reads the policy's files again now, whether they changed or not, and puts it in
+ * force: from the next step on, which tells it. On failure what is in force
+ * stays. Any thread, but not from a callback.
+ *
+ * GOV_E_FORMAT and others as gov_policy_open() */
+GOV_API GOV_NODISCARD gov_status gov_policy_reload(gov_runtime *runtime,
+                                                   gov_error *err);
 
 /* ---- publishing ------------------------------------------------------------ */
 

@@ -19,24 +19,42 @@ struct gov_weights_options {
     uint64_t hot_bytes; /* weights that may stay; 0 streams everything */
     uint32_t ahead;     /* layers with cold parts read ahead; 0 means 2 */
     const struct gov_alloc *alloc; /* copied; NULL means the C library's */
+    gov_hold hold;                 /* which weights are hot */
+    gov_warm warm;                 /* how hot ones are brought in */
+    uint64_t warm_rate; /* bytes a second for hot ones; 0: all the disk gives;
+                         * layers in the window are not held up by it */
+    gov_advice advise_load; /* until all that is hot is there once */
+    gov_advice advise_pass; /* from then on */
 };
 
 static inline struct gov_weights_options gov_weights_options_default(void)
 {
     struct gov_weights_options options = {sizeof(struct gov_weights_options),
-                                          UINT64_MAX, 0, NULL};
+                                          UINT64_MAX,
+                                          0,
+                                          NULL,
+                                          GOV_HOLD_SPREAD,
+                                          GOV_WARM_USE,
+                                          0,
+                                          GOV_ADVICE_NORMAL,
+                                          GOV_ADVICE_NORMAL};
     return options;
 }
 
 /* Finds this process's mapping of the model's file and takes charge of it.
- * Cuts units into parts of some MiB and chooses the hot ones so that cold ones
- * are spread evenly, drops those that are in memory, and starts one thread, which
- * reads what is hot and missing, streams what is cold, and sleeps while there is
+ * Cuts units into parts of some MiB and chooses the hot ones as options->hold
+ * says, drops cold ones that are in memory, and starts one thread, which reads
+ * what is hot and missing, streams what is cold, and sleeps while there is
  * neither. An embedding that is only looked up in is left to demand paging unless
- * everything is hot. The model must stay open and the mapping in place until
- * gov_weights_release(); nothing is allocated after this.
+ * everything is hot. With GOV_HOLD_FIRST layers and then heads are hot whole, so
+ * up to a layer of hot_bytes stays unused. With GOV_WARM_NONE the thread reads
+ * nothing that is hot: it passes for being there once the engine was reported to
+ * be past it. Advice is given to the whole mapping, but for an embedding that is
+ * left alone, and taken back by gov_weights_release(). The model must stay open
+ * and the mapping in place until then; nothing is allocated after this.
  *
- * GOV_E_INVALID      no model, no place, or options of a newer version
+ * GOV_E_INVALID      no model, no place, options of a newer version, or a hold,
+ *                    warm or advice that there is not
  * GOV_E_NOT_FOUND    this process does not map the file, or the file is gone
  * GOV_E_UNSUPPORTED  the mapping cannot be governed (locked, private, split, not
  *                    whole); the message says why

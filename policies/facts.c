@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "policies/words_priv.h"
+#include "policies/language/words_priv.h"
 
 static const struct gov_fact_info infos[GOV_FACT_COUNT] = {
 #define FACT_INFO(id, name, type, source, sentence)                            \

@@ -170,7 +170,18 @@ typedef enum gov_type {
       "tokens of context that are planned")                                    \
     X(MODEL_ENGINE, "model.engine", BYTES, "model file",                       \
       "estimate of what the engine keeps beside its buffers: vocabulary, "     \
-      "graphs, working space")
+      "graphs, working space")                                                 \
+    X(MODEL_SMALLEST_LAYER, "model.smallest_layer", BYTES, "model file",       \
+      "weights of the smallest layer")                                         \
+    X(REQUEST_SEQUENCES, "request.sequences", COUNT, "the app",                \
+      "conversations at once that the app asks for")                           \
+    X(REQUEST_GPU_LAYERS, "request.gpu_layers", COUNT, "the app",              \
+      "layers on a GPU that the app asks for")                                 \
+    X(ENGINE_GPU, "engine.gpu", FLAG, "the engine",                            \
+      "this build of the engine can put layers on a GPU that is there")        \
+    X(MODEL_COMPUTE_PER_SEQUENCE, "model.compute_per_sequence", BYTES,         \
+      "model file",                                                            \
+      "what each conversation beyond the first adds to model.compute")
 
 typedef enum gov_fact {
 #define GOV_FACT_ENUM(id, name, type, source, sentence) GOV_FACT_##id,
@@ -192,6 +203,10 @@ GOV_API const struct gov_fact_info *gov_fact_info(gov_fact fact);
 /* The fact of that name, or GOV_FACT_COUNT. `bytes` bounds the name, which
  * need not end in NUL. */
 GOV_API gov_fact gov_fact_find(const char *name, size_t bytes);
+
+/* Whether a system of that kind ("linux", "darwin") can ever tell it. True for a
+ * system that is not known, and for NULL. */
+GOV_API bool gov_fact_told_by(gov_fact fact, const char *os);
 
 /* Whether the machine alone settles it: device.*, gpu.* and budget.*. */
 GOV_API bool gov_fact_of_machine(gov_fact fact);

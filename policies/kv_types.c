@@ -3,8 +3,8 @@
  * model and decides nothing. */
 #include <string.h>
 
-#include "policies/sizes_priv.h"
-#include "policies/words_priv.h"
+#include "policies/language/words_priv.h"
+#include "policies/planning/sizes_priv.h"
 
 /* X(id, name, elements of a block, its bytes), as in ggml's type_traits
  * (ggml/src/ggml.c), in the order of gov_kv_type. */

@@ -6,6 +6,7 @@
 
 #include "policies/alloc.h"
 #include "policies/facts.h"
+#include "policies/policy_text.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -48,43 +49,34 @@ GOV_API gov_kv_type gov_kv_type_find(const char *name);
  * blocks. */
 GOV_API uint32_t gov_kv_type_block(gov_kv_type type, uint32_t *block_bytes);
 
-/* Rules as read from a YAML file: opaque, immutable, shared between threads. */
-typedef struct gov_policy gov_policy;
+/* Which of the weights stay, where not all do. Numbers are ABI. */
+typedef enum gov_hold {
+    GOV_HOLD_SPREAD = 0, /* the same share of every layer, so that the disk has
+                          * as much to read for one as for the next */
+    GOV_HOLD_FIRST = 1,  /* whole layers from the first one on: the first token
+                          * comes sooner, the pauses are longer */
+    GOV_HOLD_DENSE = 2,  /* what every token uses before experts; then spread */
+} gov_hold;
 
-/* Reads rules from `text` (`bytes` long, need not end in NUL). `name` is used
- * in messages only. Memory comes from `alloc`, copied; NULL means the C
- * library's. On success *out is owned by the caller, gov_policy_free().
- *
- * GOV_E_FORMAT  the text is no policy file; the message has NAME:LINE:COLUMN
- * GOV_E_NOMEM */
-GOV_API GOV_NODISCARD gov_status gov_policy_parse(
-    gov_policy **out, const char *text, size_t bytes, const char *name,
-    const struct gov_alloc *alloc, gov_error *err);
+/* In which order what is to stay is brought in. Numbers are ABI. */
+typedef enum gov_warm {
+    GOV_WARM_USE = 0,  /* as a pass uses it */
+    GOV_WARM_FILE = 1, /* as it lies in the file: a disk that seeks */
+    GOV_WARM_NONE = 2, /* not before it is used */
+} gov_warm;
 
-/* Accepts NULL. */
-GOV_API void gov_policy_free(gov_policy *rules);
+/* What the system is told of how a mapping is read. Numbers are ABI. */
+typedef enum gov_advice {
+    GOV_ADVICE_NORMAL = 0,
+    GOV_ADVICE_SEQUENTIAL = 1,
+    GOV_ADVICE_RANDOM =
+        2, /* no readahead: a scan takes up to 25 times as long */
+} gov_advice;
 
-/* Number of rules. */
-GOV_API size_t gov_policy_rules(const gov_policy *rules);
-
-/* A rule that says nothing: its name, its line in the file, and why. */
-typedef void (*gov_doubt_fn)(void *ctx, const char *rule, size_t line,
-                             const char *sentence);
-
-/* Finds rules that can never have an effect: the condition contradicts itself,
- * or an earlier rule always comes first. Not an error, but hardly meant. Calls
- * `doubt` (may be NULL) for each and returns how many there are. Finds no false
- * ones; does not find all. */
-GOV_API size_t gov_policy_doubts(const gov_policy *rules, gov_doubt_fn doubt,
-                                 void *ctx);
-
-/* After GOV_E_FORMAT: the offending line with a caret under the column, two
- * lines without a line break behind the second, written to out (NUL-terminated,
- * empty when there is none to show).
- * `text` and `err` are those of the failed call. */
-GOV_API void gov_policy_point(const char *text, size_t bytes,
-                              const gov_error *err, char *out,
-                              size_t out_bytes);
+/* Their names in policy files; "unset" for a number that is none. */
+GOV_API const char *gov_hold_name(gov_hold hold);
+GOV_API const char *gov_warm_name(gov_warm warm);
+GOV_API const char *gov_advice_name(gov_advice advice);
 
 /* What was decided. Filled by gov_plan_decide(); plain data, copy it freely. */
 struct gov_plan {
@@ -99,11 +91,25 @@ struct gov_plan {
     uint64_t kv_bytes;        /* KV for `context`, once all of it is used, and
                                * state that does not grow */
     uint64_t footprint_bytes; /* predicted, cannot be dropped */
-    uint64_t hot_bytes;       /* weights that stay; all of them for mmap */
+    uint64_t hot_bytes;       /* weights that stay, be it on a GPU; all of them
+                               * for mmap */
     uint64_t cold_bytes;      /* weights that come and go each pass */
     uint64_t compute_bytes;   /* the engine's buffers for that context */
     uint64_t engine_bytes;    /* and what it keeps beside them: vocabulary,
                                * graphs, working space; an estimate */
+    gov_hold hold;            /* hybrid: which units are hot; else spread */
+    gov_warm warm;            /* mapped weights: how they are brought in */
+    uint64_t warm_rate;     /* at most so many bytes a second while nobody waits
+                               * for them; 0: as fast as the disk gives */
+    gov_advice advise_load; /* the mapping, until it is warm */
+    gov_advice advise_pass; /* and from then on */
+    uint32_t sequences;  /* conversations that share the context, 1 or more */
+    uint32_t gpu_layers; /* from the last one on, the output being the first;
+                          * 0 where the engine uses no GPU or weights are
+                          * streamed; INT32_MAX: all, however many there are */
+    uint64_t gpu_bytes;  /* what those take there, at most */
+    uint64_t gpu_budget_bytes; /* 0: no GPU that the engine uses, or its memory
+                                * is not known */
     char rule[64]; /* name of the rule that chose; in parentheses: of none */
     char reason[GOV_MESSAGE_BYTES];
     char warning[GOV_MESSAGE_BYTES];
@@ -111,7 +117,8 @@ struct gov_plan {
 
 /* Called once per rule tried, in order, when a trace is wanted. `verdict` is
  * "matched", "no match", "unknown" or "not reached"; `detail` shows the
- * condition with the values filled in, or names the fact that was missing.
+ * condition with the values filled in, or names the fact that was missing, and
+ * what a rule that matched has set, or which one before it had.
  * Strings are valid during the call. */
 typedef void (*gov_trace_fn)(void *ctx, const char *rule, const char *verdict,
                              const char *detail);
@@ -119,17 +126,40 @@ typedef void (*gov_trace_fn)(void *ctx, const char *rule, const char *verdict,
 /* Decides. Facts are copied and the derived ones (model.context, model.kv,
  * model.mapped_footprint, model.heap_footprint) are filled in from the rest;
  * the KV facts are to be those of f16. Facts that can be no value of their
- * type (negative, a context or a window of 0, text of a KiB or more) count as
- * unknown. What a model keeps beside model.kv_per_token and model.compute counts
- * as nothing where it is unknown (model.window_kv_per_token, model.state,
- * model.compute_per_token), a window without a length as the whole context.
- * Where model.known is false the KV facts are taken as the most it may be, and
- * plan->warning says so.
+ * type (negative, a context, a window or a number of conversations of 0, text of a
+ * KiB or more) count as unknown. What a model keeps beside model.kv_per_token and
+ * model.compute counts as nothing where it is unknown (model.window_kv_per_token,
+ * model.state, model.compute_per_token, .compute_per_sequence), a window without a
+ * length as the whole context.
+ * Where model.known is false the KV facts are taken as the most it may be, for
+ * each conversation, and plan->warning says so.
  * A KV type in blocks is planned only where model.kv_quantizable is true: a rule
  * that sets one is passed over, and what the app asks for (request.kv_type) is
  * refused where it is false, and planned with a warning where it is unknown.
- * Allocates nothing; any thread. A refusal is GOV_E_REFUSED, with the sentence
- * in err and in plan->reason, and names what would fit.
+ * Layers go to a GPU where engine.gpu is true, there is one and its memory is
+ * known: as many of those asked for as fit there at most (policies/planning/plan_gpu.c).
+ * Derived facts do not count a GPU: rules see a model as it is without one.
+ * Allocates nothing; any thread; what it returns and tells follows from rules and
+ * facts alone. A refusal is GOV_E_REFUSED, with the sentence in err and in
+ * plan->reason, and names what would fit.
+ *
+ * What is planned never needs more than budget.ram, device.limit or device.ram,
+ * nor on a GPU more than its budget, whatever the rules say.
+ *
+ * What holds when less is known. Say that a decision was refused by a rule R with
+ * `strategy: refuse` and without `unknown: no-match`, and that it is made again
+ * with some facts unknown that were known:
+ *
+ *  1. If R's condition asks neither for derived facts nor known(FACT), then only a
+ *     rule before R can load the model; R and all behind it cannot. Which facts
+ *     are unknown does not matter.
+ *  2. If no size, budget or wish follows from those facts (request.strategy and
+ *     the like), no rule that sets context, sequences, kv_type or gpu_layers asks
+ *     for them, and no condition asks known() of them, then it is refused again.
+ *     The same holds for a refusal because nothing fits.
+ *
+ * The exceptions are real: a rule before R may match because known(x) is false
+ * now, or fit because the context that the app asked for is not known any more.
  *
  * GOV_E_REFUSED  the rules refuse, nothing they chose fits the budget, or the
  *                model's heads cannot be held in the KV type asked for

@@ -11,9 +11,12 @@
     extern const size_t gov__shipped_##name##_bytes;
 
 GOV_SHIPPED(balanced) /* configs/policies/balanced.yaml: a policy */
-GOV_SHIPPED(tiers)    /* configs/tiers.yaml: classes of machines */
-GOV_SHIPPED(models)   /* configs/models.yaml: sizes of models */
-GOV_SHIPPED(devices)  /* configs/devices.yaml: machines by specification */
+GOV_SHIPPED(responsive)
+GOV_SHIPPED(frugal)
+GOV_SHIPPED(server)
+GOV_SHIPPED(tiers)   /* configs/tiers.yaml: classes of machines */
+GOV_SHIPPED(models)  /* configs/models.yaml: sizes of models */
+GOV_SHIPPED(devices) /* configs/devices.yaml: machines by specification */
 
 #undef GOV_SHIPPED
 

@@ -6,7 +6,6 @@
  *
  * Nothing is thrown out of here. llama.cpp also ends the process over some
  * headers (GGML_ASSERT): llama_ask.c calls this where that does no harm. */
-#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -74,16 +73,11 @@ void check_vocabulary(const char *path)
 
 llama_model_ptr load(const char *path, const gov_need_request &request)
 {
-    llama_model_params params = gov__llama_model_params();
+    llama_model_params params = gov__llama_model_params(request.gpu_layers);
 
-    if (request.gpu_layers > 0) {
-        if (!llama_supports_gpu_offload())
-            throw refusal(GOV_E_UNSUPPORTED,
-                          "this llama.cpp has no driver for a GPU");
-        params.devices = nullptr;
-        params.n_gpu_layers =
-            static_cast<int32_t>(std::min(request.gpu_layers, 100000u));
-    }
+    if (request.gpu_layers > 0 && !llama_supports_gpu_offload())
+        throw refusal(GOV_E_UNSUPPORTED,
+                      "this llama.cpp has no driver for a GPU");
     params.no_alloc = true;
     params.load_mode = LLAMA_LOAD_MODE_NONE; /* it does not do both */
     params.use_extra_bufts =

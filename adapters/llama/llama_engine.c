@@ -3,6 +3,7 @@
  * llama_generate.c. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -53,7 +54,8 @@ static bool report(float share, void *data)
 static struct llama_model_params model_params(const struct gov_plan *plan,
                                               struct progress *progress)
 {
-    struct llama_model_params params = gov__llama_model_params();
+    struct llama_model_params params =
+        gov__llama_model_params(plan->gpu_layers);
 
     if (plan->strategy == GOV_STRATEGY_HEAP) {
         params.load_mode = LLAMA_LOAD_MODE_NONE;
@@ -73,6 +75,9 @@ static struct gov_need_request request_of(const struct gov_plan *plan)
     request.k_type = request.v_type = plan->kv_type;
     request.strategy = plan->strategy;
     request.repack = plan->repack;
+    request.gpu_layers = plan->gpu_layers;
+    if (plan->sequences != 0)
+        request.sequences = plan->sequences;
     return request;
 }
 
@@ -89,6 +94,18 @@ static struct llama_context_params context_params(gov_session *session,
     params.abort_callback_data = session;
     params.no_perf = true;
     return params;
+}
+
+/* Goes on with what describe() says. */
+__attribute__((format(printf, 2, 3))) static void say(gov_session *session,
+                                                      const char *format, ...)
+{
+    size_t at = strlen(session->text);
+    va_list values;
+
+    va_start(values, format);
+    vsnprintf(session->text + at, sizeof(session->text) - at, format, values);
+    va_end(values);
 }
 
 /* Units are in order of use, and what a layer begins with is its first. */
@@ -115,44 +132,60 @@ static gov_status map_layers(gov_session *session, gov_error *err)
     return GOV_OK;
 }
 
+static struct gov_weights_options weights_options(const struct gov_plan *plan,
+                                                  bool stream)
+{
+    struct gov_weights_options options = gov_weights_options_default();
+
+    options.hot_bytes = stream ? plan->hot_bytes : UINT64_MAX;
+    options.ahead = plan->ahead;
+    options.hold = plan->hold;
+    options.warm = plan->warm;
+    options.warm_rate = plan->warm_rate;
+    options.advise_load = plan->advise_load;
+    options.advise_pass = plan->advise_pass;
+    return options;
+}
+
 /* Takes charge of the engine's mapping. That it cannot be governed is no
  * failure: the model runs as it would without us, and says why. Streaming needs
  * the engine to say where it is; an architecture that names few of its layers
- * or none would find the next ones dropped. */
+ * or none would find the next ones dropped. Of a model that is partly on a GPU
+ * the engine has unmapped what it needs no more, at the ends of the file. */
 static void adopt(gov_session *session)
 {
-    struct gov_weights_options options = gov_weights_options_default();
     const struct gov_plan *plan = &session->plan;
     bool stream = plan->strategy == GOV_STRATEGY_HYBRID &&
                   session->layers_shown >= (session->layers + 1) / 2;
+    struct gov_weights_options options = weights_options(plan, stream);
     gov_error err;
 
     session->strategy = GOV_STRATEGY_MMAP;
-    options.hot_bytes = stream ? plan->hot_bytes : UINT64_MAX;
-    options.ahead = plan->ahead;
+    if (plan->gpu_layers > 0) {
+        say(session, "mmap, not governed: layers are on a GPU");
+        return;
+    }
     if (gov_weights_adopt(&session->weights, session->file, &options, &err) !=
         GOV_OK) {
-        snprintf(session->text, sizeof(session->text), "mmap, not governed: %s",
-                 err.message);
+        say(session, "mmap, not governed: %s", err.message);
         return;
     }
     if (stream) {
         session->streaming = true;
         session->strategy = GOV_STRATEGY_HYBRID;
-        snprintf(session->text, sizeof(session->text),
-                 "hybrid: %" PRIu64 " MB of weights stay in memory, %" PRIu64
-                 " MB are streamed each pass, %u units ahead",
-                 plan->hot_bytes / 1000000, plan->cold_bytes / 1000000,
-                 plan->ahead);
+        say(session,
+            "hybrid: %" PRIu64 " MB of weights stay in memory, %" PRIu64
+            " MB are streamed each pass, %u units ahead",
+            plan->hot_bytes / 1000000, plan->cold_bytes / 1000000, plan->ahead);
     } else if (plan->strategy == GOV_STRATEGY_HYBRID) {
-        snprintf(session->text, sizeof(session->text),
-                 "mmap, not streamed: llama.cpp reports %u of the %u layers of "
-                 "this architecture, so the system decides what stays",
-                 session->layers_shown, session->layers);
+        say(session,
+            "mmap, not streamed: llama.cpp reports %u of the %u layers of this "
+            "architecture, so the system decides what stays",
+            session->layers_shown, session->layers);
     } else {
-        snprintf(session->text, sizeof(session->text),
-                 "mmap: %" PRIu64 " MB of weights are mapped and all may stay",
-                 plan->weights_bytes / 1000000);
+        say(session,
+            "mmap: %" PRIu64 " MB of weights are mapped and all may stay",
+            plan->weights_bytes / 1000000);
     }
 }
 
@@ -163,10 +196,26 @@ static void hold_weights(gov_session *session)
         return;
     }
     session->strategy = GOV_STRATEGY_HEAP;
-    snprintf(session->text, sizeof(session->text),
-             "heap: %" PRIu64 " MB of weights are in anonymous memory%s",
-             session->plan.weights_bytes / 1000000,
-             session->plan.repack ? ", repacked by the engine" : "");
+    say(session, "heap: %" PRIu64 " MB of weights are in anonymous memory%s",
+        session->plan.weights_bytes / 1000000,
+        session->plan.repack ? ", repacked by the engine" : "");
+}
+
+/* A plan that was made for an engine with a GPU runs without one, too. */
+static void place(gov_session *session, uint32_t gpu_layers)
+{
+    const uint32_t most = session->layers + 1; /* and the output */
+
+    if (gpu_layers > most)
+        gpu_layers = most;
+    if (session->plan.gpu_layers > 0)
+        say(session, "; %u of %u layers are on the GPU, the output being one",
+            gpu_layers, most);
+    else if (gpu_layers > 0)
+        say(session,
+            "; this llama.cpp has no GPU, so the %u layers planned there are "
+            "in memory, too",
+            gpu_layers);
 }
 
 static gov_status check_load(const struct gov_load *load, gov_error *err)
@@ -425,6 +474,8 @@ static gov_status llama_load(gov_session **out, const struct gov_load *load,
     gov__llama_log_acquire();
     session->file = load->model;
     session->plan = *load->plan;
+    if (session->plan.gpu_layers > 0 && !gov__llama_has_gpu())
+        session->plan.gpu_layers = 0;
     session->runtime = load->runtime;
     session->kv.page_bytes = gov_page_bytes();
     status = load_model(session, load, err);
@@ -443,6 +494,7 @@ static gov_status llama_load(gov_session **out, const struct gov_load *load,
         return status;
     }
     hold_weights(session);
+    place(session, load->plan->gpu_layers);
     publish_names(session);
     gov__llama_publish(session, true);
     *out = session;
@@ -461,6 +513,11 @@ static void llama_kv_usage(gov_session *session, struct gov_kv_usage *out)
     out->held_bytes = atomic_load(&session->kv.held_bytes);
     out->context_tokens = llama_n_ctx(session->context);
     out->used_tokens = atomic_load(&session->past);
+}
+
+static void llama_facts(struct gov_facts *facts)
+{
+    gov_facts_set(facts, GOV_FACT_ENGINE_GPU, gov__llama_has_gpu());
 }
 
 static const float *llama_logits(gov_session *session, size_t *count)
@@ -483,6 +540,7 @@ static const struct gov_engine engine = {
     .kv_usage = llama_kv_usage,
     .reset = gov__llama_reset,
     .logits = llama_logits,
+    .facts = llama_facts,
 #ifdef GOV_LLAMA_VERSION
     .dry_run = gov__llama_ask,
 #endif

@@ -136,10 +136,14 @@ static gov_status evaluate(gov_session *session, llama_token *tokens,
         uint32_t n = count - at < batch ? count - at : batch;
 
         gov_pass_begin(session->runtime);
-        if (session->streaming)
+        /* Also where layers are not reported: what is left to the engine to
+         * bring in is there once it has been over it. */
+        if (session->weights != NULL)
             gov_weights_reached(session->weights, session->unit_of_layer[0]);
         rc = llama_decode(session->context,
                           llama_batch_get_one(tokens + at, (int32_t)n));
+        if (session->weights != NULL && rc == 0)
+            gov_weights_reached(session->weights, session->output_unit);
         gov__kv_account(&session->kv);
         gov_pass_end(session->runtime);
         if (rc == 0)

@@ -2,9 +2,11 @@
 /* Requests as llama.cpp's parameters. Loads nothing. */
 #include "adapters/llama/llama_params.h"
 
+#include <ggml-backend.h>
 #include <inttypes.h>
 
-#define SEQUENCES 256 /* LLAMA_MAX_SEQ */
+#define SEQUENCES 256      /* LLAMA_MAX_SEQ */
+#define MANY_LAYERS 100000 /* more than any model has */
 
 static const enum ggml_type kv_types[] = {
     [GOV_KV_UNSET] = GGML_TYPE_F16, [GOV_KV_F16] = GGML_TYPE_F16,
@@ -17,18 +19,38 @@ static const enum ggml_type kv_types[] = {
 
 /* With an accelerator in reach llama.cpp may keep weights in memory pinned for
  * it, which is not mapped. The list is only read, whatever its type says. */
-struct llama_model_params gov__llama_model_params(void)
+struct llama_model_params gov__llama_model_params(uint32_t gpu_layers)
 {
     static ggml_backend_dev_t no_devices[] = {NULL};
     struct llama_model_params params = llama_model_default_params();
 
-    params.devices = no_devices;
-    params.n_gpu_layers = 0;
+    if (gpu_layers == 0)
+        params.devices = no_devices;
+    /* A negative number would be all of them. */
+    params.n_gpu_layers =
+        gpu_layers < MANY_LAYERS ? (int32_t)gpu_layers : MANY_LAYERS;
     params.load_mode = LLAMA_LOAD_MODE_MMAP;
     /* Repacking copies weights into anonymous memory, which is what a mapping
      * is there to avoid. */
     params.use_extra_bufts = false;
     return params;
+}
+
+/* llama_supports_gpu_offload() is also true of a build that could ask another
+ * machine, where nobody has named one. */
+bool gov__llama_has_gpu(void)
+{
+    if (!llama_supports_gpu_offload())
+        return false;
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++)
+        switch (ggml_backend_dev_type(ggml_backend_dev_get(i))) {
+        case GGML_BACKEND_DEVICE_TYPE_GPU:
+        case GGML_BACKEND_DEVICE_TYPE_IGPU:
+            return true;
+        default:
+            break;
+        }
+    return false;
 }
 
 struct llama_context_params

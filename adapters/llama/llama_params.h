@@ -14,9 +14,13 @@
 extern "C" {
 #endif
 
-/* On the processor alone, without repacking, mapped: what a load changes of it
- * is for its plan to say. */
-struct llama_model_params gov__llama_model_params(void);
+/* Without repacking, mapped: what a load changes of it is for its plan to say. The
+ * last `gpu_layers` layers, the output being one more, go to the devices that
+ * llama.cpp chooses; with 0 it is told of none. */
+struct llama_model_params gov__llama_model_params(uint32_t gpu_layers);
+
+/* Whether llama.cpp has a device to put layers on. Any thread. */
+bool gov__llama_has_gpu(void);
 
 /* Everything but threads and callbacks. The request is one that
  * gov__llama_check() accepts. */

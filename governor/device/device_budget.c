@@ -5,7 +5,7 @@
  *   without a limit  ram - reserve
  *   with a limit     limit - reserve - others
  *
- * The reserve of a machine is policies/reserve.h's.
+ * The reserve of a machine is policies/planning/reserve.h's.
  *
  * The reserve of a limit is 5 %, at least 32 MiB, at most 25 %: the system is
  * outside, but the kernel charges the group for page tables (0.2 % of what is
@@ -23,7 +23,7 @@
  * and go and can be swapped out; how much is free right now is the headroom,
  * not the budget. */
 #include "governor/device/device_priv.h"
-#include "policies/reserve.h"
+#include "policies/planning/reserve.h"
 
 #define MIB ((uint64_t)1 << 20)
 

@@ -441,17 +441,33 @@ uint64_t gov_cache_shrink(gov_cache *cache, uint64_t keep_bytes)
     return before - after;
 }
 
-uint64_t gov_cache_apply_level(gov_cache *cache, gov_level level)
+uint64_t gov__cache_keeps(uint64_t limit_bytes, gov_level level,
+                          uint64_t floor_bytes)
 {
     const uint64_t keep_bytes = level >= GOV_LEVEL_CRITICAL ? 0
-                                : level >= GOV_LEVEL_WARN
-                                    ? cache->limit_bytes / 2
-                                    : cache->limit_bytes;
+                                : level >= GOV_LEVEL_WARN   ? limit_bytes / 2
+                                                            : limit_bytes;
+
+    if (floor_bytes > limit_bytes)
+        floor_bytes = limit_bytes;
+    return keep_bytes > floor_bytes ? keep_bytes : floor_bytes;
+}
+
+uint64_t gov__cache_apply(gov_cache *cache, gov_level level,
+                          uint64_t floor_bytes)
+{
+    const uint64_t keep_bytes =
+        gov__cache_keeps(cache->limit_bytes, level, floor_bytes);
 
     pthread_mutex_lock(&cache->lock);
     cache->level_bytes = keep_bytes;
     pthread_mutex_unlock(&cache->lock);
     return gov_cache_shrink(cache, keep_bytes);
+}
+
+uint64_t gov_cache_apply_level(gov_cache *cache, gov_level level)
+{
+    return gov__cache_apply(cache, level, 0);
 }
 
 void gov_cache_usage(gov_cache *cache, struct gov_cache_usage *out)

@@ -39,6 +39,12 @@ gov_status gov__cache_new_on(gov_cache **out,
                              const struct gov_platform *platform,
                              const struct gov_cache_options *options,
                              gov_error *err);
+/* What a cache of that limit keeps at a level: gov_cache_apply_level(), but never
+ * less than a floor that the policy sets. */
+uint64_t gov__cache_keeps(uint64_t limit_bytes, gov_level level,
+                          uint64_t floor_bytes);
+uint64_t gov__cache_apply(gov_cache *cache, gov_level level,
+                          uint64_t floor_bytes);
 
 #define GOV__HEAP_TAGS 64
 

@@ -87,18 +87,40 @@ static uint64_t bytes_of(const struct gov__residency *res, uint32_t part)
 
 /* ---- hot and cold --------------------------------------------------------- */
 
-/* All parts of one use. */
+/* Sets of units, as bits. */
+enum set {
+    ROWS = 1,
+    HEADS = 2,
+    DENSE = 4, /* of layers, but for their experts */
+    EXPERTS = 8,
+    LAYERS = DENSE | EXPERTS,
+};
+
+static bool is_of(const struct gov__unit *unit, unsigned set)
+{
+    switch (unit->use) {
+    case GOV__USE_ROWS:
+        return (set & ROWS) != 0;
+    case GOV__USE_HEAD:
+        return (set & HEADS) != 0;
+    case GOV__USE_LAYER:
+        break;
+    }
+    return (set & (unit->experts ? EXPERTS : DENSE)) != 0;
+}
+
+/* All parts of a set. */
 struct group {
     uint64_t bytes;
     uint32_t parts;
 };
 
-static struct group measure(const struct gov__residency *res, enum gov__use use)
+static struct group measure(const struct gov__residency *res, unsigned set)
 {
     struct group group = {0, 0};
 
     for (uint32_t i = 0; i < res->unit_count; i++)
-        if (res->units[i].use == use) {
+        if (is_of(&res->units[i], set)) {
             group.bytes += res->units[i].end - res->units[i].begin;
             group.parts += res->units[i].parts;
         }
@@ -115,15 +137,15 @@ static bool place_is_cold(uint64_t i, uint64_t k, uint64_t slots)
            ((i + 1) * k + slots - 1) / slots != (i * k + slots - 1) / slots;
 }
 
-/* Makes k parts of that use cold and returns the bytes of its others. */
-static uint64_t spread(struct gov__residency *res, enum gov__use use,
-                       uint32_t k, uint32_t slots)
+/* Makes k parts of a set cold and returns the bytes of its others. */
+static uint64_t spread(struct gov__residency *res, unsigned set, uint32_t k,
+                       uint32_t slots)
 {
     uint64_t hot_bytes = 0;
     uint32_t place = 0;
 
     for (uint32_t i = 0; i < res->part_count; i++) {
-        if (use_of(res, i) != use)
+        if (!is_of(&res->units[res->parts[i].unit], set))
             continue;
         res->parts[i].target_hot = !place_is_cold(place++, k, slots);
         if (res->parts[i].target_hot)
@@ -132,28 +154,65 @@ static uint64_t spread(struct gov__residency *res, enum gov__use use,
     return hot_bytes;
 }
 
-/* Fewest cold parts of that use that leave its hot ones within limit. Parts
- * differ in size, so more cold ones need not mean fewer hot bytes: the search
- * keeps `high` fitting, which holds whatever it meets on the way. `others` are
- * places of the ring that stay hot. */
-static uint64_t fit(struct gov__residency *res, enum gov__use use,
-                    uint64_t limit, uint32_t others)
+/* All of a set, or nothing of it; returns what is hot. */
+static uint64_t take_all(struct gov__residency *res, unsigned set, bool hot)
 {
-    struct group group = measure(res, use);
+    uint32_t parts = measure(res, set).parts;
+
+    return spread(res, set, hot ? 0 : parts, parts);
+}
+
+/* Fewest cold parts of a set that leave its hot ones within limit. Parts differ
+ * in size, so more cold ones need not mean fewer hot bytes: the search keeps
+ * `high` fitting, which holds whatever it meets on the way. `others` are places
+ * of the ring that stay hot. */
+static uint64_t fit(struct gov__residency *res, unsigned set, uint64_t limit,
+                    uint32_t others)
+{
+    struct group group = measure(res, set);
     uint32_t slots = group.parts + others;
     uint32_t low = 0, high = group.parts;
 
     if (group.bytes <= limit)
-        return spread(res, use, 0, slots);
+        return spread(res, set, 0, slots);
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
 
-        if (spread(res, use, middle, slots) <= limit)
+        if (spread(res, set, middle, slots) <= limit)
             high = middle;
         else
             low = middle;
     }
-    return spread(res, use, high, slots);
+    return spread(res, set, high, slots);
+}
+
+/* Layers, or heads, whole and in order of use, up to the first that does not fit;
+ * `limit` is 0 behind that one. Returns what is hot. */
+static uint64_t fill(struct gov__residency *res, unsigned set, uint64_t *limit)
+{
+    uint64_t hot_bytes = 0;
+
+    for (uint32_t i = 0, next; i < res->unit_count; i = next) {
+        uint64_t bytes = 0;
+
+        next = i;
+        do
+            bytes += res->units[next].end - res->units[next].begin;
+        while (++next < res->unit_count && res->units[next].joined);
+        if (!is_of(&res->units[i], set))
+            continue;
+        if (bytes > *limit)
+            *limit = 0;
+        for (uint32_t u = i; u < next; u++)
+            for (uint32_t p = 0; p < res->units[u].parts; p++)
+                res->parts[res->units[u].first + p].target_hot =
+                    bytes <= *limit;
+        if (bytes <= *limit) {
+            *limit -= bytes;
+            hot_bytes += bytes;
+        }
+    }
+    return hot_bytes;
 }
 
 static void sum_cold(struct gov__residency *res)
@@ -166,26 +225,48 @@ static void sum_cold(struct gov__residency *res)
                 bytes_of(res, i);
 }
 
-/* Rows go first: being without them costs a page a token. Heads go last: one is
- * as large as several layers, and what is cold of a unit must all be in memory
- * while the unit is used. */
+/* Heads go last: one is as large as several layers, and what is cold of a unit
+ * must all be in memory while the unit is used. */
+static uint64_t hold_spread(struct gov__residency *res, uint64_t limit)
+{
+    struct group heads = measure(res, HEADS);
+    /* The heads close the ring between the last layer and the first. */
+    uint32_t others = heads.parts > 0 ? 1 : 0;
+    uint64_t left = limit - fit(res, HEADS, limit, 0);
+
+    if (heads.bytes > limit) {
+        (void)take_all(res, LAYERS, false);
+    } else if (res->hold == GOV_HOLD_DENSE &&
+               measure(res, DENSE).bytes <= left) {
+        left -= take_all(res, DENSE, true);
+        left -= fit(res, EXPERTS, left, others);
+    } else if (res->hold == GOV_HOLD_DENSE) {
+        (void)take_all(res, EXPERTS, false);
+        left -= fit(res, DENSE, left, others);
+    } else {
+        left -= fit(res, LAYERS, left, others);
+    }
+    return limit - left;
+}
+
+/* A head is used behind all layers, also one that is the embedding. */
+static uint64_t hold_first(struct gov__residency *res, uint64_t limit)
+{
+    uint64_t hot_bytes = fill(res, LAYERS, &limit);
+
+    return hot_bytes + fill(res, HEADS, &limit);
+}
+
+/* Rows are the first to be cold: being without them costs a page a token. */
 uint64_t gov__residency_decide(struct gov__residency *res, uint64_t limit)
 {
-    struct group rows = measure(res, GOV__USE_ROWS);
-    struct group heads = measure(res, GOV__USE_HEAD);
-    struct group layers = measure(res, GOV__USE_LAYER);
-    uint64_t left = limit;
+    uint64_t all = measure(res, ROWS | HEADS | LAYERS).bytes;
+    uint64_t hot_bytes = res->hold == GOV_HOLD_FIRST ? hold_first(res, limit)
+                                                     : hold_spread(res, limit);
 
-    left -= fit(res, GOV__USE_HEAD, left, 0);
-    /* The heads close the ring between the last layer and the first. */
-    left -= heads.bytes <= limit
-                ? fit(res, GOV__USE_LAYER, left, heads.parts > 0 ? 1 : 0)
-                : spread(res, GOV__USE_LAYER, layers.parts, layers.parts);
-    left -= heads.bytes + layers.bytes + rows.bytes <= limit
-                ? spread(res, GOV__USE_ROWS, 0, rows.parts)
-                : spread(res, GOV__USE_ROWS, rows.parts, rows.parts);
+    hot_bytes += take_all(res, ROWS, all <= limit);
     sum_cold(res);
-    return limit - left;
+    return hot_bytes;
 }
 
 uint64_t gov__residency_cold_bytes(const struct gov__residency *res)
@@ -267,15 +348,34 @@ static void pass_by(struct gov__residency *res, const struct gov__unit *unit)
             res->parts[i].held = GOV__UNKNOWN;
 }
 
+/* And so it has, as far as it used it, what is hot and read by nobody else. */
+static void bring_in(struct gov__residency *res, const struct gov__unit *unit)
+{
+    for (uint32_t i = unit->first; i < unit->first + unit->parts; i++)
+        if (res->parts[i].hot && res->parts[i].held < GOV__COMING)
+            res->parts[i].held = GOV__PRESENT;
+}
+
 /* An engine may be past several units before anybody looks again. Rows are only
  * looked up. */
 static void pass_between(struct gov__residency *res, uint32_t position)
 {
     for (uint32_t i = res->position; i != position;
-         i = (i + 1) % res->unit_count)
+         i = (i + 1) % res->unit_count) {
         if (res->units[i].use != GOV__USE_ROWS)
             pass_by(res, &res->units[i]);
+        if (res->warm == GOV_WARM_NONE)
+            bring_in(res, &res->units[i]);
+    }
     res->position = position;
+}
+
+void gov__residency_lap(struct gov__residency *res)
+{
+    if (res->warm != GOV_WARM_NONE)
+        return;
+    for (uint32_t i = 0; i < res->unit_count; i++)
+        bring_in(res, &res->units[i]);
 }
 
 void gov__residency_aim(struct gov__residency *res, uint32_t position)
@@ -325,16 +425,58 @@ uint32_t gov__residency_next_drop(const struct gov__residency *res,
     return GOV__NO_PART;
 }
 
+bool gov__residency_can_wait(const struct gov__residency *res, uint32_t index)
+{
+    return !res->units[res->parts[index].unit].wanted;
+}
+
+/* Hot parts that come in the order of the file, behind all others. */
+static bool is_filed(const struct gov__residency *res,
+                     const struct gov__part *part)
+{
+    return res->warm == GOV_WARM_FILE && part->hot &&
+           !res->units[part->unit].wanted;
+}
+
+/* Whether a part that is needed is to be read, or a read of it to be ended. */
+static bool is_due(const struct gov__residency *res,
+                   const struct gov__part *part, enum gov__reads reads)
+{
+    if (part->held == GOV__COMING)
+        return true;
+    if (part->hot && res->warm == GOV_WARM_NONE)
+        return false;
+    return reads == GOV__READS_ALL || res->units[part->unit].wanted;
+}
+
 uint32_t gov__residency_next_missing(const struct gov__residency *res,
-                                     uint32_t from, enum gov__held held)
+                                     uint32_t from, enum gov__held held,
+                                     enum gov__reads reads)
 {
     for (uint32_t d = 0; d < res->part_count; d++) {
         uint32_t i = (uint32_t)(((uint64_t)from + d) % res->part_count);
+        const struct gov__part *part = &res->parts[i];
 
-        if (res->parts[i].held < held && needed(res, &res->parts[i]))
+        if (part->held < held && needed(res, part) && !is_filed(res, part) &&
+            is_due(res, part, reads))
             return i;
     }
+    for (uint32_t i = 0; i < res->part_count; i++) {
+        const struct gov__part *part = res->order[i];
+
+        if (part->held < held && is_filed(res, part) &&
+            is_due(res, part, reads))
+            return (uint32_t)(part - res->parts);
+    }
     return GOV__NO_PART;
+}
+
+bool gov__residency_is_warm(const struct gov__residency *res)
+{
+    for (uint32_t i = 0; i < res->part_count; i++)
+        if (res->parts[i].hot && res->parts[i].held != GOV__PRESENT)
+            return false;
+    return true;
 }
 
 void gov__residency_pages(const struct gov__residency *res, uint32_t index,

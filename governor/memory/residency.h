@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "policies/plan.h"
+
 /* The largest part: one read, after which the streamer looks where the engine
  * is. 2 ms on the disk that was measured, 50 ms on a slow one. */
 #define GOV__PART_BYTES ((uint64_t)4 << 20)
@@ -25,11 +27,12 @@ enum gov__use {
     GOV__USE_ROWS,  /* a few rows are looked up: hot, or left alone */
 };
 
-/* Set begin, end, use and joined; the rest is the residency's. */
+/* Set begin, end, use, experts and joined; the rest is the residency's. */
 struct gov__unit {
     uint64_t begin, end; /* bytes of the file */
     enum gov__use use;
-    bool joined; /* of the same layer as the unit before it: the engine tells
+    bool experts; /* a layer's, of which a token uses some */
+    bool joined;  /* of the same layer as the unit before it: the engine tells
                   * when it comes to a layer, and then uses all of it */
     uint32_t first, parts;      /* its parts */
     uint64_t target_cold_bytes; /* of its parts, by target_hot */
@@ -61,6 +64,8 @@ struct gov__residency {
     uint32_t unit_count, part_count;
     uint32_t ahead;    /* layers (units, where none is joined) with cold parts
                      * wanted after the one in use */
+    gov_hold hold;     /* which parts are hot, where not all can be */
+    gov_warm warm;     /* in which order hot parts are read, if at all */
     uint64_t page;     /* bytes, a power of two */
     uint32_t position; /* last aimed at */
 };
@@ -75,8 +80,8 @@ uint32_t gov__residency_parts_of(uint64_t begin, uint64_t end);
  * Ends with every part hot and UNKNOWN. */
 void gov__residency_init(struct gov__residency *res);
 
-/* Sets target_hot of every part so that the hot ones' bytes, which it returns,
- * stay within `limit`. */
+/* Sets target_hot of every part, by `hold` and `limit` alone, so that the hot
+ * ones' bytes, which it returns, stay within `limit`. Rows are hot where all is. */
 uint64_t gov__residency_decide(struct gov__residency *res, uint64_t limit);
 
 /* By target_hot: bytes of all parts that come and go, and the most that wanted
@@ -91,15 +96,35 @@ void gov__residency_apply(struct gov__residency *res);
  * joined to it, and the next `ahead` layers with cold parts around the ring. */
 void gov__residency_aim(struct gov__residency *res, uint32_t position);
 
+/* The engine has been over every unit since the last gov__residency_aim(): with
+ * GOV_WARM_NONE all that is hot is there. */
+void gov__residency_lap(struct gov__residency *res);
+
 /* The first part from `from` on to drop now, or GOV__NO_PART. */
 uint32_t gov__residency_next_drop(const struct gov__residency *res,
                                   uint32_t from);
 
-/* The first part around the ring, from part `from` on, that is hot or wanted and
- * held less than `held`; GOV__NO_PART when there is none. From the first part of
- * the unit in use, that is the one needed soonest. */
+/* Which parts are read. */
+enum gov__reads {
+    GOV__READS_ALL,    /* hot ones, too, unless they are read by nobody */
+    GOV__READS_WANTED, /* of wanted units, and those whose read was started */
+};
+
+/* The next part to read that is held less than `held`; GOV__NO_PART when there is
+ * none. From the first part of the unit in use, that is the one needed soonest:
+ * the first around the ring from part `from` on. With GOV_WARM_FILE hot ones come
+ * behind all that is wanted, as they lie in the file. With GOV_WARM_NONE they are
+ * left to the engine. */
 uint32_t gov__residency_next_missing(const struct gov__residency *res,
-                                     uint32_t from, enum gov__held held);
+                                     uint32_t from, enum gov__held held,
+                                     enum gov__reads reads);
+
+/* Whether a read of that part can be put off: it is hot and no unit in the window
+ * needs it. */
+bool gov__residency_can_wait(const struct gov__residency *res, uint32_t index);
+
+/* All that is hot is there. */
+bool gov__residency_is_warm(const struct gov__residency *res);
 
 /* Page-aligned file offsets around the pages that a part touches. */
 void gov__residency_pages(const struct gov__residency *res, uint32_t index,

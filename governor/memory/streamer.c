@@ -2,11 +2,15 @@
 #include "governor/memory/streamer.h"
 
 #include <errno.h>
+#include <time.h>
 
 /* Parts being read at a time: one that is waited for, the others behind it.
  * Measured, 1 GB model, 2.7 GB/s: with 1, 2, 3 and 4 a token takes 178, 140, 135
  * and 127 ms; but each is memory that cannot be hot. */
 #define READS_IN_FLIGHT 3
+
+/* A rate may ask for years; a minute is long enough to look again. */
+#define SLEEP_US_MAX 60000000
 
 /* What ends the streamer's sleep. The engine's thread pays for a wake-up only
  * when there are cold units to read. */
@@ -20,6 +24,7 @@ enum sleep {
 struct view {
     uint32_t position;
     uint32_t orders;
+    uint64_t passes;
 };
 
 static char *address(const struct gov__streamer *s, uint64_t file_offset)
@@ -57,6 +62,12 @@ static void show(struct gov__streamer *s, uint32_t index)
     atomic_store_explicit(&s->shown[index], c, memory_order_relaxed);
 }
 
+static void show_all(struct gov__streamer *s)
+{
+    for (uint32_t i = 0; i < s->res.unit_count; i++)
+        show(s, i);
+}
+
 static void hold(struct gov__streamer *s, uint32_t index, enum gov__held held)
 {
     struct gov__part *part = &s->res.parts[index];
@@ -69,8 +80,13 @@ static void hold(struct gov__streamer *s, uint32_t index, enum gov__held held)
     show(s, part->unit);
 }
 
-/* Rows are touched here and there: with readahead each touch would read
- * megabytes around it that nothing drops again. */
+static bool is_rows(const struct gov__streamer *s, const struct gov__part *part)
+{
+    return s->res.units[part->unit].use == GOV__USE_ROWS;
+}
+
+/* ---- advice ---------------------------------------------------------------- */
+
 static void advise(struct gov__streamer *s, uint32_t index,
                    enum gov__advice advice)
 {
@@ -82,9 +98,49 @@ static void advise(struct gov__streamer *s, uint32_t index,
         add(&s->failures, 1);
 }
 
-static bool is_rows(const struct gov__streamer *s, const struct gov__part *part)
+/* Rows are touched here and there: with readahead each touch would read
+ * megabytes around it that nothing drops again. Rows that were dropped, and no
+ * others, have this advice. */
+static void advise_rows(struct gov__streamer *s, enum gov__advice advice)
 {
-    return s->res.units[part->unit].use == GOV__USE_ROWS;
+    for (uint32_t i = 0; i < s->res.part_count; i++)
+        if (is_rows(s, &s->res.parts[i]) && s->res.parts[i].held == GOV__ABSENT)
+            advise(s, i, advice);
+}
+
+/* In one call, so that the mapping stays one to the kernel; none where nothing
+ * changes. Reads of ours do not depend on it: see start_read(). */
+static void advise_all(struct gov__streamer *s, enum gov__advice advice)
+{
+    if (s->advice == advice)
+        return;
+    s->advice = advice;
+    if (s->platform->advise(s->platform->ctx, s->base, s->bytes, advice) != 0)
+        add(&s->failures, 1);
+    advise_rows(s, GOV__ADVICE_RANDOM);
+}
+
+/* Rows that became hot are read as everything else. */
+static void take_rows_in(struct gov__streamer *s)
+{
+    for (uint32_t i = 0; i < s->res.part_count; i++) {
+        struct gov__part *part = &s->res.parts[i];
+
+        if (!is_rows(s, part) || !part->hot || part->held != GOV__ABSENT)
+            continue;
+        advise(s, i, s->advice);
+        part->held = GOV__UNKNOWN;
+    }
+}
+
+/* Loading is over when what is hot is there, or was left to the engine's first
+ * pass; it is over once. */
+static void advise_when_warm(struct gov__streamer *s)
+{
+    if (s->advice != s->advise_pass &&
+        (s->res.warm == GOV_WARM_NONE ? atomic_load(&s->passes) > 0
+                                      : gov__residency_is_warm(&s->res)))
+        advise_all(s, s->advise_pass);
 }
 
 /* ---- dropping ------------------------------------------------------------- */
@@ -124,26 +180,54 @@ static void drop_behind(struct gov__streamer *s)
 
 /* ---- reading -------------------------------------------------------------- */
 
-/* Keeps reads in flight while earlier ones are waited for and what is behind is
- * dropped, so that the disk never rests. Failing is harmless: fill() reads. */
-static void start_reads(struct gov__streamer *s, uint32_t from)
+/* Reads ahead, whatever the mapping's advice: what fill() reads by faults alone
+ * comes page by page under MADV_RANDOM (measured, 512 MB: 300 MB/s; after a
+ * prefetch 2500-3900, as without advice). Failing is harmless: fill() reads. */
+static void start_read(struct gov__streamer *s, uint32_t index)
 {
     const struct gov_platform *platform = s->platform;
+    uint64_t begin, end;
+
+    gov__residency_pages(&s->res, index, &begin, &end);
+    if (gov__residency_can_wait(&s->res, index))
+        gov__pace_charge(&s->pace, platform->now_us(platform->ctx),
+                         end - begin);
+    if (end > begin)
+        (void)platform->prefetch(platform->ctx, address(s, begin),
+                                 (size_t)(end - begin));
+    hold(s, index, GOV__COMING);
+}
+
+/* What may be read now; *wait_us is 0, or when more may be. */
+static enum gov__reads allowed(const struct gov__streamer *s, uint64_t *wait_us)
+{
+    const struct gov_platform *platform = s->platform;
+
+    *wait_us =
+        s->pace.rate == 0
+            ? 0
+            : gov__pace_wait_us(&s->pace, platform->now_us(platform->ctx));
+    return *wait_us == 0 ? GOV__READS_ALL : GOV__READS_WANTED;
+}
+
+static uint32_t next_missing(const struct gov__streamer *s, uint32_t from,
+                             enum gov__held held)
+{
+    uint64_t wait_us;
+
+    return gov__residency_next_missing(&s->res, from, held,
+                                       allowed(s, &wait_us));
+}
+
+/* Keeps reads in flight while earlier ones are waited for and what is behind is
+ * dropped, so that the disk never rests. */
+static void start_reads(struct gov__streamer *s, uint32_t from)
+{
     uint32_t next;
 
     while (s->coming < READS_IN_FLIGHT &&
-           (next = gov__residency_next_missing(&s->res, from, GOV__COMING)) !=
-               GOV__NO_PART) {
-        uint64_t begin, end;
-
-        if (is_rows(s, &s->res.parts[next]))
-            advise(s, next, GOV__ADVICE_NORMAL);
-        gov__residency_pages(&s->res, next, &begin, &end);
-        if (end > begin)
-            (void)platform->prefetch(platform->ctx, address(s, begin),
-                                     (size_t)(end - begin));
-        hold(s, next, GOV__COMING);
-    }
+           (next = next_missing(s, from, GOV__COMING)) != GOV__NO_PART)
+        start_read(s, next);
 }
 
 /* Pages that cannot be read (EIO, or EFAULT when the file was cut short) are
@@ -155,6 +239,8 @@ static void fill(struct gov__streamer *s, uint32_t index)
     struct gov__part *part = &s->res.parts[index];
     uint64_t begin, end;
 
+    if (part->held != GOV__COMING)
+        start_read(s, index);
     gov__residency_pages(&s->res, index, &begin, &end);
     if (end > begin && platform->populate(platform->ctx, address(s, begin),
                                           (size_t)(end - begin)) != 0)
@@ -168,6 +254,7 @@ static bool has_news(const struct gov__streamer *s, const struct view *seen)
 {
     return atomic_load(&s->stop) ||
            atomic_load(&s->position) != seen->position ||
+           atomic_load(&s->passes) != seen->passes ||
            atomic_load(&s->orders) != seen->orders;
 }
 
@@ -178,22 +265,52 @@ static void take_orders_locked(struct gov__streamer *s, struct view *seen)
 {
     seen->orders = atomic_load(&s->orders);
     gov__residency_apply(&s->res);
-    for (uint32_t i = 0; i < s->res.unit_count; i++)
-        show(s, i);
+    show_all(s);
 }
 
-/* Sleeps until there is news; false when the streamer shall end. `sleeping` is
- * stored before `position` is read and gov__streamer_reached() does it the other
- * way round, both sequentially consistent: one of the two sees the other. */
-static bool wait_for_news(struct gov__streamer *s, struct view *seen)
+/* Until there is news or the time is over, by the clock on the wall: when
+ * somebody sets it, the streamer looks again too early or late. */
+static void sleep_locked(struct gov__streamer *s, const struct view *seen,
+                         uint64_t wait_us)
+{
+    struct timespec until;
+    int rc = 0;
+
+    if (wait_us > SLEEP_US_MAX)
+        wait_us = SLEEP_US_MAX;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)(wait_us / 1000000);
+    until.tv_nsec += (long)(wait_us % 1000000) * 1000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    while (!has_news(s, seen) && rc == 0)
+        rc = wait_us == 0 ? pthread_cond_wait(&s->wake, &s->lock)
+                          : pthread_cond_timedwait(&s->wake, &s->lock, &until);
+}
+
+/* Where the engine is matters for what is cold, for what may be read now and not
+ * later, and for what it brings in itself. */
+static bool follows_engine_locked(const struct gov__streamer *s)
+{
+    return s->cold_bytes > 0 || !gov__residency_is_warm(&s->res) ||
+           s->advice != s->advise_pass;
+}
+
+/* Sleeps until there is news, or so long where that is not 0; false when the
+ * streamer shall end. `sleeping` is stored before `position` is read and
+ * gov__streamer_reached() does it the other way round, both sequentially
+ * consistent: one of the two sees the other. */
+static bool wait_for_news(struct gov__streamer *s, struct view *seen,
+                          uint64_t wait_us)
 {
     bool go_on;
 
     pthread_mutex_lock(&s->lock);
-    atomic_store(&s->sleeping,
-                 s->cold_bytes > 0 ? SLEEPS_FOR_POSITION : SLEEPS_FOR_ORDERS);
-    while (!has_news(s, seen))
-        pthread_cond_wait(&s->wake, &s->lock);
+    atomic_store(&s->sleeping, follows_engine_locked(s) ? SLEEPS_FOR_POSITION
+                                                        : SLEEPS_FOR_ORDERS);
+    sleep_locked(s, seen, wait_us);
     atomic_store(&s->sleeping, AWAKE);
     if (atomic_load(&s->orders) != seen->orders)
         take_orders_locked(s, seen);
@@ -202,34 +319,64 @@ static bool wait_for_news(struct gov__streamer *s, struct view *seen)
     return go_on;
 }
 
+/* Where the engine is, and whether it came around and past where it was: at the
+ * same unit it may be a pass later. */
+static void look(struct gov__streamer *s, struct view *seen)
+{
+    uint32_t position = atomic_load(&s->position);
+    uint64_t passes = atomic_load(&s->passes);
+
+    if (passes - seen->passes > 1 ||
+        (passes != seen->passes && position >= seen->position))
+        gov__residency_lap(&s->res);
+    seen->position = position;
+    seen->passes = passes;
+    gov__residency_aim(&s->res, position);
+}
+
+/* One turn: goes where the engine is, drops, and reads until there is news or
+ * nothing more may be read. Returns how long to sleep for that; 0: for news. */
+static uint64_t follow(struct gov__streamer *s, struct view *seen)
+{
+    uint32_t from, next;
+    uint64_t wait_us;
+
+    take_rows_in(s);
+    look(s, seen);
+    if (s->res.warm == GOV_WARM_NONE) /* the engine may have brought more in */
+        show_all(s);
+    from = s->res.units[seen->position].first;
+    start_reads(s, from);
+    drop_behind(s);
+    while (!has_news(s, seen) &&
+           (next = next_missing(s, from, GOV__PRESENT)) != GOV__NO_PART) {
+        start_reads(s, next);
+        fill(s, next);
+    }
+    advise_when_warm(s);
+    if (gov__residency_next_missing(&s->res, from, GOV__PRESENT,
+                                    GOV__READS_ALL) == GOV__NO_PART)
+        return 0;
+    (void)allowed(s, &wait_us);
+    return wait_us > 0 ? wait_us : 1; /* the time has come meanwhile */
+}
+
 static void *run(void *arg)
 {
     struct gov__streamer *s = arg;
-    struct view seen = {UINT32_MAX, 0};
-    uint32_t from, next;
+    struct view seen = {UINT32_MAX, 0, 0};
+    uint64_t wait_us = 0;
 
-    while (wait_for_news(s, &seen)) {
-        seen.position = atomic_load(&s->position);
-        gov__residency_aim(&s->res, seen.position);
-        from = s->res.units[seen.position].first;
-        start_reads(s, from);
-        drop_behind(s);
-        while (!has_news(s, &seen) &&
-               (next = gov__residency_next_missing(
-                    &s->res, from, GOV__PRESENT)) != GOV__NO_PART) {
-            start_reads(s, next);
-            fill(s, next);
-        }
-    }
+    while (wait_for_news(s, &seen, wait_us))
+        wait_us = follow(s, &seen);
     return NULL;
 }
 
 /* The mapping as the engine made it, all pages left as they are. */
 static void give_back(struct gov__streamer *s)
 {
-    for (uint32_t i = 0; i < s->res.part_count; i++)
-        if (is_rows(s, &s->res.parts[i]) && s->res.parts[i].held == GOV__ABSENT)
-            advise(s, i, GOV__ADVICE_NORMAL);
+    advise_all(s, GOV__ADVICE_NORMAL);
+    advise_rows(s, GOV__ADVICE_NORMAL);
 }
 
 /* ---- from outside --------------------------------------------------------- */
@@ -256,6 +403,7 @@ int gov__streamer_start(struct gov__streamer *s, uint64_t hot_bytes)
     if (rc != 0)
         goto fail_lock;
     gov__residency_init(&s->res);
+    advise_all(s, s->advise_load);
     decide_locked(s, hot_bytes);
     take_orders_locked(s, &seen);
     gov__residency_aim(&s->res, 0);
@@ -297,7 +445,7 @@ void gov__streamer_reached(struct gov__streamer *s, uint32_t unit)
     uint32_t before = atomic_exchange(&s->position, unit);
 
     if (unit < before)
-        add(&s->passes, 1);
+        atomic_fetch_add(&s->passes, 1);
     if (unit != before && is_late(s, unit))
         add(&s->late_units, 1);
     /* Signalled under the lock, which the streamer holds from going to sleep

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "governor/memory/pace.h"
 #include "governor/memory/residency.h"
 #include "governor/platform/platform.h"
 
@@ -28,12 +29,16 @@ struct gov__streamer {
     int fd;               /* the mapped file, open for reading */
     char *base;           /* where file_offset is mapped */
     uint64_t file_offset; /* of base */
+    size_t bytes;         /* of the mapping */
     atomic_uchar *shown;  /* one for each unit */
+    enum gov__advice advise_load, advise_pass;
 
     /* After the start: what is named target_ under the lock, the rest of it
-     * the thread's alone. */
+     * the thread's alone. Its hold and warm are set by the caller. */
     struct gov__residency res;
-    uint32_t coming; /* parts whose read was started and not waited for */
+    struct gov__pace pace; /* rate is set by the caller */
+    uint32_t coming;       /* parts whose read was started and not waited for */
+    enum gov__advice advice; /* the mapping's, but for cold rows */
 
     /* Any thread. */
     _Atomic uint32_t position; /* the unit that the engine uses */
@@ -46,7 +51,7 @@ struct gov__streamer {
     /* Lock order: this one is taken last, and nothing is called while it is
      * held but the pure decisions. Never held over I/O. */
     pthread_mutex_t lock;
-    pthread_cond_t wake;
+    pthread_cond_t wake; /* by the clock on the wall, as everywhere */
     uint64_t hot_bytes, cold_bytes, window_bytes; /* of target_hot */
     pthread_t thread;
 };

@@ -55,7 +55,31 @@ static gov_status read_options(struct gov_weights_options *out,
     }
     if (out->ahead == 0)
         out->ahead = DEFAULT_AHEAD;
+    /* They may come from anywhere; negative ones are large here. */
+    if ((unsigned)out->hold > GOV_HOLD_DENSE ||
+        (unsigned)out->warm > GOV_WARM_NONE ||
+        (unsigned)out->advise_load > GOV_ADVICE_RANDOM ||
+        (unsigned)out->advise_pass > GOV_ADVICE_RANDOM)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "the weights options hold, warm, advise_load and "
+                        "advise_pass are %d, %d, %d and %d, and one is none "
+                        "that is known; leave it at 0",
+                        (int)out->hold, (int)out->warm, (int)out->advise_load,
+                        (int)out->advise_pass);
     return GOV_OK;
+}
+
+static enum gov__advice advice_of(gov_advice advice)
+{
+    switch (advice) {
+    case GOV_ADVICE_SEQUENTIAL:
+        return GOV__ADVICE_SEQUENTIAL;
+    case GOV_ADVICE_RANDOM:
+        return GOV__ADVICE_RANDOM;
+    case GOV_ADVICE_NORMAL:
+        break;
+    }
+    return GOV__ADVICE_NORMAL;
 }
 
 /* Opens the file again and makes sure that it is the one whose header was
@@ -183,6 +207,7 @@ static void find_uses(const gov_model *model, struct gov__unit *units)
         units[i].begin = from[i].file_offset;
         units[i].end = from[i].file_offset + from[i].bytes;
         units[i].use = use_of(from[i].kind);
+        units[i].experts = from[i].kind == GOV_UNIT_EXPERTS;
         units[i].joined = i > 0 && units[i].use == GOV__USE_LAYER &&
                           units[i - 1].use == GOV__USE_LAYER &&
                           from[i].layer == from[i - 1].layer;
@@ -248,6 +273,17 @@ static gov_weights *new_weights(const struct gov_alloc *alloc,
     return weights;
 }
 
+static void set_options(struct gov__streamer *s,
+                        const struct gov_weights_options *options)
+{
+    s->res.ahead = options->ahead;
+    s->res.hold = options->hold;
+    s->res.warm = options->warm;
+    s->pace.rate = options->warm_rate;
+    s->advise_load = advice_of(options->advise_load);
+    s->advise_pass = advice_of(options->advise_pass);
+}
+
 gov_status gov__weights_adopt_on(gov_weights **out,
                                  const struct gov_platform *platform,
                                  const gov_model *model,
@@ -286,9 +322,9 @@ gov_status gov__weights_adopt_on(gov_weights **out,
                         "out of memory for the %zu units of %s; free some and "
                         "try again",
                         count, label);
+    set_options(&weights->streamer, &o);
     weights->streamer.platform = platform;
     weights->streamer.res.page = platform->page_bytes(platform->ctx);
-    weights->streamer.res.ahead = o.ahead;
     status = open_same(weights, model, label, err);
     if (status == GOV_OK)
         status = find_mapping(weights, model, label, err);
@@ -296,6 +332,7 @@ gov_status gov__weights_adopt_on(gov_weights **out,
         goto fail;
     weights->streamer.base = weights->mapping.base;
     weights->streamer.file_offset = weights->mapping.file_offset;
+    weights->streamer.bytes = weights->mapping.bytes;
     find_uses(model, weights->streamer.res.units);
     rc = gov__streamer_start(&weights->streamer, o.hot_bytes);
     if (rc != 0) {

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "policies/sizes_priv.h"
+#include "policies/planning/sizes_priv.h"
 
 static uint64_t end_of(const struct gov__block *block)
 {

@@ -7,7 +7,7 @@
 #include "governor/model/architectures.h"
 #include "governor/model/compute.h"
 #include "governor/model/compute_gaps.h"
-#include "policies/sizes_priv.h"
+#include "policies/planning/sizes_priv.h"
 
 /* What the graph of an architecture does otherwise than most: norm, attention,
  * norm, gated feed-forward, each added to the residual. */

@@ -10,10 +10,7 @@
 #include "governor/model/compute.h"
 #include "governor/model/model_priv.h"
 #include "governor/model/tensor_names.h"
-#include "policies/sizes_priv.h"
-
-/* llama.cpp's default micro-batch, and our adapter's. */
-#define BATCH_TOKENS 512
+#include "policies/planning/sizes_priv.h"
 
 struct gov_need_request gov_need_request_default(void)
 {
@@ -22,7 +19,7 @@ struct gov_need_request gov_need_request_default(void)
         .k_type = GOV_KV_F16,
         .v_type = GOV_KV_F16,
         .sequences = 1,
-        .batch = BATCH_TOKENS,
+        .batch = GOV__BATCH_TOKENS,
         .outputs = 1,
         .flash_attention = true,
         .unified = true,
@@ -385,7 +382,7 @@ static void set_kv_facts(const gov_model *model, struct gov_facts *facts)
                   gov__sat_mul(gov__sat_add(s->window_k, window_v_of(s)), 2));
     if (s->window != 0)
         gov_facts_set(facts, GOV_FACT_MODEL_WINDOW,
-                      gov__sat_add(s->window, BATCH_TOKENS));
+                      gov__sat_add(s->window, GOV__BATCH_TOKENS));
     gov_facts_set(facts, GOV_FACT_MODEL_STATE, s->state);
     if (s->cacheless || s->k_block != 0)
         gov_facts_set(facts, GOV_FACT_MODEL_KV_QUANTIZABLE,
@@ -404,6 +401,33 @@ static uint64_t compute_at(const gov_model *model, uint64_t cells,
                     ? gov__compute_bytes(model, &r, cells, window)
                     : 0;
     return quantized > plain ? quantized : plain;
+}
+
+/* What each sequence after the first adds, at most: a row of outputs, a window
+ * until that is the whole context, a state under way. Some of it only grows, some
+ * stops growing, so more than one number of them is looked at. A batch is made a
+ * multiple of their number, so that each may bring a token more. */
+static uint64_t compute_each(const gov_model *model, uint64_t cells)
+{
+    static const uint32_t numbers[] = {1, 2, 256};
+    uint64_t one = 0, most = 0;
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        struct gov_need_request r = gov_need_request_default();
+        uint64_t bytes, each = 0, others = numbers[i] - 1;
+
+        r.context = cells < UINT32_MAX ? (uint32_t)cells : UINT32_MAX;
+        r.sequences = numbers[i];
+        bytes = gov__compute_bytes(model, &r, cells,
+                                   count_cells(&model->state, &r).window);
+        if (i == 0)
+            one = bytes;
+        if (bytes > one)
+            each = (bytes - one) / others + 1;
+        if (each > most)
+            most = each;
+    }
+    return gov__sat_add(most, one / GOV__BATCH_TOKENS + 1);
 }
 
 /* The estimate is convex in cells, so the line through its ends, rounded up, is
@@ -428,10 +452,35 @@ static void set_compute_facts(const gov_model *model, struct gov_facts *facts)
     low = low > gov__sat_mul(each, first) ? low - each * first : 0;
     add_output(model, &r, &need);
     add_engine(model, &r, &need);
+    gov_facts_set(facts, GOV_FACT_MODEL_COMPUTE_PER_SEQUENCE,
+                  gov__sat_add(compute_each(model, last), need.ram.output));
     gov_facts_set(facts, GOV_FACT_MODEL_ENGINE, need.engine);
     gov_facts_set(facts, GOV_FACT_MODEL_COMPUTE,
                   gov__sat_add(low, need.ram.output));
     gov_facts_set(facts, GOV_FACT_MODEL_COMPUTE_PER_TOKEN, each);
+}
+
+/* Of what each layer has of its own. Where the header counts other layers than
+ * the engine places, it is not said which of them the last ones are. */
+static void set_smallest_layer(const gov_model *model, struct gov_facts *facts)
+{
+    uint64_t layers = gov__header_single(&model->header, GOV__KEY_BLOCKS);
+    uint64_t bytes[GOV__LAYERS_MAX] = {0}, least = UINT64_MAX;
+
+    if (layers == 0 || layers != model->state.layers ||
+        layers > GOV__LAYERS_MAX)
+        return;
+    for (size_t i = 0; i < model->unit_count; i++) {
+        const struct gov_unit *unit = &model->units[i];
+
+        if ((unit->kind == GOV_UNIT_LAYER || unit->kind == GOV_UNIT_EXPERTS) &&
+            unit->layer < layers)
+            bytes[unit->layer] =
+                gov__sat_add(bytes[unit->layer], unit->tensor_bytes);
+    }
+    for (uint64_t i = 0; i < layers; i++)
+        least = bytes[i] < least ? bytes[i] : least;
+    gov_facts_set(facts, GOV_FACT_MODEL_SMALLEST_LAYER, least);
 }
 
 void gov_model_facts(const gov_model *model, struct gov_facts *facts)
@@ -453,6 +502,7 @@ void gov_model_facts(const gov_model *model, struct gov_facts *facts)
     gov_facts_set(facts, GOV_FACT_MODEL_PASS, sums->sparse_pass);
     set_if(facts, GOV_FACT_MODEL_PARAMETERS, sums->parameters);
     gov_facts_set(facts, GOV_FACT_MODEL_LARGEST_UNIT, sums->largest_unit_bytes);
+    set_smallest_layer(model, facts);
     gov_facts_set(facts, GOV_FACT_MODEL_REPACK, sums->repack_bytes);
     gov_facts_set(facts, GOV_FACT_MODEL_MOE,
                   gov__header_single(header, GOV__KEY_EXPERTS) > 0);

@@ -10,7 +10,7 @@
 #include "governor/model/quantization_config.h"
 #include "governor/model/tensor_names.h"
 #include "governor/model/tensor_types.h"
-#include "policies/sizes_priv.h"
+#include "policies/planning/sizes_priv.h"
 
 static void find_output(struct gov_model *model)
 {

@@ -8,7 +8,7 @@
 
 #include "governor/model/config_json_priv.h"
 #include "governor/model/model_text.h"
-#include "policies/sizes_priv.h"
+#include "policies/planning/sizes_priv.h"
 
 /* ---- what the configuration says ----------------------------------------------- */
 

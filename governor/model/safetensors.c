@@ -11,7 +11,7 @@
 
 #include "governor/model/model_text.h"
 #include "governor/model/safetensors_priv.h"
-#include "policies/sizes_priv.h"
+#include "policies/planning/sizes_priv.h"
 
 /* PyTorch has 64. */
 #define DIMENSIONS 64

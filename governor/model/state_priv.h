@@ -6,7 +6,7 @@
 
 #include "governor/model/architectures.h"
 #include "governor/model/state.h"
-#include "policies/sizes_priv.h"
+#include "policies/planning/sizes_priv.h"
 
 /* Recurrent state is f32. */
 #define STATE_BYTES 4

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Gathers evidence of memory pressure: stall totals and headroom. Reads the
- * platform's figures; judges nothing (policies/level.c does). */
+ * platform's figures; judges nothing (policies/pressure/level.c does). */
 #ifndef GOV_PRESSURE_EVIDENCE_H
 #define GOV_PRESSURE_EVIDENCE_H
 

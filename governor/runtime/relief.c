@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs the ladder: asks every action what it offers, lets the policy choose,
  * runs the choice, and believes the kernel's counters about what it gave.
- * Decides nothing itself (policies/ladder.c does). */
+ * Decides nothing itself (policies/pressure/ladder.c does). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "governor/runtime/runtime_priv.h"
+#include "governor/memory/memory_priv.h"
+#include "governor/runtime/trace_priv.h"
 
 /* A turn is bounded: an action that keeps offering is looked at again at the
  * next sample, and not forever now. */
@@ -52,6 +53,44 @@ static void leave(struct gov_runtime *runtime, size_t at)
     pthread_mutex_unlock(&runtime->lock);
 }
 
+/* What the policy in force says of an action. */
+static void place_locked(const struct gov_runtime *runtime,
+                         struct gov__relief_slot *slot)
+{
+    const struct gov_relief_rules *rules = &runtime->relief_rules;
+    static const struct gov_ladder_step nothing;
+    const struct gov_ladder_step *step;
+
+    slot->policy_serial = runtime->policy_serial;
+    slot->place = gov_ladder_place(rules, slot->name);
+    step = slot->place < rules->count ? &rules->step[slot->place] : &nothing;
+    slot->from_level =
+        step->from_level != 0 ? step->from_level : slot->relief.from_level;
+    slot->floor_bytes = step->floor_bytes;
+    slot->floor_tokens = step->floor_tokens;
+}
+
+/* enter(), and the action knows what the policy in force wants it to leave. Only
+ * for who has the turn: one thread at a time tells. */
+static bool enter_told(struct gov_runtime *runtime, size_t at,
+                       struct gov__relief_slot *out)
+{
+    struct gov__relief_slot *slot = &runtime->slots[at];
+    bool news;
+
+    if (!enter(runtime, at, 0, out))
+        return false;
+    pthread_mutex_lock(&runtime->lock);
+    news = slot->policy_serial != runtime->policy_serial;
+    if (news)
+        place_locked(runtime, slot);
+    *out = *slot;
+    pthread_mutex_unlock(&runtime->lock);
+    if (news && out->relief.leave != NULL)
+        out->relief.leave(out->relief.ctx, out->floor_bytes, out->floor_tokens);
+    return true;
+}
+
 static struct gov__relief_slot *find_locked(struct gov_runtime *runtime,
                                             uint32_t id)
 {
@@ -75,6 +114,8 @@ static gov_status add(struct gov_runtime *runtime,
         slot->relief.name = NULL; /* the copy is what is used */
         memcpy(slot->name, relief->name, strlen(relief->name));
         slot->cache = cache;
+        if (cache != NULL)
+            slot->relief.ctx = slot; /* its floor is there */
         if (++runtime->last_id == 0)
             runtime->last_id = 1;
         slot->id = *id = runtime->last_id;
@@ -131,25 +172,31 @@ gov_status gov_relief_add(gov_runtime *runtime, const struct gov_relief *relief,
     return add(runtime, &own, NULL, id, err);
 }
 
-/* Half of its limit is what a cache keeps at WARN: gov_cache_apply_level(). */
+/* Of a cache ctx is its slot. The floor in it changes only where no other thread
+ * has the turn, and so does what reads it here. */
 static uint64_t cache_offer(void *ctx, gov_level level)
 {
+    const struct gov__relief_slot *slot = ctx;
     struct gov_cache_usage usage;
     uint64_t keep;
 
-    gov_cache_usage(ctx, &usage);
-    keep = level >= GOV_LEVEL_CRITICAL ? 0 : usage.limit_bytes / 2;
+    gov_cache_usage(slot->cache, &usage);
+    keep = gov__cache_keeps(usage.limit_bytes, level, slot->floor_bytes);
     return usage.bytes > keep ? usage.bytes - keep : 0;
 }
 
 static void cache_run(void *ctx, gov_level level)
 {
-    gov_cache_apply_level(ctx, level);
+    const struct gov__relief_slot *slot = ctx;
+
+    gov__cache_apply(slot->cache, level, slot->floor_bytes);
 }
 
 static void cache_regrow(void *ctx)
 {
-    gov_cache_apply_level(ctx, GOV_LEVEL_NORMAL);
+    const struct gov__relief_slot *slot = ctx;
+
+    gov_cache_apply_level(slot->cache, GOV_LEVEL_NORMAL);
 }
 
 gov_status gov_relief_add_cache(gov_runtime *runtime, const char *name,
@@ -166,7 +213,6 @@ gov_status gov_relief_add_cache(gov_runtime *runtime, const char *name,
     if (status != GOV_OK)
         return status;
     relief.name = name;
-    relief.ctx = cache;
     relief.offer = cache_offer;
     relief.run = cache_run;
     relief.regrow = cache_regrow;
@@ -258,8 +304,9 @@ static void end_turn(struct gov_runtime *runtime)
         gov__runtime_wake(runtime);
 }
 
-/* Asks each action for its offer, with no lock held. */
-static void take_inventory(struct gov_runtime *runtime, struct inventory *inv)
+/* Lists the actions, and `asks` what each offers, with no lock held. */
+static void take_inventory(struct gov_runtime *runtime, struct inventory *inv,
+                           bool asks)
 {
     bool in_pass;
 
@@ -272,21 +319,23 @@ static void take_inventory(struct gov_runtime *runtime, struct inventory *inv)
     inv->count = 0;
     for (size_t at = 0; at < GOV__RELIEFS; at++) {
         struct gov__relief_slot *slot = &inv->slots[inv->count];
+        const struct gov_relief *relief = &slot->relief;
 
-        if (!enter(runtime, at, 0, slot))
+        if (!enter_told(runtime, at, slot))
             continue;
         inv->rungs[inv->count] = (struct gov_rung){
             .name = slot->name,
-            .from_level = slot->relief.from_level,
-            .rebuild_cost = slot->relief.rebuild_cost,
-            .offered_bytes = slot->relief.offer(slot->relief.ctx, inv->level),
+            .from_level = slot->from_level,
+            .place = slot->place,
+            .rebuild_cost = relief->rebuild_cost,
+            .offered_bytes = asks ? relief->offer(relief->ctx, inv->level) : 0,
             .rest_until_ms = slot->rest_until_ms,
+            .gave = slot->gave && relief->regrow != NULL,
         };
         leave(runtime, at);
         inv->at[inv->count] = at;
-        inv->elsewhere[inv->count] = slot->relief.between_passes
-                                         ? in_pass
-                                         : inv->where == GOV__IN_PASS_END;
+        inv->elsewhere[inv->count] =
+            relief->between_passes ? in_pass : inv->where == GOV__IN_PASS_END;
         inv->count++;
     }
 }
@@ -349,14 +398,25 @@ static bool claim(struct gov_runtime *runtime,
 }
 
 /* Settles what was measured: rest, totals, and the counters govtop shows. */
-static void settle(struct gov_runtime *runtime, size_t at, uint64_t rest_until,
-                   uint64_t yield)
+static void settle(struct gov_runtime *runtime, size_t at,
+                   const struct gov_event *event)
 {
+    const uint64_t yield = event->yield_bytes;
+    struct gov__relief_slot *slot = &runtime->slots[at];
+    const uint64_t now_ms = gov__runtime_ms(runtime);
+    uint32_t place;
+
     pthread_mutex_lock(&runtime->lock);
     runtime->exclusive = false;
     runtime->given_bytes += yield;
-    runtime->slots[at].rest_until_ms = rest_until;
-    runtime->slots[at].calls--;
+    /* By the policy in force now: another one, maybe, than it ran under. */
+    place = gov_ladder_place(&runtime->relief_rules, slot->name);
+    slot->rest_until_ms =
+        now_ms + gov_ladder_rest_ms(&runtime->relief_rules, place,
+                                    event->offered_bytes, yield,
+                                    event->took_us / 1000);
+    slot->gave = true;
+    slot->calls--;
     pthread_cond_broadcast(&runtime->changed);
     pthread_mutex_unlock(&runtime->lock);
     gov_publish(runtime, GOV_PAGE_YIELD_LAST, yield);
@@ -406,7 +466,6 @@ static void run_action(struct gov_runtime *runtime, const struct inventory *inv,
                               .offered_bytes = offered};
     struct gov__relief_slot slot;
     char text[160];
-    uint64_t rest;
     bool measured;
 
     if (!enter(runtime, inv->at[n], inv->slots[n].id, &slot))
@@ -416,9 +475,9 @@ static void run_action(struct gov_runtime *runtime, const struct inventory *inv,
         return;
     }
     measured = run_measured(runtime, &slot, inv->level, &event);
-    rest = gov_ladder_rest_ms(offered, event.yield_bytes, event.took_us / 1000);
-    settle(runtime, inv->at[n], gov__runtime_ms(runtime) + rest,
-           event.yield_bytes);
+    settle(runtime, inv->at[n], &event);
+    gov__trace_relief(runtime, slot.name, offered, event.yield_bytes,
+                      event.took_us, measured);
     gov_publish_text(runtime, GOV_PAGE_TEXT_LAST_RELIEF, slot.name);
     if (measured)
         snprintf(text, sizeof(text),
@@ -441,7 +500,7 @@ void gov__relief_run(struct gov_runtime *runtime, enum gov__where where)
     for (int n = 0; n < ACTIONS_PER_TURN; n++) {
         int next;
 
-        take_inventory(runtime, &inv);
+        take_inventory(runtime, &inv, true);
         next = choose(runtime, &inv);
         if (next == GOV_LADDER_DONE)
             break;
@@ -450,29 +509,137 @@ void gov__relief_run(struct gov_runtime *runtime, enum gov__where where)
     end_turn(runtime);
 }
 
-void gov__relief_regrow(struct gov_runtime *runtime)
+/* ---- what is not giving back ---------------------------------------------- */
+
+/* Takes the turn if there is a reason to and no other thread has it. */
+static bool take_turn(struct gov_runtime *runtime,
+                      bool (*reason)(const struct gov_runtime *runtime))
 {
-    struct gov__relief_slot slot;
     bool mine;
 
     pthread_mutex_lock(&runtime->lock);
-    /* While another thread is still giving back, the next step does it. */
-    mine = runtime->regrow_due && !runtime->relieving;
-    if (mine) {
+    mine = !runtime->relieving && reason(runtime);
+    if (mine)
         runtime->relieving = true;
-        runtime->regrow_due = false;
-    }
     pthread_mutex_unlock(&runtime->lock);
-    if (!mine)
+    return mine;
+}
+
+static bool someone_is_not_told_locked(const struct gov_runtime *runtime)
+{
+    for (size_t at = 0; at < GOV__RELIEFS; at++)
+        if (runtime->slots[at].id != 0 &&
+            runtime->slots[at].policy_serial != runtime->policy_serial)
+            return true;
+    return false;
+}
+
+static void tell_floors(struct gov_runtime *runtime)
+{
+    struct gov__relief_slot slot;
+
+    /* Another thread that has the turn tells them before it asks them. */
+    if (!take_turn(runtime, someone_is_not_told_locked))
         return;
-    for (size_t at = 0; at < GOV__RELIEFS; at++) {
-        if (!enter(runtime, at, 0, &slot))
-            continue;
-        if (slot.relief.regrow != NULL)
-            slot.relief.regrow(slot.relief.ctx);
-        leave(runtime, at);
-    }
+    for (size_t at = 0; at < GOV__RELIEFS; at++)
+        if (enter_told(runtime, at, &slot))
+            leave(runtime, at);
     end_turn(runtime);
+}
+
+static bool always_locked(const struct gov_runtime *runtime)
+{
+    (void)runtime;
+    return true;
+}
+
+/* All actions, for the trace: as they describe themselves, whatever the policy
+ * says. While another thread has the turn they offer nothing. */
+static uint32_t list_actions(struct gov_runtime *runtime, gov_level level,
+                             struct gov_replay_action *actions)
+{
+    const bool mine = take_turn(runtime, always_locked);
+    struct gov__relief_slot slot;
+    uint32_t count = 0;
+
+    for (size_t at = 0; at < GOV__RELIEFS; at++) {
+        struct gov_replay_action *action = &actions[count];
+
+        if (!(mine ? enter_told(runtime, at, &slot)
+                   : enter(runtime, at, 0, &slot)))
+            continue;
+        memset(action, 0, sizeof(*action));
+        memcpy(action->name, slot.name, sizeof(slot.name));
+        action->from_level = slot.relief.from_level;
+        action->rebuild_cost = slot.relief.rebuild_cost;
+        if (mine)
+            action->offered_bytes = slot.relief.offer(slot.relief.ctx, level);
+        leave(runtime, at);
+        count++;
+    }
+    if (mine)
+        end_turn(runtime);
+    return count;
+}
+
+void gov__relief_sample(struct gov_runtime *runtime,
+                        const struct gov_evidence *evidence, const char *reason)
+{
+    const gov_level level = gov_level_now(runtime);
+    struct gov_replay_action actions[GOV__RELIEFS];
+    uint32_t count;
+
+    tell_floors(runtime);
+    if (!gov__trace_on(runtime))
+        return;
+    count = list_actions(
+        runtime, level > GOV_LEVEL_WARN ? level : GOV_LEVEL_WARN, actions);
+    gov__trace_sample(runtime, evidence, level, reason, actions, count);
+}
+
+static bool someone_gave_locked(const struct gov_runtime *runtime)
+{
+    for (size_t at = 0; at < GOV__RELIEFS; at++)
+        if (runtime->slots[at].gave)
+            return runtime->machine.level < GOV_LEVEL_WARN;
+    return false;
+}
+
+static void regrow(struct gov_runtime *runtime, size_t at, uint32_t id)
+{
+    struct gov__relief_slot slot;
+
+    if (!enter(runtime, at, id, &slot))
+        return;
+    pthread_mutex_lock(&runtime->lock);
+    runtime->slots[at].gave = false;
+    pthread_mutex_unlock(&runtime->lock);
+    slot.relief.regrow(slot.relief.ctx);
+    leave(runtime, at);
+    gov__trace_regrow(runtime, slot.name);
+}
+
+void gov__relief_regrow(struct gov_runtime *runtime)
+{
+    struct inventory inv = {.where = GOV__IN_STEP};
+    struct gov_regrow_rules rules;
+    bool mine;
+    int next;
+
+    /* While another thread is still giving back, a later step does it. */
+    mine = take_turn(runtime, someone_gave_locked);
+    if (mine)
+        take_inventory(runtime, &inv, false);
+    pthread_mutex_lock(&runtime->lock);
+    rules = runtime->relief_rules.regrow;
+    pthread_mutex_unlock(&runtime->lock);
+    next = gov_regrow_next(&runtime->regrow, &rules, inv.rungs, inv.count,
+                           gov_level_now(runtime), gov__runtime_ms(runtime),
+                           NULL, 0);
+    if (next != GOV_LADDER_DONE)
+        regrow(runtime, inv.at[next], inv.slots[next].id);
+    if (mine)
+        end_turn(runtime);
 }
 
 void gov__relief_wake_locked(struct gov_runtime *runtime)

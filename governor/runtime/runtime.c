@@ -11,7 +11,7 @@
 
 #include "governor/device/device_priv.h"
 #include "governor/runtime/page_layout.h"
-#include "governor/runtime/runtime_priv.h"
+#include "governor/runtime/trace_priv.h"
 
 #define DEFAULT_SAMPLE_MS 250
 #define MIN_SAMPLE_MS 100 /* faster reads starve PSI triggers of others */
@@ -282,8 +282,6 @@ static gov_level judge(struct gov_runtime *runtime, struct gov__sample *sample,
         gov_level_wanted(&runtime->rules, now, &sample->evidence);
     if (now > before)
         gov__relief_wake_locked(runtime);
-    if (before >= GOV_LEVEL_WARN && now < GOV_LEVEL_WARN)
-        runtime->regrow_due = true;
     memcpy(reason, runtime->machine.reason, sizeof(runtime->machine.reason));
     pthread_mutex_unlock(&runtime->lock);
     return before;
@@ -326,6 +324,7 @@ void gov_step(gov_runtime *runtime)
 
     if (runtime == NULL || !begin_step(runtime))
         return;
+    gov__policy_follow(runtime);
     gov__evidence_sample(runtime->platform, runtime->budget_bytes,
                          gov__runtime_ms(runtime), &sample);
     if (follow_bounds(runtime, &sample)) {
@@ -335,10 +334,9 @@ void gov_step(gov_runtime *runtime)
     }
     if (judge(runtime, &sample, reason) != gov_level_now(runtime))
         announce(runtime, reason);
-    if (gov_level_now(runtime) >= GOV_LEVEL_WARN)
-        gov__relief_run(runtime, GOV__IN_STEP);
-    else
-        gov__relief_regrow(runtime);
+    gov__relief_sample(runtime, &sample.evidence, reason);
+    gov__relief_run(runtime, GOV__IN_STEP);
+    gov__relief_regrow(runtime);
     publish(runtime, &sample, reason);
     end_step(runtime);
 }
@@ -452,7 +450,6 @@ static void prepare(struct gov_runtime *runtime,
     runtime->opened_us = platform->now_us(platform->ctx);
     runtime->sample_ms =
         options->sample_ms == 0 ? DEFAULT_SAMPLE_MS : options->sample_ms;
-    gov_level_rules_default(&runtime->rules);
     gov_publish_text(runtime, GOV_PAGE_TEXT_APP,
                      options->app == NULL ? "app" : options->app);
 }
@@ -461,6 +458,7 @@ static void destroy(struct gov_runtime *runtime)
 {
     struct gov_alloc alloc = runtime->alloc;
 
+    gov__policy_end(runtime);
     gov__page_writer_close(&runtime->writer);
     for (int i = 0; i < 2; i++)
         if (runtime->wake[i] >= 0)
@@ -514,6 +512,9 @@ gov_status gov__open_on(gov_runtime **out, const struct gov_options *options,
     if (runtime == NULL)
         return GOV_E_NOMEM;
     prepare(runtime, &own, platform);
+    status = gov__policy_begin(runtime, &own, err);
+    if (status != GOV_OK)
+        goto fail;
     runtime->budget_given = own.budget_bytes != 0;
     runtime->budget_bytes = own.budget_bytes;
     status = runtime->budget_given ? GOV_OK : find_budget(runtime, err);
@@ -591,12 +592,14 @@ void gov_close(gov_runtime *runtime)
         pthread_join(runtime->thread, NULL);
     }
     gov__relief_close(runtime);
+    gov__trace_close(runtime);
     destroy(runtime);
 }
 
 char *gov_describe(gov_runtime *runtime, char *out, size_t bytes)
 {
     const struct gov__sample *last;
+    bool usual;
 
     if (bytes == 0)
         return out;
@@ -606,8 +609,9 @@ char *gov_describe(gov_runtime *runtime, char *out, size_t bytes)
     }
     pthread_mutex_lock(&runtime->lock);
     last = &runtime->last;
+    usual = strcmp(runtime->policy_source, "balanced") == 0;
     snprintf(
-        out, bytes, "watching %s%s%s%s%s; budget %llu MiB%s%s",
+        out, bytes, "watching %s%s%s%s%s; budget %llu MiB%s%s%s%s%s%s",
         last->stall_source != NULL ? "PSI of " : "",
         last->stall_source != NULL
             ? (strcmp(last->stall_source, "system") == 0 ? "the system"
@@ -617,6 +621,11 @@ char *gov_describe(gov_runtime *runtime, char *out, size_t bytes)
         last->headroom_source != NULL ? last->headroom_source : "",
         last->headroom_source != NULL ? ")" : "",
         (unsigned long long)(runtime->budget_bytes >> 20),
+        usual ? "" : "; policy ", usual ? "" : runtime->policy_source,
+        runtime->policy_problem[0] != '\0'
+            ? "; what policy files say is not in force: "
+            : "",
+        runtime->policy_problem,
         runtime->publish_problem[0] != '\0' ? "; not shown in govtop: " : "",
         runtime->publish_problem);
     pthread_mutex_unlock(&runtime->lock);

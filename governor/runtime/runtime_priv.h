@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The runtime's insides, shared by runtime.c (samples, level, publishing),
- * relief.c (the ladder's execution) and simulate.c.
+ * relief.c (the ladder's execution), policy_watch.c (the policy in force) and
+ * simulate.c.
  *
  * There is one lock. It guards everything below it in the struct and is never
  * held over a callback of the app, a call of a cache, the platform or the page.
  * What must outlast such a call is marked under the lock instead: `stepping` and
- * `relieving` keep a second thread out of a turn, `calls` and `delivering` make
- * gov_relief_remove() and gov_on_event() wait, `exclusive` makes a pass wait.
+ * `relieving` keep a second thread out of a turn, `loading` out of the files of
+ * the policy, `calls` and `delivering` make gov_relief_remove() and gov_on_event()
+ * wait, `exclusive` makes a pass wait.
  * Whoever takes such a mark back broadcasts `changed`. */
 #ifndef GOV_RUNTIME_RUNTIME_PRIV_H
 #define GOV_RUNTIME_RUNTIME_PRIV_H
@@ -18,6 +20,7 @@
 #include "governor/pressure/evidence.h"
 #include "governor/runtime.h"
 #include "governor/runtime/page_writer.h"
+#include "governor/runtime/policy_watch.h"
 #include "policies/ladder.h"
 
 #define GOV__RELIEFS 32
@@ -31,6 +34,13 @@ struct gov__relief_slot {
     char name[32];
     gov_cache *cache; /* of gov_relief_add_cache(), else NULL */
     uint64_t rest_until_ms;
+    bool gave; /* ran since it last regrew */
+    /* What the policy says of it; written by who has the turn. */
+    uint32_t policy_serial; /* of the policy that said it; 0: none did yet */
+    uint32_t place;
+    gov_level from_level;
+    uint64_t floor_bytes;
+    uint32_t floor_tokens;
 };
 
 struct gov__sim_step {
@@ -55,11 +65,23 @@ struct gov_runtime {
     _Atomic uint64_t have; /* counters set, as in struct gov_page */
     _Atomic uint64_t counter[GOV_PAGE_COUNTERS];
     struct gov__page_writer writer; /* of the thread that is stepping */
+    struct gov__trace
+        *_Atomic trace;             /* trace_write.c's; NULL: never recorded */
+    struct gov_regrow regrow;       /* of the thread that is stepping */
+    uint64_t looked_ms;             /* at the policy's files; the same */
+    struct gov__policy_watch watch; /* of the thread that is loading */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool stepping; /* one thread is inside gov_step() */
+    bool stepping;          /* one thread is inside gov_step() */
+    bool loading;           /* one thread looks at the files of the policy */
+    uint32_t policy_serial; /* another one for each policy; never 0 */
     struct gov_level_rules rules;
+    struct gov_relief_rules relief_rules;
+    char policy_source[GOV_MESSAGE_BYTES];
+    char policy_problem[GOV_MESSAGE_BYTES]; /* why it is not what files say */
+    char
+        policy_notice[2 * GOV_MESSAGE_BYTES + 64]; /* still to be told, or "" */
     struct gov_level_machine machine;
     struct gov__sample last;
     char publish_problem[GOV_MESSAGE_BYTES];
@@ -70,10 +92,9 @@ struct gov_runtime {
     gov_level simulated;
     struct gov__relief_slot slots[GOV__RELIEFS];
     uint32_t last_id;
-    bool relieving;  /* one thread runs the ladder, or regrows */
+    bool relieving;  /* one thread runs the ladder, regrows, or tells floors */
     bool exclusive;  /* an action that must not race a pass is running */
     bool pending;    /* an action waits for the end of a pass */
-    bool regrow_due; /* the level is NORMAL again, and nobody was told */
     uint32_t passes; /* forward passes under way, or waiting to begin */
     uint64_t wanted_bytes, given_bytes; /* by, and since, the last sample */
     gov_event_fn event;
@@ -96,7 +117,15 @@ enum gov__where {
 /* Runs the ladder for the level in force, unless another thread does. */
 void gov__relief_run(struct gov_runtime *runtime, enum gov__where where);
 
-/* Tells every action that the level is NORMAL again, if that is due. */
+/* Tells every action that does not know it yet what the policy wants it to leave,
+ * and the trace, if there is one, the sample and what all offer. To be called
+ * with every sample, before anything runs for it. */
+void gov__relief_sample(struct gov_runtime *runtime,
+                        const struct gov_evidence *evidence,
+                        const char *reason);
+
+/* Lets one action take memory again, if that is due. To be called with every
+ * sample. */
 void gov__relief_regrow(struct gov_runtime *runtime);
 
 /* Bytes in the registered caches; false when there is none. */
@@ -107,6 +136,16 @@ void gov__relief_close(struct gov_runtime *runtime);
 
 /* Lifts all rests: the level rose. Lock held. */
 void gov__relief_wake_locked(struct gov_runtime *runtime);
+
+/* Puts the policy in force that the options ask for. What it took is released by
+ * gov__policy_end(). */
+gov_status gov__policy_begin(struct gov_runtime *runtime,
+                             const struct gov_options *options, gov_error *err);
+void gov__policy_end(struct gov_runtime *runtime);
+
+/* Looks about once a second whether the policy's files changed, and reads them
+ * again if so; tells what there is to tell. On the thread that is stepping. */
+void gov__policy_follow(struct gov_runtime *runtime);
 
 /* Applies the simulated steps that are due. Lock held. */
 void gov__simulate_due_locked(struct gov_runtime *runtime, uint64_t now_ms);

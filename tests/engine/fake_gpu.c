@@ -38,8 +38,46 @@ static const char *name_of_registry(ggml_backend_reg_t reg)
 
 /* ---- buffers ----------------------------------------------------------------- */
 
+#define BUFFERS 64
+
+static ggml_backend_buffer_t live[BUFFERS];
+
+static uint64_t bytes_of(bool weights)
+{
+    uint64_t bytes = 0;
+
+    for (int i = 0; i < BUFFERS; i++)
+        if (live[i] != NULL &&
+            (live[i]->usage == GGML_BACKEND_BUFFER_USAGE_WEIGHTS) == weights)
+            bytes += live[i]->size;
+    return bytes;
+}
+
+uint64_t fake_gpu_weights(void)
+{
+    return bytes_of(true);
+}
+
+uint64_t fake_gpu_others(void)
+{
+    return bytes_of(false);
+}
+
+bool fake_gpu_holds(const void *address)
+{
+    for (int i = 0; i < BUFFERS; i++)
+        if (live[i] != NULL &&
+            (const char *)address >= (char *)live[i]->context &&
+            (const char *)address < (char *)live[i]->context + live[i]->size)
+            return true;
+    return false;
+}
+
 static void free_buffer(ggml_backend_buffer_t buffer)
 {
+    for (int i = 0; i < BUFFERS; i++)
+        if (live[i] == buffer)
+            live[i] = NULL;
     free(buffer->context);
 }
 
@@ -83,9 +121,16 @@ static ggml_backend_buffer_t new_buffer(ggml_backend_buffer_type_t type,
                                           .get_tensor = get_tensor,
                                           .clear = clear};
     void *memory = aligned_alloc(4096, (size + 4096) & ~(size_t)4095);
+    int slot = 0;
 
-    return memory == NULL ? NULL
-                          : ggml_backend_buffer_init(type, calls, memory, size);
+    while (slot < BUFFERS && live[slot] != NULL)
+        slot++;
+    if (memory == NULL || slot == BUFFERS) {
+        free(memory);
+        return NULL;
+    }
+    live[slot] = ggml_backend_buffer_init(type, calls, memory, size);
+    return live[slot];
 }
 
 /* ---- backend ----------------------------------------------------------------- */

@@ -134,6 +134,12 @@ static void calm(gov_runtime *runtime)
     gov_step(runtime);
 }
 
+/* What the runtime does some seconds after that. */
+static void grow_again(struct fixture *f)
+{
+    gov_cache_apply_level(f->session->prompts, GOV_LEVEL_NORMAL);
+}
+
 /* ---- one turn beside the control -------------------------------------------------- */
 
 struct turn {
@@ -422,6 +428,146 @@ START_TEST(other_architectures_have_the_same_bits)
         ck_assert_uint_gt(account.passes, 80);
         ck_assert_uint_gt(account.streamed_bytes, 0);
     }
+    close_fixture(&f);
+}
+END_TEST
+
+/* Whatever is hot, however it comes in, and whatever the system is told. */
+static const struct {
+    const char *file, *preset;
+    gov_strategy strategy;
+    gov_hold hold;
+    gov_warm warm;
+    uint64_t warm_rate;
+    gov_advice load, pass;
+} holds[] = {
+    {"q4_0.gguf", "tiny", GOV_STRATEGY_HYBRID, GOV_HOLD_FIRST, GOV_WARM_USE, 0,
+     GOV_ADVICE_NORMAL, GOV_ADVICE_NORMAL},
+    {"q4_0.gguf", "tiny", GOV_STRATEGY_HYBRID, GOV_HOLD_FIRST, GOV_WARM_NONE, 0,
+     GOV_ADVICE_SEQUENTIAL, GOV_ADVICE_RANDOM},
+    {"q4_0.gguf", "tiny", GOV_STRATEGY_HYBRID, GOV_HOLD_SPREAD, GOV_WARM_FILE,
+     8 << 20, GOV_ADVICE_SEQUENTIAL, GOV_ADVICE_NORMAL},
+    {"q4_0.gguf", "tiny", GOV_STRATEGY_HYBRID, GOV_HOLD_SPREAD, GOV_WARM_NONE,
+     0, GOV_ADVICE_RANDOM, GOV_ADVICE_SEQUENTIAL},
+    {"hold-moe.gguf", "tiny-qwen3moe", GOV_STRATEGY_HYBRID, GOV_HOLD_DENSE,
+     GOV_WARM_USE, 1 << 20, GOV_ADVICE_NORMAL, GOV_ADVICE_RANDOM},
+    {"hold-moe.gguf", "tiny-qwen3moe", GOV_STRATEGY_HYBRID, GOV_HOLD_DENSE,
+     GOV_WARM_NONE, 0, GOV_ADVICE_NORMAL, GOV_ADVICE_NORMAL},
+    {"q4_0.gguf", "tiny", GOV_STRATEGY_MMAP, GOV_HOLD_SPREAD, GOV_WARM_NONE, 0,
+     GOV_ADVICE_RANDOM, GOV_ADVICE_NORMAL},
+    {"q4_0.gguf", "tiny", GOV_STRATEGY_MMAP, GOV_HOLD_SPREAD, GOV_WARM_FILE,
+     8 << 20, GOV_ADVICE_SEQUENTIAL, GOV_ADVICE_RANDOM},
+};
+
+START_TEST(every_way_to_hold_has_the_same_bits)
+{
+    const bool streams = holds[_i].strategy == GOV_STRATEGY_HYBRID;
+    struct fixture f;
+    struct pressure pressure = {.set_hot = streams};
+    struct gov_weights_account account;
+    struct gov_plan plan;
+
+    make_model(holds[_i].file, "Q4_0", holds[_i].preset);
+    open_fixture(&f, holds[_i].file, holds[_i].strategy, 0);
+    plan = plan_for(f.model, holds[_i].strategy, streams ? 500 : 1000, 512);
+    plan.hold = holds[_i].hold;
+    plan.warm = holds[_i].warm;
+    plan.warm_rate = holds[_i].warm_rate;
+    plan.advise_load = holds[_i].load;
+    plan.advise_pass = holds[_i].pass;
+    f.session = load(&f, &plan, 1);
+    ck_assert_int_eq(f.session->streaming, streams);
+    open_control(&f, 512);
+    compare(&f, "Once upon a time", 12);
+    press_begin(&pressure, &f);
+    compare(&f, long_text(40), 24);
+    press_end(&pressure);
+    gov_weights_account(f.session->weights, false, &account);
+    ck_assert_uint_ge(account.passes, 34);
+    ck_assert_uint_eq(account.failures, 0);
+    close_fixture(&f);
+}
+END_TEST
+
+static char map_shown[512];
+
+static const char *units_shown(const struct fixture *f)
+{
+    gov_weights_map(f->session->weights, map_shown, sizeof(map_shown));
+    return map_shown;
+}
+
+/* The streamer is another thread: what it will do is waited for. */
+static bool comes_to_show(const struct fixture *f, const char *want)
+{
+    static const struct timespec breath = {0, 2000000};
+
+    for (int i = 0; i < 5000 && strcmp(units_shown(f), want) != 0; i++)
+        nanosleep(&breath, NULL);
+    return strcmp(units_shown(f), want) == 0;
+}
+
+/* The plan's words reach the weights: units of one part each, so that whole ones
+ * are hot. */
+START_TEST(a_plan_is_carried_out)
+{
+    struct fixture f;
+    struct gov_plan plan;
+    const struct gov_unit *units;
+    size_t count;
+
+    open_fixture(&f, "q4_0.gguf", GOV_STRATEGY_HYBRID, 0);
+    units = gov_model_units(f.model, &count);
+    ck_assert_uint_eq(count, 6);
+    plan = plan_for(f.model, GOV_STRATEGY_HYBRID, 0, 512);
+    plan.hot_bytes = 2 * units[1].bytes;
+    plan.hold = GOV_HOLD_FIRST;
+    f.session = load(&f, &plan, 1);
+    ck_assert_msg(comes_to_show(&f, ".HHss-"), "%s", map_shown);
+    f.engine->unload(f.session);
+    /* Brought in by nobody but the engine, and then there: with the first pass
+     * of a prompt, and the next one. */
+    plan = plan_for(f.model, GOV_STRATEGY_MMAP, 1000, 512);
+    plan.warm = GOV_WARM_NONE;
+    f.session = load(&f, &plan, 1);
+    ck_assert_str_eq(units_shown(&f), "hhhhhh");
+    open_control(&f, 512);
+    compare(&f, "Once upon a time", 4);
+    ck_assert_msg(comes_to_show(&f, "HHHHHH"), "%s", map_shown);
+    close_fixture(&f);
+}
+END_TEST
+
+/* Sequences share the context; what was counted is what is allocated. */
+START_TEST(sequences_share_what_was_planned)
+{
+    struct llama_context_params params = control_params(512, 1);
+    struct gov_need_request request = gov_need_request_default();
+    struct pressure pressure = {.set_hot = false};
+    struct fixture f;
+    struct gov_kv_usage usage;
+    struct gov_plan plan;
+    struct gov_need need;
+    gov_error err;
+
+    open_fixture(&f, "q4_0.gguf", GOV_STRATEGY_MMAP, 0);
+    plan = plan_for(f.model, GOV_STRATEGY_MMAP, 1000, 512);
+    plan.sequences = request.sequences = 4;
+    request.context = 512;
+    check_ok(gov_model_need(f.model, &request, &need, &err), &err);
+    f.session = load(&f, &plan, 1);
+    ck_assert_uint_eq(llama_n_seq_max(f.session->context), 4);
+    ck_assert_uint_eq(llama_n_ctx(f.session->context), 512);
+    ck_assert_uint_eq(llama_n_ctx_seq(f.session->context), 512);
+    f.engine->kv_usage(f.session, &usage);
+    ck_assert_uint_eq(usage.reserved_bytes, need.ram.kv);
+    params.n_seq_max = 4;
+    params.kv_unified = true;
+    control_open(&f.control, in_directory("q4_0.gguf"), false, &params);
+    press_begin(&pressure, &f);
+    compare(&f, "Once upon a time", 40);
+    press_end(&pressure);
+    ck_assert_uint_gt(atomic_load(&f.session->kv.given_back_bytes), 0);
     close_fixture(&f);
 }
 END_TEST
@@ -760,8 +906,10 @@ START_TEST(any_order_gives_the_same_bits)
             sum = used_sum(f.session);
             relieve(f.runtime,
                     dice % 3 == 0 ? GOV_LEVEL_CRITICAL : GOV_LEVEL_WARN);
-            if (dice % 5 != 0)
+            if (dice % 5 != 0) {
                 calm(f.runtime);
+                grow_again(&f);
+            }
             ck_assert_uint_eq(used_sum(f.session), sum);
             break;
         default:
@@ -1139,24 +1287,60 @@ static const struct {
     uint32_t context, threads;
     size_t load_bytes;
     const char *message;
+    uint32_t sequences;
 } bad_loads[] = {
     {GOV_STRATEGY_UNSET, 256, 1, 0,
-     "load: needs a model and a plan that loads it, of this version"},
+     "load: needs a model and a plan that loads it, of this version", 1},
     {GOV_STRATEGY_REFUSE, 256, 1, 0,
-     "load: needs a model and a plan that loads it, of this version"},
+     "load: needs a model and a plan that loads it, of this version", 1},
     {(gov_strategy)77, 256, 1, 0,
-     "load: needs a model and a plan that loads it, of this version"},
+     "load: needs a model and a plan that loads it, of this version", 1},
     {GOV_STRATEGY_MMAP, 256, 1, 8,
-     "load: needs a model and a plan that loads it, of this version"},
+     "load: needs a model and a plan that loads it, of this version", 1},
     {GOV_STRATEGY_MMAP, 0, 1, 0,
-     "load: a context of 0 tokens is none that llama.cpp can make"},
+     "load: a context of 0 tokens is none that llama.cpp can make", 1},
     {GOV_STRATEGY_MMAP, UINT32_MAX, 1, 0,
-     "load: a context of 4294967295 tokens is none that llama.cpp can make"},
+     "load: a context of 4294967295 tokens is none that llama.cpp can make", 1},
     {GOV_STRATEGY_MMAP, 256, 513, 0,
-     "load: 513 threads are more than the 512 that llama.cpp can use"},
+     "load: 513 threads are more than the 512 that llama.cpp can use", 1},
     {GOV_STRATEGY_MMAP, 256, UINT32_MAX, 0,
-     "load: 4294967295 threads are more than the 512 that llama.cpp can use"},
+     "load: 4294967295 threads are more than the 512 that llama.cpp can use",
+     1},
+    {GOV_STRATEGY_MMAP, 256, 1, 0,
+     "load: 257 sequences are more than llama.cpp can keep apart, or none",
+     257},
 };
+
+/* A plan for an engine that has a GPU runs on one that has none. */
+START_TEST(layers_for_a_gpu_that_there_is_not)
+{
+    struct fixture f;
+    struct gov_facts facts = {0};
+    struct gov_plan plan;
+
+    if (llama_supports_gpu_offload()) {
+        skip_test("layers_for_a_gpu_that_there_is_not",
+                  "this llama.cpp has a driver for a GPU");
+        return;
+    }
+    open_fixture(&f, "q4_0.gguf", GOV_STRATEGY_MMAP, 0);
+    f.engine->facts(&facts);
+    ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_ENGINE_GPU, 1), 0);
+    plan = plan_for(f.model, GOV_STRATEGY_MMAP, 1000, 512);
+    plan.gpu_layers = _i == 0 ? 2 : UINT32_MAX;
+    f.session = load(&f, &plan, 1);
+    ck_assert_msg(
+        strstr(f.engine->describe(f.session),
+               _i == 0 ? "MB of weights are mapped and all may stay; this "
+                         "llama.cpp has no GPU, so the 2 layers planned there "
+                         "are in memory, too"
+                       : "so the 5 layers planned there are in memory, too"),
+        "%s", f.engine->describe(f.session));
+    open_control(&f, 512);
+    compare(&f, "Once upon a time", 10);
+    close_fixture(&f);
+}
+END_TEST
 
 START_TEST(plans_out_of_range_are_refused)
 {
@@ -1168,6 +1352,7 @@ START_TEST(plans_out_of_range_are_refused)
     open_fixture(&f, "q4_0.gguf", GOV_STRATEGY_MMAP, 0);
     plan =
         plan_for(f.model, bad_loads[_i].strategy, 1000, bad_loads[_i].context);
+    plan.sequences = bad_loads[_i].sequences;
     request.model = f.model;
     request.plan = &plan;
     request.threads = bad_loads[_i].threads;
@@ -1538,6 +1723,10 @@ Suite *suite(void)
     tcase_add_loop_test(bits, logits_have_the_same_bits, 0, COUNT(ways));
     tcase_add_loop_test(bits, other_architectures_have_the_same_bits, 0,
                         COUNT(others));
+    tcase_add_loop_test(bits, every_way_to_hold_has_the_same_bits, 0,
+                        COUNT(holds));
+    tcase_add_test(bits, a_plan_is_carried_out);
+    tcase_add_test(bits, sequences_share_what_was_planned);
     tcase_add_loop_test(bits, every_type_of_cache_has_the_same_bits, 0,
                         COUNT(kv_types));
     tcase_add_loop_test(bits, a_split_model_has_the_same_bits, 1, 4);
@@ -1566,6 +1755,7 @@ Suite *suite(void)
     suite_add_tcase(s, turns);
     tcase_add_loop_test(life, plans_out_of_range_are_refused, 0,
                         COUNT(bad_loads));
+    tcase_add_loop_test(life, layers_for_a_gpu_that_there_is_not, 0, 2);
     tcase_add_test(life, loads_that_fail_leave_nothing);
     tcase_add_test(life, the_hosts_log_is_put_back);
     tcase_add_test(life, a_file_is_governed_once);

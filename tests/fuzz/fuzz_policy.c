@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Policy files: any bytes are a file that decides within the budget, or are
- * refused at a line and a column that exist. */
+ * refused at a line and a column that exist. Cut at form feeds, which no policy
+ * may hold, they are layers: what is told and what fails agree, and the same
+ * layers make the same policy. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "policies/plan.h"
+#include "policies/rules/policy_priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -37,11 +40,11 @@ static void on_rule(void *ctx, const char *rule, const char *verdict,
     require(rule[0] != '\0' && verdict[0] != '\0' && strlen(detail) < 1024);
 }
 
-static void on_doubt(void *ctx, const char *rule, size_t line,
-                     const char *sentence)
+static void on_doubt(void *ctx, const struct gov_flaw *flaw)
 {
     ++*(size_t *)ctx;
-    require(rule[0] != '\0' && line > 0 && sentence[0] != '\0');
+    require(flaw->warning && flaw->line > 0 && flaw->column > 0);
+    require(flaw->file[0] != '\0' && flaw->sentence[0] != '\0');
 }
 
 static void decide(const gov_policy *rules, uint64_t budget, uint64_t weights,
@@ -108,8 +111,187 @@ static void check_error(const char *text, size_t size, const gov_error *err)
     require(line <= lines);
     for (const char *c = err->message; *c != '\0'; c++)
         require((unsigned char)*c >= ' ' && *c != '\x7f');
-    gov_policy_point(text, size, err, out, sizeof(out));
-    gov_policy_point(text, size, err, out, size % sizeof(out));
+    gov_policy_point_error(text, size, err, out, sizeof(out));
+    gov_policy_point_error(text, size, err, out, size % sizeof(out));
+}
+
+/* ---- layers ---- */
+
+#define LAYERS 3
+
+/* What was told: how much, the first error, and a digest of all. */
+struct told {
+    size_t count, errors;
+    struct gov_flaw last;
+    char first[1024];
+    uint64_t digest;
+};
+
+static void digest(struct told *told, const char *text)
+{
+    for (; *text != '\0'; text++)
+        told->digest =
+            (told->digest ^ (unsigned char)*text) * UINT64_C(1099511628211);
+}
+
+static void on_flaw(void *ctx, const struct gov_flaw *flaw)
+{
+    struct told *told = ctx;
+    char line[1024];
+
+    require(flaw->file != NULL && flaw->sentence[0] != '\0');
+    require(flaw->rule == NULL || flaw->rule[0] != '\0');
+    for (const char *c = flaw->sentence; *c != '\0'; c++)
+        require((unsigned char)*c >= ' ' && *c != '\x7f');
+    snprintf(line, sizeof(line), "%s:%zu:%zu: %s", flaw->file, flaw->line,
+             flaw->column, flaw->sentence);
+    digest(told, line);
+    digest(told, flaw->rule != NULL ? flaw->rule : "");
+    if (!flaw->warning && told->errors++ == 0)
+        memcpy(told->first, line, sizeof(line));
+    /* Warnings and errors do not mix; a file's are in order, and are told by
+     * where they are but for the one that says that there are more. */
+    require(flaw->warning == (told->errors == 0));
+    if (told->count++ > 0 && flaw->line > 0 && told->last.line > 0 &&
+        strcmp(flaw->file, told->last.file) == 0)
+        require(flaw->line > told->last.line ||
+                (flaw->line == told->last.line &&
+                 flaw->column >= told->last.column));
+    require((flaw->line > 0) == (flaw->column > 0));
+    require(flaw->line > 0 || strstr(flaw->sentence, "more than 100 ") != NULL);
+    told->last = *flaw;
+}
+
+/* Each layer alone: whether it is one, and what is first wrong with it. */
+static gov_status read_layer(const struct gov_policy_layer *layer,
+                             gov_error *err)
+{
+    struct told told = {0};
+    struct gov__flaws flaws = {on_flaw, &told, 0};
+    gov_policy *policy = NULL, *parsed = NULL;
+    gov_error again = {GOV_OK, 0, ""};
+    gov_status status =
+        gov__policy_read(&policy, layer, &flaws, gov_alloc_default(), err);
+    gov_status parse = gov_policy_parse(&parsed, layer->text, layer->bytes,
+                                        layer->name, NULL, &again);
+
+    require(flaws.errors == told.errors && told.errors == told.count);
+    require((status == GOV_E_FORMAT) == (told.errors > 0));
+    require(status == GOV_OK || status == GOV_E_FORMAT);
+    require((policy != NULL) == (status == GOV_OK));
+    require((parsed != NULL) == (parse == GOV_OK));
+    if (status != GOV_OK) {
+        require(parse == GOV_E_FORMAT);
+        require(strcmp(err->message, again.message) == 0);
+        require(strncmp(err->message, told.first, 200) == 0);
+    }
+    gov_policy_free(policy);
+    gov_policy_free(parsed);
+    return status;
+}
+
+static void same(const gov_policy *a, const gov_policy *b)
+{
+    struct gov_level_rules levels[2];
+    struct gov_relief_rules relief[2];
+
+    require(a->count == b->count && a->step_count == b->step_count);
+    require(a->file_count == b->file_count && a->count <= GOV__RULES_MAX);
+    for (size_t i = 0; i < a->count; i++) {
+        require(strcmp(a->list[i].name, b->list[i].name) == 0);
+        require(a->list[i].at.file == b->list[i].at.file);
+        require(a->list[i].at.file < a->file_count && a->list[i].at.line > 0);
+        require(!a->list[i].off);
+        require(memcmp(a->list[i].value, b->list[i].value,
+                       sizeof(a->list[i].value)) == 0);
+        for (size_t j = 0; j < i && i < 64; j++)
+            require(strcmp(a->list[i].name, a->list[j].name) != 0);
+    }
+    memset(levels, 0, sizeof(levels));
+    memset(relief, 0, sizeof(relief));
+    gov_policy_levels(a, &levels[0]);
+    gov_policy_levels(b, &levels[1]);
+    require(memcmp(&levels[0], &levels[1], sizeof(levels[0])) == 0);
+    require(levels[0].warn_some_exit_permille <= levels[0].warn_some_permille);
+    require(levels[0].critical_full_exit_permille <=
+            levels[0].critical_full_permille);
+    require(levels[0].warn_headroom_exit_permille >=
+            levels[0].warn_headroom_permille);
+    require(levels[0].critical_headroom_exit_permille >=
+            levels[0].critical_headroom_permille);
+    require(levels[0].critical_headroom_permille <=
+            levels[0].warn_headroom_permille);
+    gov_policy_relief(a, &relief[0]);
+    gov_policy_relief(b, &relief[1]);
+    require(relief[0].count == relief[1].count && relief[0].count <= 32);
+    for (uint32_t i = 0; i < relief[0].count; i++)
+        require(memcmp(&relief[0].step[i], &relief[1].step[i],
+                       sizeof(relief[0].step[i])) == 0);
+}
+
+static size_t cut(const char *text, size_t size,
+                  struct gov_policy_layer layers[LAYERS])
+{
+    static const char *const names[LAYERS] = {"a", "b", "c"};
+    size_t count = 0;
+
+    for (;;) {
+        const char *end = size > 0 ? memchr(text, '\f', size) : NULL;
+        size_t bytes =
+            end != NULL && count + 1 < LAYERS ? (size_t)(end - text) : size;
+
+        layers[count] = (struct gov_policy_layer){names[count], text, bytes};
+        count++;
+        if (bytes == size)
+            return count;
+        text += bytes + 1;
+        size -= bytes + 1;
+    }
+}
+
+static void build(const char *text, size_t size)
+{
+    struct gov_policy_layer layers[LAYERS];
+    size_t count = cut(text, size, layers);
+    unsigned left = size > 0 ? (unsigned char)text[size / 2] : 0;
+    const struct gov_alloc failing = {&left, failing_alloc, failing_release};
+    struct told told = {0}, again = {0}, third = {0};
+    gov_policy *policy = NULL, *second = NULL;
+    gov_error err = {GOV_OK, 0, ""}, first = err;
+    gov_status read = GOV_OK;
+    gov_status status =
+        gov_policy_build(&policy, layers, count, on_flaw, &told, NULL, &err);
+
+    for (size_t i = 0; i < count; i++) {
+        gov_error own = {GOV_OK, 0, ""};
+
+        if (read_layer(&layers[i], &own) != GOV_OK && read == GOV_OK) {
+            read = GOV_E_FORMAT;
+            first = own;
+        }
+    }
+    require(status == GOV_OK || status == GOV_E_FORMAT);
+    require((status == GOV_OK) == (policy != NULL));
+    require((status == GOV_E_FORMAT) == (told.errors > 0));
+    require(read == GOV_OK || status == GOV_E_FORMAT);
+    if (read != GOV_OK)
+        require(strcmp(first.message, err.message) == 0);
+    if (status != GOV_OK)
+        require(strncmp(err.message, told.first, 200) == 0);
+    require(gov_policy_build(&second, layers, count, on_flaw, &again, NULL,
+                             NULL) == status);
+    require(told.digest == again.digest && told.count == again.count);
+    if (status == GOV_OK)
+        same(policy, second);
+    gov_policy_free(policy);
+    gov_policy_free(second);
+    policy = NULL;
+    err.status = GOV_OK;
+    if (gov_policy_build(&policy, layers, count, on_flaw, &third, &failing,
+                         &err) != status)
+        require(err.status == GOV_E_NOMEM);
+    require((policy == NULL) == (err.status != GOV_OK));
+    gov_policy_free(policy);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -123,7 +305,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t doubts = 0;
 
     if (status == GOV_OK) {
-        require(gov_policy_doubts(rules, on_doubt, &doubts) == doubts);
+        require(gov_policy_doubts(rules, NULL, on_doubt, &doubts) == doubts);
         decide(rules, 1024 * MIB, 256 * MIB, false);
         decide(rules, 1024 * MIB, 4096 * MIB, true);
         decide(rules, 200 * MIB, 4096 * MIB, false);
@@ -137,5 +319,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (gov_policy_parse(&rules, text, size, "f", &failing, &err) != status)
         require(err.status == GOV_E_NOMEM && rules == NULL);
     gov_policy_free(rules);
+    build(text, size);
     return 0;
 }

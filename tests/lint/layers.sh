@@ -56,7 +56,7 @@ grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' $files /dev/null |
             print file ":" line ": device and model do not know each other"; bad = 1
         }
         outside = name[from] == "adapters" || name[from] == "cli" || name[from] == "tools"
-        inside = target ~ /^governor\/[^\/]*\// || target ~ /_priv\.h$/
+        inside = target ~ /^(governor|policies)\/[^\/]*\// || target ~ /_priv\.h$/
         if (outside && inside) { print file ":" line ": \"" target "\" is no installed header"; bad = 1 }
     }
     END { exit bad }'

@@ -29,8 +29,11 @@ compare() {
     cat "$tmp/help" >> "$tmp/all-$(basename "$page")"
 }
 
-for command in profile model capacity plan run policy; do
+for command in profile model capacity plan run policy replay; do
     compare "gov $command" docs/man/gov.1 "$B/bin/gov" "$command"
+done
+for verb in check show facts test; do
+    compare "gov policy $verb" docs/man/gov.1 "$B/bin/gov" policy "$verb"
 done
 compare gov docs/man/gov.1 "$B/bin/gov"
 compare govtop docs/man/govtop.1 "$B/bin/govtop"

@@ -58,7 +58,9 @@ struct action {
     bool between_passes;
     uint64_t offers, gives; /* a run gives at most what it offers */
     uint64_t takes_ms;
-    int asked, runs, regrows;
+    int asked, runs, regrows, told;
+    uint64_t floor_bytes; /* as told last */
+    uint32_t floor_tokens;
     gov_level level;                         /* of the last run */
     void (*inside)(struct action *action);   /* called by run, if set */
     void (*on_offer)(struct action *action); /* called by offer, if set */
@@ -99,6 +101,16 @@ static inline void action_regrow(void *ctx)
     action->regrows++;
 }
 
+static inline void action_leave(void *ctx, uint64_t floor_bytes,
+                                uint32_t floor_tokens)
+{
+    struct action *action = ctx;
+
+    action->told++;
+    action->floor_bytes = floor_bytes;
+    action->floor_tokens = floor_tokens;
+}
+
 static inline void add(struct action *action)
 {
     struct gov_relief relief = gov_relief_default();
@@ -111,6 +123,7 @@ static inline void add(struct action *action)
     relief.offer = action_offer;
     relief.run = action_run;
     relief.regrow = action_regrow;
+    relief.leave = action_leave;
     ck_assert_int_eq(gov_relief_add(rt, &relief, &action->id, &err), GOV_OK);
 }
 
@@ -136,10 +149,20 @@ static inline void set_up(void)
     options.budget_bytes = 4 * GIB;
     options.no_thread = true;
     options.no_publish = true;
+    options.no_policy_files = true;
     options.alloc = faults_alloc();
     ck_assert_int_eq(gov__open_on(&rt, &options, &sim.table, NULL, &err),
                      GOV_OK);
     gov_on_event(rt, on_event, NULL);
+}
+
+/* A policy that says just this of relief. */
+static inline void put_relief(const struct gov_relief_rules *rules)
+{
+    pthread_mutex_lock(&rt->lock);
+    rt->relief_rules = *rules;
+    rt->policy_serial++;
+    pthread_mutex_unlock(&rt->lock);
 }
 
 static inline void tear_down(void)

@@ -6,7 +6,7 @@
 
 #include "policies/capacity.h"
 #include "policies/plan.h"
-#include "policies/sizes_priv.h"
+#include "policies/planning/sizes_priv.h"
 #include "tests/support/run.h"
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "governor/model/compute.h"
-#include "policies/sizes_priv.h"
+#include "policies/planning/sizes_priv.h"
 #include "tests/support/run.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policies/expr_priv.h"
-#include "policies/words_priv.h"
+#include "policies/language/expr_priv.h"
+#include "policies/language/words_priv.h"
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
 

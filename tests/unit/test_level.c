@@ -586,6 +586,40 @@ START_TEST(what_is_wanted_is_enough)
 }
 END_TEST
 
+/* ---- figures that no checked policy has -------------------------------------------- */
+
+START_TEST(no_stall_is_no_pressure_whatever_the_threshold)
+{
+    rules.warn_some_permille = rules.warn_some_exit_permille = 0;
+    rules.critical_full_permille = rules.critical_full_exit_permille = 0;
+    for (int i = 0; i < 20; i++)
+        ck_level(stall(250, 0, 0), NORMAL);
+    ck_level(stall(250, 9, 0), WARN); /* 1 permille of 2 s */
+    ck_level(stall(250, 9, 9), CRITICAL);
+    for (int i = 0; i < 80; i++)
+        stall(250, 0, 0);
+    ck_level(machine.level, NORMAL);
+}
+END_TEST
+
+/* Who leaves a level sooner than he enters it would come and go. */
+START_TEST(thresholds_the_wrong_way_round_do_not_flap)
+{
+    rules.warn_headroom_exit_permille = 100; /* entered at 120 */
+    rules.warn_some_exit_permille = 90;      /* entered at 70 */
+    ck_level(headroom(250, 110), WARN);
+    for (int i = 0; i < 100; i++)
+        ck_level(headroom(250, 110), WARN);
+    ck_assert_uint_eq(gov_level_wanted(&rules, WARN, &now), 11 * MIB);
+    now.have = 0;
+    for (int i = 0; i < 100; i++)
+        ck_level(stall(250, 80, 0), WARN);
+    for (int i = 0; i < 100; i++)
+        stall(250, 60, 0);
+    ck_level(machine.level, NORMAL);
+}
+END_TEST
+
 /* ---- properties --------------------------------------------------------------------- */
 
 static uint64_t seed;
@@ -628,6 +662,26 @@ static void random_evidence(void)
         random_bits() % 4 == 0 ? random_bits() : now.budget_bytes / 2;
 }
 
+/* At both ends of what they can be, and the wrong way round. */
+static void random_rules(void)
+{
+    uint32_t *figure = (uint32_t *)&rules;
+
+    for (size_t i = 0; i < sizeof(rules) / sizeof(*figure); i++)
+        figure[i] = random_bits() % 8 == 0   ? UINT32_MAX
+                    : random_bits() % 8 == 0 ? 0
+                                             : (uint32_t)random_bits() % 1100;
+}
+
+static bool speaks(const struct gov_evidence *evidence)
+{
+    return (evidence->have & GOV_HAVE_STALL) != 0 ||
+           ((evidence->have & GOV_HAVE_HEADROOM) != 0 &&
+            evidence->budget_bytes != 0);
+}
+
+/* With the shipped rules and with others: one level at a time down, after calm;
+ * up never without evidence. */
 START_TEST(property)
 {
     struct gov_level_machine twin;
@@ -636,6 +690,8 @@ START_TEST(property)
     bool simulated = false;
 
     seed = 88172645463325252U + (uint64_t)_i;
+    if (_i >= 4)
+        random_rules();
     for (int n = 0; n < 20000; n++) {
         uint64_t last_ms = now.now_ms;
         gov_level level;
@@ -655,6 +711,7 @@ START_TEST(property)
             before = level;
             continue;
         }
+        ck_assert(speaks(&now) || level <= before);
         /* A simulation ends as it likes; evidence falls slowly. */
         if (!simulated && level < before) {
             ck_assert(before == CRITICAL ? level == WARN : level == NORMAL);
@@ -674,16 +731,78 @@ START_TEST(any_rules_are_survived)
 {
     seed = 424242U + (uint64_t)_i;
     for (int n = 0; n < 2000; n++) {
-        uint32_t *figure = (uint32_t *)&rules;
-
-        for (size_t i = 0; i < sizeof(rules) / sizeof(*figure); i++)
-            figure[i] = random_bits() % 3 == 0   ? UINT32_MAX
-                        : random_bits() % 2 == 0 ? 0
-                                                 : (uint32_t)random_bits();
+        random_rules();
         for (int i = 0; i < 20; i++) {
             random_evidence();
             step();
         }
+    }
+}
+END_TEST
+
+/* What lacks its bit is not looked at, now or later: two machines that see the same
+ * but for that judge the same. */
+START_TEST(a_decision_depends_on_what_is_known)
+{
+    struct gov_level_machine twin = machine;
+
+    seed = 1234567U + (uint64_t)_i;
+    for (int n = 0; n < 20000; n++) {
+        struct gov_evidence other;
+
+        if (n % 500 == 0 && _i >= 2)
+            random_rules();
+        random_evidence();
+        other = now;
+        if ((now.have & GOV_HAVE_STALL) == 0) {
+            other.memory_some_us = random_bits();
+            other.memory_full_us = random_bits();
+        }
+        if ((now.have & GOV_HAVE_HEADROOM) == 0) {
+            other.headroom_bytes = random_bits();
+            other.budget_bytes = random_bits();
+        }
+        if ((now.have & GOV_HAVE_SIMULATED) == 0)
+            other.simulated_level = CRITICAL;
+        step();
+        gov_level_step(&twin, &rules, &other);
+        ck_assert_int_eq(twin.level, machine.level);
+        ck_assert(twin.calm == machine.calm);
+        ck_assert_str_eq(twin.reason, machine.reason);
+    }
+}
+END_TEST
+
+/* Whatever the rules: evidence that stays as it is settles the level, and once
+ * that is all that was asked, headroom that speaks for it says how much more. */
+START_TEST(the_same_evidence_settles)
+{
+    seed = 987654321U + (uint64_t)_i;
+    for (int n = 0; n < 300; n++) {
+        const uint64_t some = random_bits() % 300, full = random_bits() % 300;
+        const uint64_t left = random_bits() % 1001;
+        int changes = 0;
+
+        set_up();
+        random_rules();
+        rules.calm_ms %= 1100;
+        headroom(250, random_bits() % 1001);
+        stall(250, 300, 300);
+        for (int i = 0; i < 60; i++)
+            stall(250, some, full);
+        for (int i = 0; i < 200; i++) {
+            gov_level before = machine.level;
+
+            now.headroom_bytes = left * MIB;
+            changes += stall(250, some, full) != before;
+        }
+        ck_assert_int_le(changes, 2);
+        memset(&machine, 0, sizeof(machine));
+        now.have = 0;
+        headroom(250, left);
+        headroom(250, left);
+        ck_assert(machine.calm || machine.level == NORMAL ||
+                  gov_level_wanted(&rules, machine.level, &now) > 0);
     }
 }
 END_TEST
@@ -734,6 +853,10 @@ Suite *suite(void)
     tcase_add_test(odd, a_simulated_level_replaces_the_evidence);
     tcase_add_test(odd, after_a_simulation_evidence_is_judged_from_normal);
     tcase_add_loop_test(any, property, 0, 8);
+    tcase_add_test(odd, no_stall_is_no_pressure_whatever_the_threshold);
+    tcase_add_test(odd, thresholds_the_wrong_way_round_do_not_flap);
+    tcase_add_loop_test(any, a_decision_depends_on_what_is_known, 0, 4);
+    tcase_add_loop_test(any, the_same_evidence_settles, 0, 4);
     tcase_add_loop_test(any, any_rules_are_survived, 0, 2);
     return s;
 }

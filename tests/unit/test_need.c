@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "governor/model.h"
-#include "policies/shipped.h"
 #include "tests/support/faults.h"
 #include "tests/support/gguf_writer.h"
 #include "tests/support/run.h"
@@ -541,27 +540,39 @@ static const struct {
 static const gov_kv_type planned_types[] = {GOV_KV_F16, GOV_KV_Q8_0,
                                             GOV_KV_Q4_0};
 
-/* What the shipped rules make of the model's facts, for what is asked of them. */
-static void plan_it(struct gov_plan *plan, const struct gov_need_request *r)
+/* What is planned by the model's facts, for what is asked; with `gpu`, on a
+ * machine with one that has memory of its own and much of it. */
+static void plan_it(struct gov_plan *plan, const struct gov_need_request *r,
+                    bool gpu)
 {
+    static const char text[] = "version: 1\nrules: []\nbase: none\n";
     gov_policy *rules = NULL;
     struct gov_facts facts = {0};
     gov_status status;
 
-    ck_assert_msg(gov_policy_parse(&rules, gov__shipped_balanced,
-                                  gov__shipped_balanced_bytes, "balanced",
-                                  faults_alloc(), &err) == GOV_OK,
+    ck_assert_msg(gov_policy_parse(&rules, text, sizeof(text) - 1, "test",
+                                   faults_alloc(), &err) == GOV_OK,
                   "%s", err.message);
     gov_model_facts(model, &facts);
     gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, UINT64_C(1) << 36);
     gov_facts_set(&facts, GOV_FACT_DEVICE_RAM, UINT64_C(1) << 36);
     gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, r->context);
+    gov_facts_set(&facts, GOV_FACT_REQUEST_SEQUENCES, r->sequences);
+    gov_facts_set(&facts, GOV_FACT_REQUEST_GPU_LAYERS, r->gpu_layers);
     gov_facts_set_text(&facts, GOV_FACT_REQUEST_KV_TYPE,
                        gov_kv_type_name(r->k_type));
+    if (gpu) {
+        gov_facts_set(&facts, GOV_FACT_ENGINE_GPU, 1);
+        gov_facts_set(&facts, GOV_FACT_GPU_COUNT, 1);
+        gov_facts_set(&facts, GOV_FACT_GPU_SHARES_RAM, 0);
+        gov_facts_set(&facts, GOV_FACT_BUDGET_GPU, UINT64_C(1) << 36);
+    }
     status = gov_plan_decide(plan, rules, &facts, NULL, NULL, &err);
     gov_policy_free(rules);
     ck_assert_msg(status == GOV_OK, "%s", err.message);
     ck_assert_uint_eq(plan->context, r->context);
+    ck_assert_uint_eq(plan->sequences, r->sequences);
+    ck_assert_int_eq(plan->strategy, GOV_STRATEGY_MMAP);
 }
 
 /* A plan is made of facts, of KV as f16 and of a line through the engine's
@@ -583,7 +594,7 @@ START_TEST(plans_what_is_needed)
         ck_assert((need.ram.kv != 0) == planned[_i].cache);
         ck_assert((need.ram.state != 0) == planned[_i].state);
         ck_assert(need.compute_known);
-        plan_it(&plan, &r);
+        plan_it(&plan, &r, false);
         if (planned[_i].cache)
             ck_assert_int_eq(plan.kv_type, r.k_type);
         ck_assert_uint_eq(plan.kv_bytes, need.ram.kv + need.ram.state);
@@ -595,6 +606,119 @@ START_TEST(plans_what_is_needed)
                       gov_kv_type_name(r.k_type), (unsigned long long)told,
                       (unsigned long long)asked);
     }
+}
+END_TEST
+
+/* Conversations share cells, have a window and a state each, and a row of logits;
+ * where the architecture is not known they may have all cells each. */
+START_TEST(plans_sequences)
+{
+    static const uint32_t sequences[] = {1, 2, 3, 8, 33, 256};
+    static const uint32_t contexts[] = {300, 1000, 4096, LONGEST};
+    struct gov_need_request r = gov_need_request_default();
+    struct gov_plan plan;
+    uint64_t told, asked;
+
+    planned[_i].write(planned[_i].name);
+    open_plain();
+    for (int i = 0; i < 24; i++) {
+        r.context = contexts[i % 4];
+        r.sequences = sequences[i / 4];
+        ask(&r);
+        plan_it(&plan, &r, false);
+        asked = need.ram.kv + need.ram.state;
+        if (planned[_i].known)
+            ck_assert_uint_eq(plan.kv_bytes, asked);
+        else
+            ck_assert_uint_eq(plan.kv_bytes,
+                              need.ram.kv * r.sequences + need.ram.state);
+        told = plan.compute_bytes + plan.engine_bytes;
+        asked = need.ram.compute + need.ram.output + need.engine;
+        ck_assert_msg(told >= asked && (r.context < 4096 || r.sequences > 8 ||
+                                        told <= asked * 3 / 2),
+                      "%s, %u tokens, %u sequences: planned %llu, needs %llu",
+                      planned[_i].name, (unsigned)r.context,
+                      (unsigned)r.sequences, (unsigned long long)told,
+                      (unsigned long long)asked);
+    }
+}
+END_TEST
+
+/* The one architecture that is known to have all cells for each sequence. */
+START_TEST(plans_sequences_apart)
+{
+    struct gov_need_request r = gov_need_request_default();
+    struct gov_plan plan;
+
+    write_usual("deepseek4");
+    open_plain();
+    r.context = 4096;
+    r.sequences = 5;
+    ask(&r);
+    ck_assert_uint_eq(need.cells, 5 * 4096);
+    plan_it(&plan, &r, false);
+    ck_assert_uint_eq(plan.kv_bytes, need.ram.kv + need.ram.state);
+}
+END_TEST
+
+/* Layers of three sizes, and an output that is the embedding, the largest of all:
+ * what a plan counts on a GPU is never too little, nor what it counts in RAM. */
+START_TEST(plans_layers_on_a_gpu)
+{
+    const uint64_t small = UINT64_C(4) << 20;
+    struct gov_need_request r = gov_need_request_default();
+    struct gov_plan plan;
+    struct gov_facts facts = {0};
+    uint64_t there, moved;
+
+    planned[_i].write(planned[_i].name);
+    gguf_add(&w, "token_embd.weight", T_F16, 1024, 16384);  /* 32 MiB */
+    gguf_add(&w, "blk.0.attn_q.weight", T_F16, 1024, 8192); /* 16 MiB */
+    gguf_add(&w, "blk.1.attn_q.weight", T_F16, 1024, 4096); /* 8 MiB */
+    gguf_add(&w, "blk.2.attn_q.weight", T_F16, 1024, 2048); /* 4 MiB */
+    gguf_add(&w, "output_norm.weight", T_F32, 1024, 0);
+    open_it();
+    gov_model_facts(model, &facts);
+    ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_MODEL_SMALLEST_LAYER, 0),
+                      small);
+    for (r.gpu_layers = 0; r.gpu_layers <= 5; r.gpu_layers++) {
+        r.context = 4096;
+        r.sequences = planned[_i].known ? 1 + r.gpu_layers : 1;
+        ask(&r);
+        plan_it(&plan, &r, true);
+        ck_assert_uint_eq(plan.gpu_layers, r.gpu_layers < 4 ? r.gpu_layers : 4);
+        there = need.gpu.weights + need.gpu.kv + need.gpu.state +
+                need.gpu.compute + need.gpu.output;
+        ck_assert_msg(
+            plan.gpu_bytes >= there, "%s, %u layers: planned %llu, needs %llu",
+            planned[_i].name, (unsigned)r.gpu_layers,
+            (unsigned long long)plan.gpu_bytes, (unsigned long long)there);
+        moved = r.gpu_layers > 1 ? small * (plan.gpu_layers - 1) : 0;
+        ck_assert_uint_ge(plan.weights_bytes - moved, need.ram.weights);
+    }
+}
+END_TEST
+
+/* A layer is all that is its own, wherever that lies, and nothing where there is
+ * none. Which are the last is not said of a model whose layers run twice. */
+START_TEST(finds_the_smallest_layer)
+{
+    static const uint64_t smallest[] = {4608, 0, 9};
+    struct gov_facts facts = {0};
+
+    plain(_i == 2 ? "nanbeige" : "llama");
+    if (_i == 2)
+        key("nanbeige", "num_loops", 2);
+    gguf_add(&w, "blk.0.attn_q.weight", T_Q4_0, 128, 32); /* 2304 */
+    gguf_add(&w, "blk.1.attn_q.weight", T_Q4_0, 128, 128);
+    if (_i != 1)
+        gguf_add(&w, "blk.2.attn_q.weight", T_Q4_0, 128, 128);
+    gguf_add(&w, "blk.0.attn_k.weight", T_Q4_0, 128, 32);
+    open_it();
+    ck_assert_int_eq(gov_model_known(model), true);
+    gov_model_facts(model, &facts);
+    ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_MODEL_SMALLEST_LAYER, 9),
+                      smallest[_i]);
 }
 END_TEST
 
@@ -698,6 +822,12 @@ Suite *suite(void)
     tcase_add_loop_test(t, tells_the_same_as_facts, 0, 12);
     tcase_add_loop_test(t, plans_what_is_needed, 0,
                         sizeof(planned) / sizeof(planned[0]));
+    tcase_add_loop_test(t, plans_sequences, 0,
+                        sizeof(planned) / sizeof(planned[0]));
+    tcase_add_test(t, plans_sequences_apart);
+    tcase_add_loop_test(t, plans_layers_on_a_gpu, 0,
+                        sizeof(planned) / sizeof(planned[0]));
+    tcase_add_loop_test(t, finds_the_smallest_layer, 0, 3);
     tcase_add_test(t, refuses);
     tcase_add_test(t, needs_a_context);
     tcase_add_loop_test(t, does_not_wrap, 0, 2);

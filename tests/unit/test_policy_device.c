@@ -17,7 +17,7 @@ static gov_policy *read_rules(const char *text, size_t bytes)
     gov_error err;
 
     ck_assert_msg(gov_policy_parse(&rules, text, bytes, "test", faults_alloc(),
-                                  &err) == GOV_OK,
+                                   &err) == GOV_OK,
                   "%s\n%s", err.message, text);
     return rules;
 }

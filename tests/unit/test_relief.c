@@ -158,10 +158,10 @@ START_TEST(cheap_before_dear_and_all_of_it_told)
     ck_assert_int_eq(late.level, CRITICAL);
     simulate(NORMAL);
     turn(250);
-    ck_happened("event normal: simulated\n"
-                "regrow dear\nregrow late\nregrow cheap\n");
-    turn(250);
-    ck_happened("");
+    ck_happened("event normal: simulated\n");
+    for (int i = 0; i < 400; i++)
+        turn(250);
+    ck_happened("regrow dear\nregrow cheap\nregrow late\n");
 }
 END_TEST
 
@@ -354,6 +354,181 @@ START_TEST(a_turn_is_bounded)
 }
 END_TEST
 
+/* ---- the policy's ladder ------------------------------------------------------------ */
+
+/* Its order goes before cost; what it does not name comes after, cheapest
+ * first. */
+START_TEST(the_ladders_order_goes_first)
+{
+    struct action a = {.name = "a.one", .cost = 1, .offers = 9 * MIB};
+    struct action b = {.name = "b.two", .cost = 2, .offers = 9 * MIB};
+    struct action c = {.name = "c.three", .cost = 3, .offers = 9 * MIB};
+    struct action d = {.name = "d.four", .cost = 9, .offers = 9 * MIB};
+    const struct gov_relief_rules rules = {
+        2, {{.action = "d.four"}, {.action = "c.*"}}, {1000, 1000}};
+
+    add(&a);
+    add(&b);
+    add(&c);
+    add(&d);
+    gov_on_event(rt, NULL, NULL);
+    put_relief(&rules);
+    simulate(WARN);
+    turn(250);
+    ck_happened("run d.four\nrun c.three\nrun a.one\nrun b.two\n");
+    simulate(NORMAL);
+    turn(250);
+    for (int i = 0; i < 40; i++)
+        turn(250);
+    ck_happened("regrow b.two\nregrow a.one\nregrow c.three\nregrow d.four\n");
+}
+END_TEST
+
+/* The policy's level counts, be it above or below the action's own. */
+START_TEST(from_the_level_that_the_policy_names)
+{
+    struct action late = {.name = "late", .offers = 9 * MIB};
+    struct action early = {
+        .name = "early", .from_level = CRITICAL, .offers = 9 * MIB};
+    struct action never = {.name = "never", .offers = 9 * MIB};
+    struct action own = {
+        .name = "own", .from_level = CRITICAL, .offers = 9 * MIB};
+    const struct gov_relief_rules rules = {
+        4,
+        {{.action = "late", .from_level = CRITICAL},
+         {.action = "early", .from_level = WARN},
+         {.action = "never", .from_level = GOV_LEVEL_NEVER},
+         {.action = "own"}},
+        {1000, 1000}};
+
+    add(&late);
+    add(&early);
+    add(&never);
+    add(&own);
+    gov_on_event(rt, NULL, NULL);
+    put_relief(&rules);
+    simulate(WARN);
+    turn(250);
+    ck_happened("run early\n");
+    simulate(CRITICAL);
+    turn(250);
+    ck_happened("run late\nrun early\nrun own\n");
+}
+END_TEST
+
+START_TEST(rests_by_the_policy)
+{
+    struct action gives = {
+        .name = "gives", .offers = 900 * MIB, .gives = 100 * MIB};
+    struct action little = {.name = "little", .offers = 900 * MIB};
+    const struct gov_relief_rules rules = {
+        1,
+        {{.action = "*", .rest_ms = 7000, .rest_little_ms = 11000}},
+        {1000, 1000}};
+
+    add(&gives);
+    add(&little);
+    put_relief(&rules);
+    simulate(WARN);
+    turn(0);
+    turn(6999);
+    ck_assert_int_eq(gives.runs, 1);
+    turn(1);
+    ck_assert_int_eq(gives.runs, 2);
+    turn(3999);
+    ck_assert_int_eq(little.runs, 1);
+    turn(1);
+    ck_assert_int_eq(little.runs, 2);
+}
+END_TEST
+
+static void told_before_asked(struct action *action)
+{
+    ck_assert_int_gt(action->told, 0);
+}
+
+/* Before it is asked for the first time, and again with each policy. */
+START_TEST(an_action_is_told_its_floor)
+{
+    struct action action = {
+        .name = "a", .offers = 9 * MIB, .on_offer = told_before_asked};
+    struct gov_relief_rules rules = {
+        1,
+        {{.action = "a", .floor_bytes = 5 * MIB, .floor_tokens = 1024}},
+        {1000, 1000}};
+
+    add(&action);
+    if (_i == 0) /* at normal nothing is asked, and it is told */
+        simulate(NORMAL);
+    else
+        simulate(WARN);
+    turn(250);
+    ck_assert_int_eq(action.told, 1);
+    ck_assert_int_eq(action.asked > 0, _i != 0);
+    ck_assert_uint_eq(action.floor_bytes, 0);
+    turn(250);
+    ck_assert_int_eq(action.told, 1);
+    put_relief(&rules);
+    turn(250);
+    ck_assert_int_eq(action.told, 2);
+    ck_assert_uint_eq(action.floor_bytes, 5 * MIB);
+    ck_assert_uint_eq(action.floor_tokens, 1024);
+    rules.count = 0;
+    put_relief(&rules);
+    turn(250);
+    ck_assert_int_eq(action.told, 3);
+    ck_assert_uint_eq(action.floor_bytes, 0);
+    ck_assert_uint_eq(action.floor_tokens, 0);
+}
+END_TEST
+
+/* One that runs at the end of a pass, on the engine's thread, was told, too. */
+START_TEST(an_action_is_told_its_floor_at_the_end_of_a_pass)
+{
+    struct action action = {
+        .name = "a", .between_passes = true, .offers = 9 * MIB};
+    struct action late = {.name = "late",
+                          .between_passes = true,
+                          .cost = 9,
+                          .offers = 9 * MIB,
+                          .on_offer = told_before_asked};
+    const struct gov_relief_rules rules = {
+        1, {{.action = "*", .floor_bytes = MIB}}, {1000, 1000}};
+
+    add(&action);
+    simulate(WARN);
+    gov_pass_begin(rt);
+    turn(250);
+    put_relief(&rules);
+    add(&late);
+    gov_pass_end(rt);
+    ck_assert_int_eq(action.runs, 1);
+    ck_assert_uint_eq(action.floor_bytes, MIB);
+    ck_assert_int_eq(late.runs, 1);
+    ck_assert_uint_eq(late.floor_bytes, MIB);
+}
+END_TEST
+
+/* No regrow(), nothing to wait for. */
+START_TEST(who_cannot_regrow_holds_nobody_up)
+{
+    struct action one = {.name = "one", .offers = 9 * MIB};
+    struct action two = {.name = "two", .cost = 2, .offers = 9 * MIB};
+
+    add(&one);
+    add(&two);
+    pthread_mutex_lock(&rt->lock);
+    rt->slots[1].relief.regrow = NULL;
+    pthread_mutex_unlock(&rt->lock);
+    simulate(WARN);
+    turn(250);
+    simulate(NORMAL);
+    turn(250);
+    turn(rt->relief_rules.regrow.after_ms);
+    ck_assert_int_eq(one.regrows, 1);
+}
+END_TEST
+
 /* ---- how much is enough ----------------------------------------------------------- */
 
 /* Headroom, by the footprint, of so many permille of the budget of 4 GiB. */
@@ -381,7 +556,10 @@ START_TEST(stops_when_headroom_is_back)
     ck_happened("");
     ck_assert_int_eq(gov_level_now(rt), WARN);
     turn(250);
-    ck_happened("event normal: calm for 5.0 s\nregrow cheap\nregrow dear\n");
+    ck_happened("event normal: calm for 5.0 s\n");
+    turn(rt->relief_rules.regrow.after_ms);
+    turn(rt->relief_rules.regrow.every_ms);
+    ck_happened("regrow cheap\n"); /* dear did not run */
 }
 END_TEST
 
@@ -910,12 +1088,13 @@ START_TEST(regrowing_is_put_off_and_not_lost)
     simulate(NORMAL);
     turn(250);
     ck_assert_int_eq(gov_level_now(rt), NORMAL);
+    turn(rt->relief_rules.regrow.after_ms);
     ck_assert_int_eq(action.regrows, 0);
     gate_open(&gate, 2);
     pthread_join(engine, NULL);
     turn(250);
     ck_assert_int_eq(action.regrows, 1);
-    turn(250);
+    turn(60000);
     ck_assert_int_eq(action.regrows, 1);
 }
 END_TEST
@@ -943,10 +1122,13 @@ START_TEST(regrowing_is_not_due_when_the_level_rose_again)
     gate_open(&gate, 2);
     pthread_join(engine, NULL);
     action.inside = NULL;
-    turn(250);
+    turn(rt->relief_rules.regrow.after_ms);
     ck_assert_int_eq(action.regrows, 0);
     simulate(NORMAL);
     turn(250);
+    turn(rt->relief_rules.regrow.after_ms - 1);
+    ck_assert_int_eq(action.regrows, 0);
+    turn(1);
     ck_assert_int_eq(action.regrows, 1);
 }
 END_TEST
@@ -1011,6 +1193,8 @@ START_TEST(a_cache_shrinks_by_level_and_grows_again)
     ck_assert(!cache_put(1));
     simulate(NORMAL);
     turn(250);
+    ck_assert(!cache_put(1)); /* its turn to grow is still to come */
+    turn(rt->relief_rules.regrow.after_ms);
     for (uint64_t key = 0; key < 60; key++)
         ck_assert(cache_put(key));
     ck_assert_uint_gt(cache_bytes(), 3 * MIB);
@@ -1025,10 +1209,49 @@ START_TEST(a_cache_offers_what_the_level_asks)
     struct gov__relief_slot *slot = &rt->slots[0];
 
     add_full_cache();
-    ck_assert_uint_eq(slot->relief.offer(cache, WARN), cache_bytes() - 2 * MIB);
-    ck_assert_uint_eq(slot->relief.offer(cache, CRITICAL), cache_bytes());
+    ck_assert_uint_eq(slot->relief.offer(slot->relief.ctx, WARN),
+                      cache_bytes() - 2 * MIB);
+    ck_assert_uint_eq(slot->relief.offer(slot->relief.ctx, CRITICAL),
+                      cache_bytes());
     gov_cache_shrink(cache, MIB);
-    ck_assert_uint_eq(slot->relief.offer(cache, WARN), 0);
+    ck_assert_uint_eq(slot->relief.offer(slot->relief.ctx, WARN), 0);
+    drop_cache();
+}
+END_TEST
+
+/* A floor is kept at every level; one above the limit is the limit. */
+START_TEST(a_cache_keeps_its_floor)
+{
+    static const struct {
+        uint64_t floor, warn, critical; /* kept at most */
+    } rows[] = {{0, 2 * MIB, 0},
+                {MIB, 2 * MIB, MIB},
+                {3 * MIB, 3 * MIB, 3 * MIB},
+                {9 * MIB, 4 * MIB, 4 * MIB}};
+    struct gov_relief_rules rules = {
+        1, {{.action = "cache.*", .floor_bytes = rows[_i].floor}}, {0, 0}};
+    const uint64_t entry = 66 << 10; /* what one takes, about */
+
+    ck_assert_uint_eq(gov__cache_keeps(4 * MIB, WARN, rows[_i].floor),
+                      rows[_i].warn);
+    ck_assert_uint_eq(gov__cache_keeps(4 * MIB, CRITICAL, rows[_i].floor),
+                      rows[_i].critical);
+    add_full_cache();
+    put_relief(&rules);
+    simulate(WARN);
+    turn(250);
+    ck_assert_uint_le(cache_bytes(), rows[_i].warn);
+    ck_assert_uint_ge(cache_bytes() + entry, rows[_i].warn);
+    simulate(CRITICAL);
+    turn(250);
+    ck_assert_uint_le(cache_bytes(), rows[_i].critical);
+    ck_assert_uint_ge(cache_bytes() + entry, rows[_i].critical);
+    ck_assert_uint_eq(
+        rt->slots[0].relief.offer(rt->slots[0].relief.ctx, CRITICAL),
+        0); /* nothing but its floor is left */
+    for (uint64_t key = 200; key < 299; key++)
+        ck_assert_int_eq(cache_put(key), rows[_i].critical > 0);
+    ck_assert_uint_le(cache_bytes(), rows[_i].critical);
     drop_cache();
 }
 END_TEST
@@ -1181,6 +1404,12 @@ Suite *suite(void)
     ADD(run, goes_on_while_headroom_is_short);
     ADD(run, what_was_given_counts_once);
     ADD(run, a_stall_wants_all_that_the_level_allows);
+    ADD(run, the_ladders_order_goes_first);
+    ADD(run, from_the_level_that_the_policy_names);
+    ADD(run, rests_by_the_policy);
+    tcase_add_loop_test(run, an_action_is_told_its_floor, 0, 2);
+    ADD(run, an_action_is_told_its_floor_at_the_end_of_a_pass);
+    ADD(run, who_cannot_regrow_holds_nobody_up);
     ADD(run, callbacks_are_called_with_no_lock_held);
     ADD(pass, between_passes_at_once_when_there_is_no_pass);
     ADD(pass, between_passes_waits_for_the_end_of_the_pass);
@@ -1202,6 +1431,7 @@ Suite *suite(void)
     ADD(gone, replacing_a_listener_waits_for_the_old_one);
     ADD(caches, a_cache_shrinks_by_level_and_grows_again);
     ADD(caches, a_cache_offers_what_the_level_asks);
+    tcase_add_loop_test(caches, a_cache_keeps_its_floor, 0, 4);
     tcase_add_loop_test(caches, a_cache_that_leaves_is_as_it_was, 0, 2);
     ADD(caches, what_is_no_cache_is_refused);
     return s;

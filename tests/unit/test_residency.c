@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Residency decisions: worked out by hand in tables, and properties over models
+/* Residency and pace: worked out by hand in tables, and properties over models
  * drawn at random from a fixed seed. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "governor/memory/pace.h"
 #include "governor/memory/residency.h"
 #include "tests/support/run.h"
 
@@ -66,7 +67,8 @@ static uint32_t random_below(uint32_t n)
 }
 
 /* An embedding, layers and heads of odd sizes, at odd places, some out of file
- * order, some smaller than a page, some layers in several units. */
+ * order, some smaller than a page, some layers in several units, with and without
+ * experts; each seed with all ways to choose what is hot, one after the other. */
 static void random_model(uint32_t seed)
 {
     uint64_t at = 1000;
@@ -74,6 +76,7 @@ static void random_model(uint32_t seed)
 
     random_state = seed * 2654435761u + 1;
     empty(random_below(5));
+    res.hold = (gov_hold)(seed % 3);
     n = 1 + random_below(MAX_UNITS - 1);
     for (uint32_t i = 0; i < n; i++) {
         enum gov__use use = i == 0 && random_below(2)       ? GOV__USE_ROWS
@@ -86,6 +89,7 @@ static void random_model(uint32_t seed)
         unit_at(use, at, bytes);
         units[i].joined = i > 0 && use == GOV__USE_LAYER &&
                           units[i - 1].use == use && random_below(3) == 0;
+        units[i].experts = use == GOV__USE_LAYER && random_below(2) == 0;
         at += bytes + random_below(3) * 32;
     }
     swaps = random_below(4);
@@ -152,31 +156,54 @@ END_TEST
 
 /* ---- hot and cold --------------------------------------------------------- */
 
-/* One letter a unit: r(ows), l(ayer), h(ead), each of one part of 4 MiB or, in
- * capitals, four parts. want: one character a part, H or c. */
+/* One letter a unit: r(ows), l(ayer), e(xperts) of the layer before, h(ead), each
+ * of one part of 4 MiB or, in capitals, four parts; j is more of the layer before.
+ * want: one character a part, H or c. */
 static const struct {
     const char *name, *model;
     uint64_t limit_mib;
     const char *want;
+    gov_hold hold;
 } choices[] = {
-    {"all fits", "rllh", 16, "HHHH"},
-    {"rows go first", "rllh", 15, "cHHH"},
-    {"rows alone go", "rllh", 12, "cHHH"},
-    {"one layer", "rllh", 11, "ccHH"},
-    {"the other size of it", "rllh", 8, "ccHH"},
-    {"both layers", "rllh", 7, "cccH"},
-    {"the head last", "rllh", 4, "cccH"},
-    {"nothing stays", "rllh", 3, "cccc"},
-    {"nothing at all", "rllh", 0, "cccc"},
-    {"every other layer", "llllllllh", 20, "cHcHcHcHH"},
-    {"a third of them", "llllllllh", 24, "cHHcHHcHH"},
-    {"two in three", "llllllllh", 12, "ccHccHccH"},
-    {"no head: a ring", "llll", 8, "cHcH"},
-    {"no head: one stays", "llll", 4, "cccH"},
-    {"parts of layers", "LLh", 20, "cHcHcHcHH"},
-    {"parts of a head", "lH", 8, "ccHcH"},
-    {"only rows", "r", 3, "c"},
-    {"only rows, and room", "r", 4, "H"},
+    {"all fits", "rllh", 16, "HHHH", GOV_HOLD_SPREAD},
+    {"rows go first", "rllh", 15, "cHHH", GOV_HOLD_SPREAD},
+    {"rows alone go", "rllh", 12, "cHHH", GOV_HOLD_SPREAD},
+    {"one layer", "rllh", 11, "ccHH", GOV_HOLD_SPREAD},
+    {"the other size of it", "rllh", 8, "ccHH", GOV_HOLD_SPREAD},
+    {"both layers", "rllh", 7, "cccH", GOV_HOLD_SPREAD},
+    {"the head last", "rllh", 4, "cccH", GOV_HOLD_SPREAD},
+    {"nothing stays", "rllh", 3, "cccc", GOV_HOLD_SPREAD},
+    {"nothing at all", "rllh", 0, "cccc", GOV_HOLD_SPREAD},
+    {"every other layer", "llllllllh", 20, "cHcHcHcHH", GOV_HOLD_SPREAD},
+    {"a third of them", "llllllllh", 24, "cHHcHHcHH", GOV_HOLD_SPREAD},
+    {"two in three", "llllllllh", 12, "ccHccHccH", GOV_HOLD_SPREAD},
+    {"no head: a ring", "llll", 8, "cHcH", GOV_HOLD_SPREAD},
+    {"no head: one stays", "llll", 4, "cccH", GOV_HOLD_SPREAD},
+    {"parts of layers", "LLh", 20, "cHcHcHcHH", GOV_HOLD_SPREAD},
+    {"parts of a head", "lH", 8, "ccHcH", GOV_HOLD_SPREAD},
+    {"only rows", "r", 3, "c", GOV_HOLD_SPREAD},
+    {"only rows, and room", "r", 4, "H", GOV_HOLD_SPREAD},
+    {"first: all fits", "rllh", 16, "HHHH", GOV_HOLD_FIRST},
+    {"first: not rows", "rllh", 15, "cHHH", GOV_HOLD_FIRST},
+    {"first: the head is used last", "rllh", 11, "cHHc", GOV_HOLD_FIRST},
+    {"first: one layer", "rllh", 7, "cHcc", GOV_HOLD_FIRST},
+    {"first: nothing", "rllh", 3, "cccc", GOV_HOLD_FIRST},
+    {"first: layers are whole", "LLh", 31, "HHHHccccc", GOV_HOLD_FIRST},
+    {"first: to the byte", "LLh", 32, "HHHHHHHHc", GOV_HOLD_FIRST},
+    {"first: nothing behind a gap", "lLlh", 15, "Hcccccc", GOV_HOLD_FIRST},
+    {"first: in pieces", "ljjljjh", 20, "HHHcccc", GOV_HOLD_FIRST},
+    {"first: an embedding that is a head", "hll", 8, "cHH", GOV_HOLD_FIRST},
+    {"first: layers of it come first", "hll", 11, "cHH", GOV_HOLD_FIRST},
+    {"dense: no experts", "llllllllh", 20, "cHcHcHcHH", GOV_HOLD_DENSE},
+    {"dense: all fits", "rleleh", 24, "HHHHHH", GOV_HOLD_DENSE},
+    {"dense: not rows", "rleleh", 23, "cHHHHH", GOV_HOLD_DENSE},
+    {"dense: experts go", "rleleh", 16, "cHcHHH", GOV_HOLD_DENSE},
+    {"dense: all of them", "rleleh", 12, "cHcHcH", GOV_HOLD_DENSE},
+    {"dense: then the rest", "rleleh", 8, "cccHcH", GOV_HOLD_DENSE},
+    {"dense: the head last", "rleleh", 4, "cccccH", GOV_HOLD_DENSE},
+    {"dense: nothing", "rleleh", 3, "cccccc", GOV_HOLD_DENSE},
+    {"dense: evenly over experts", "lElEh", 28, "HcHcHHcHcHH", GOV_HOLD_DENSE},
+    {"experts are as others", "rleleh", 12, "ccHcHH", GOV_HOLD_SPREAD},
 };
 
 START_TEST(decides)
@@ -185,11 +212,15 @@ START_TEST(decides)
     uint64_t hot = 0, said;
 
     empty(2);
-    for (const char *c = choices[_i].model; *c != '\0'; c++)
+    res.hold = choices[_i].hold;
+    for (const char *c = choices[_i].model; *c != '\0'; c++) {
         unit(strchr("rR", *c)   ? GOV__USE_ROWS
              : strchr("hH", *c) ? GOV__USE_HEAD
                                 : GOV__USE_LAYER,
-             strchr("RLH", *c) ? 16 * MIB : 4 * MIB);
+             strchr("RLEH", *c) ? 16 * MIB : 4 * MIB);
+        units[res.unit_count - 1].joined = strchr("eEj", *c) != NULL;
+        units[res.unit_count - 1].experts = strchr("eE", *c) != NULL;
+    }
     make();
     said = gov__residency_decide(&res, choices[_i].limit_mib * MIB);
     for (uint32_t i = 0; i < res.part_count; i++) {
@@ -241,6 +272,84 @@ START_TEST(stays_within_the_limit)
         ck_assert_uint_eq(cold, gov__residency_cold_bytes(&res));
         ck_assert(step < 64 || hot == all);
     }
+}
+END_TEST
+
+/* What was decided before does not matter. */
+START_TEST(decides_the_same_again)
+{
+    static bool hot[MAX_PARTS];
+    uint64_t limit, said;
+
+    random_model((uint32_t)_i);
+    limit = total_bytes() * random_below(64) / 64;
+    said = gov__residency_decide(&res, limit);
+    for (uint32_t i = 0; i < res.part_count; i++)
+        hot[i] = parts[i].target_hot;
+    for (int way = 0; way < 3; way++) {
+        gov_hold hold = res.hold;
+
+        res.hold = (gov_hold)way;
+        gov__residency_decide(&res, total_bytes() * random_below(66) / 64);
+        res.hold = hold;
+        ck_assert_uint_eq(gov__residency_decide(&res, limit), said);
+        for (uint32_t i = 0; i < res.part_count; i++)
+            ck_assert(parts[i].target_hot == hot[i]);
+    }
+}
+END_TEST
+
+/* Layers are hot whole, up to one, and none behind it; a head is when they all
+ * are. Nothing that would still fit is left at the front. */
+START_TEST(holds_a_front)
+{
+    uint64_t limit, left;
+    bool gone = false;
+
+    random_model((uint32_t)_i);
+    res.hold = GOV_HOLD_FIRST;
+    limit = left = total_bytes() * random_below(64) / 64;
+    gov__residency_decide(&res, limit);
+    for (uint32_t i = 0, next; i < res.unit_count; i = next) {
+        uint64_t bytes = 0, hot = 0;
+
+        next = i;
+        do {
+            bytes += units[next].end - units[next].begin;
+            for (uint32_t p = 0; p < units[next].parts; p++)
+                hot += parts[units[next].first + p].target_hot
+                           ? parts[units[next].first + p].end -
+                                 parts[units[next].first + p].begin
+                           : 0;
+        } while (++next < res.unit_count && units[next].joined);
+        if (units[i].use == GOV__USE_ROWS)
+            continue;
+        gone = gone || bytes > left;
+        ck_assert_uint_eq(hot, gone ? 0 : bytes);
+        left -= hot;
+    }
+}
+END_TEST
+
+/* No expert is hot while a part that every token uses is not, and what is hot of
+ * the others is spread. */
+START_TEST(holds_what_all_tokens_use)
+{
+    uint64_t dense_cold = 0, experts_hot = 0;
+
+    random_model((uint32_t)_i);
+    res.hold = GOV_HOLD_DENSE;
+    gov__residency_decide(&res, total_bytes() * random_below(64) / 64);
+    for (uint32_t i = 0; i < res.part_count; i++) {
+        const struct gov__unit *of = &units[parts[i].unit];
+        uint64_t bytes = parts[i].end - parts[i].begin;
+
+        if (of->experts)
+            experts_hot += parts[i].target_hot ? bytes : 0;
+        else if (of->use == GOV__USE_LAYER)
+            dense_cold += parts[i].target_hot ? 0 : bytes;
+    }
+    ck_assert(dense_cold == 0 || experts_hot == 0);
 }
 END_TEST
 
@@ -340,6 +449,27 @@ START_TEST(a_layer_in_pieces_is_wanted_whole)
 }
 END_TEST
 
+/* With whole layers cold the window is as many layers, the head one of them. */
+START_TEST(the_window_of_whole_layers)
+{
+    empty(2);
+    for (int i = 0; i < 6; i++)
+        unit(GOV__USE_LAYER, 16 * MIB);
+    unit(GOV__USE_HEAD, 20 * MIB);
+    make();
+    res.hold = GOV_HOLD_FIRST;
+    in_force(40 * MIB);
+    ck_assert_uint_eq(gov__residency_cold_bytes(&res), 84 * MIB);
+    ck_assert_uint_eq(gov__residency_window_bytes(&res), 52 * MIB);
+    gov__residency_aim(&res, 0);
+    for (uint32_t i = 0; i < 7; i++)
+        ck_assert_int_eq(units[i].wanted, i == 2 || i == 3);
+    gov__residency_aim(&res, 6);
+    for (uint32_t i = 0; i < 7; i++)
+        ck_assert_int_eq(units[i].wanted, i == 6 || i == 2 || i == 3);
+}
+END_TEST
+
 /* Pages that the engine had to fault in are dropped behind it like others. */
 START_TEST(what_came_late_is_dropped_too)
 {
@@ -419,7 +549,8 @@ START_TEST(steps_come_to_rest)
         }
         from = units[position].first;
         bound = 2 * res.part_count;
-        while ((part = gov__residency_next_missing(&res, from, GOV__PRESENT)) !=
+        while ((part = gov__residency_next_missing(&res, from, GOV__PRESENT,
+                                                   GOV__READS_ALL)) !=
                GOV__NO_PART) {
             ck_assert(parts[part].hot || units[parts[part].unit].wanted);
             parts[part].held = GOV__PRESENT;
@@ -444,16 +575,212 @@ START_TEST(nearest_missing_comes_first)
     make();
     gov__residency_decide(&res, UINT64_MAX);
     gov__residency_apply(&res);
-    ck_assert_uint_eq(gov__residency_next_missing(&res, 4, GOV__COMING), 4);
+    ck_assert_uint_eq(
+        gov__residency_next_missing(&res, 4, GOV__COMING, GOV__READS_ALL), 4);
     parts[4].held = GOV__COMING;
-    ck_assert_uint_eq(gov__residency_next_missing(&res, 4, GOV__COMING), 5);
-    ck_assert_uint_eq(gov__residency_next_missing(&res, 4, GOV__PRESENT), 4);
+    ck_assert_uint_eq(
+        gov__residency_next_missing(&res, 4, GOV__COMING, GOV__READS_ALL), 5);
+    ck_assert_uint_eq(
+        gov__residency_next_missing(&res, 4, GOV__PRESENT, GOV__READS_ALL), 4);
     for (int i = 0; i < 8; i++)
         parts[i].held = GOV__PRESENT;
-    ck_assert_uint_eq(gov__residency_next_missing(&res, 4, GOV__PRESENT),
-                      GOV__NO_PART);
+    ck_assert_uint_eq(
+        gov__residency_next_missing(&res, 4, GOV__PRESENT, GOV__READS_ALL),
+        GOV__NO_PART);
     parts[3].held = GOV__ABSENT;
-    ck_assert_uint_eq(gov__residency_next_missing(&res, 4, GOV__PRESENT), 3);
+    ck_assert_uint_eq(
+        gov__residency_next_missing(&res, 4, GOV__PRESENT, GOV__READS_ALL), 3);
+}
+END_TEST
+
+/* Units 0 and 2 are hot, 1 and 3 cold, two parts each; the file has them from the
+ * last to the first. */
+static void make_warming(gov_warm warm)
+{
+    empty(1);
+    for (int i = 0; i < 4; i++)
+        unit_at(GOV__USE_LAYER, (uint64_t)(3 - i) * 8 * MIB, 8 * MIB);
+    make();
+    res.warm = warm;
+    for (uint32_t i = 0; i < res.part_count; i++) {
+        parts[i].target_hot = i / 2 % 2 == 0;
+        parts[i].held = parts[i].target_hot ? GOV__UNKNOWN : GOV__ABSENT;
+    }
+    for (uint32_t i = 1; i < 4; i += 2)
+        units[i].target_cold_bytes = 8 * MIB;
+    gov__residency_apply(&res);
+    gov__residency_aim(&res, 1);
+}
+
+/* Reads one after the other until none is left; their numbers. */
+static const char *reads_from(uint32_t from, enum gov__reads reads)
+{
+    static char text[MAX_PARTS];
+    uint32_t next, n = 0;
+
+    while ((next = gov__residency_next_missing(&res, from, GOV__PRESENT,
+                                               reads)) != GOV__NO_PART) {
+        text[n++] = (char)('0' + next);
+        parts[next].held = GOV__PRESENT;
+    }
+    text[n] = '\0';
+    return text;
+}
+
+static const struct {
+    gov_warm warm;
+    enum gov__reads reads;
+    const char *want;
+} warmings[] = {
+    {GOV_WARM_USE, GOV__READS_ALL, "23456701"},
+    {GOV_WARM_USE, GOV__READS_WANTED, "2367"},
+    {GOV_WARM_FILE, GOV__READS_ALL, "23674501"},
+    {GOV_WARM_FILE, GOV__READS_WANTED, "2367"},
+    {GOV_WARM_NONE, GOV__READS_ALL, "2367"},
+    {GOV_WARM_NONE, GOV__READS_WANTED, "2367"},
+};
+
+START_TEST(warms_in_order)
+{
+    make_warming(warmings[_i].warm);
+    ck_assert_str_eq(reads_from(2, warmings[_i].reads), warmings[_i].want);
+    ck_assert_int_eq(gov__residency_is_warm(&res),
+                     strlen(warmings[_i].want) == 8);
+    ck_assert_uint_eq(gov__residency_next_drop(&res, 0), GOV__NO_PART);
+    for (uint32_t i = 0; i < res.part_count; i++)
+        ck_assert_int_eq(gov__residency_can_wait(&res, i), parts[i].hot);
+}
+END_TEST
+
+/* Hot parts of a unit in the window are as urgent as its others, and read by
+ * nobody where that was asked. */
+START_TEST(warms_what_is_wanted)
+{
+    make_warming(warmings[_i].warm);
+    parts[2].target_hot = true;
+    units[1].target_cold_bytes = 4 * MIB;
+    gov__residency_apply(&res);
+    gov__residency_aim(&res, 1);
+    ck_assert(!gov__residency_can_wait(&res, 2));
+    ck_assert_str_eq(reads_from(2, GOV__READS_WANTED),
+                     warmings[_i].warm == GOV_WARM_NONE ? "367" : "2367");
+}
+END_TEST
+
+/* A read that was started is ended, whatever became of the part meanwhile: else
+ * its place among those in flight would never be free again. */
+START_TEST(what_was_started_is_ended)
+{
+    make_warming(warmings[_i].warm);
+    parts[0].held = GOV__COMING;
+    ck_assert_ptr_nonnull(strchr(reads_from(2, warmings[_i].reads), '0'));
+    make_warming(warmings[_i].warm);
+    parts[0].held = parts[5].held = GOV__COMING;
+    (void)reads_from(2, warmings[_i].reads);
+    ck_assert(parts[0].held == GOV__PRESENT && parts[5].held == GOV__PRESENT);
+}
+END_TEST
+
+/* Two hot units that the engine has been over are there, and stay; the third,
+ * of rows, too. */
+START_TEST(the_engine_brings_in_what_nobody_reads)
+{
+    empty(1);
+    unit(GOV__USE_ROWS, MIB);
+    for (int i = 0; i < 3; i++)
+        unit(GOV__USE_LAYER, MIB);
+    make();
+    res.warm = GOV_WARM_NONE;
+    in_force(UINT64_MAX);
+    gov__residency_aim(&res, 2);
+    ck_assert_int_eq(parts[0].held, GOV__PRESENT);
+    ck_assert_int_eq(parts[1].held, GOV__PRESENT);
+    ck_assert_int_eq(parts[2].held, GOV__UNKNOWN);
+    ck_assert(!gov__residency_is_warm(&res));
+    gov__residency_aim(&res, 0);
+    ck_assert(gov__residency_is_warm(&res));
+    ck_assert_uint_eq(gov__residency_next_drop(&res, 0), GOV__NO_PART);
+    for (uint32_t i = 0; i < res.part_count; i++)
+        parts[i].held = i % 2 == 0 ? GOV__UNKNOWN : GOV__ABSENT;
+    gov__residency_lap(&res);
+    ck_assert(gov__residency_is_warm(&res));
+    /* Read by somebody else, it is theirs to say. */
+    make();
+    res.warm = GOV_WARM_USE;
+    gov__residency_lap(&res);
+    gov__residency_aim(&res, 2);
+    ck_assert_int_eq(parts[1].held, GOV__UNKNOWN);
+}
+END_TEST
+
+/* ---- pace ----------------------------------------------------------------- */
+
+START_TEST(paces_reads)
+{
+    struct gov__pace pace = {.rate = 2 * MIB};
+    uint64_t now = 1000000;
+
+    ck_assert_uint_eq(gov__pace_wait_us(&pace, now), 0);
+    gov__pace_charge(&pace, now, MIB);
+    /* The first is paid for from when the slack began. */
+    ck_assert_uint_eq(gov__pace_wait_us(&pace, now), 480000);
+    ck_assert_uint_eq(gov__pace_wait_us(&pace, now + 479999), 1);
+    now += 480000;
+    ck_assert_uint_eq(gov__pace_wait_us(&pace, now), 0);
+    gov__pace_charge(&pace, now, MIB);
+    ck_assert_uint_eq(gov__pace_wait_us(&pace, now), 500000);
+    gov__pace_charge(&pace, now, MIB); /* one that could not wait */
+    ck_assert_uint_eq(gov__pace_wait_us(&pace, now), 1000000);
+    /* A long rest saves nothing up. */
+    now += 3600000000;
+    gov__pace_charge(&pace, now, MIB);
+    ck_assert_uint_eq(gov__pace_wait_us(&pace, now), 480000);
+}
+END_TEST
+
+START_TEST(paces_nothing_without_a_rate)
+{
+    struct gov__pace pace = {0};
+
+    gov__pace_charge(&pace, 5, UINT64_MAX);
+    ck_assert_uint_eq(gov__pace_wait_us(&pace, 0), 0);
+}
+END_TEST
+
+START_TEST(paces_whatever_it_is_asked_for)
+{
+    static const uint64_t odd[] = {1,          3,          MIB,
+                                   UINT32_MAX, UINT64_MAX, UINT64_MAX / 2};
+
+    for (int i = 0; i < 6 * 6 * 6; i++) {
+        struct gov__pace pace = {.rate = odd[i % 6]};
+        uint64_t now = odd[i / 36], before;
+
+        gov__pace_charge(&pace, now, odd[i / 6 % 6]);
+        before = pace.next_us;
+        gov__pace_charge(&pace, now, odd[i / 6 % 6]);
+        ck_assert_uint_ge(pace.next_us, before);
+        ck_assert_uint_le(gov__pace_wait_us(&pace, now), pace.next_us);
+    }
+}
+END_TEST
+
+/* Parts of 4 MiB, asked for whenever one may be: over a minute, the rate. */
+START_TEST(keeps_its_rate)
+{
+    static const uint64_t rates[] = {MIB, 10 * MIB, 333 * MIB, 5000 * MIB};
+    struct gov__pace pace = {.rate = rates[_i]};
+    uint64_t now = 77, begin = now, bytes = 0;
+
+    while (now - begin < 60000000) {
+        gov__pace_charge(&pace, now, 4 * MIB);
+        bytes += 4 * MIB;
+        if (gov__pace_wait_us(&pace, now) > 0)
+            now += gov__pace_wait_us(&pace, now) + random_below(3000);
+    }
+    /* One part may be begun at the end, and what the slack gives. */
+    ck_assert_uint_le(bytes, 60 * rates[_i] + rates[_i] / 50 + 8 * MIB);
+    ck_assert_uint_ge(bytes, 60 * rates[_i] / 100 * 99);
 }
 END_TEST
 
@@ -572,11 +899,15 @@ Suite *suite(void)
     tcase_add_loop_test(tc, decides, 0, COUNT(choices));
     tcase_add_loop_test(tc, stays_within_the_limit, 0, 100);
     tcase_add_loop_test(tc, spreads_evenly, 0, 40);
+    tcase_add_loop_test(tc, decides_the_same_again, 0, 100);
+    tcase_add_loop_test(tc, holds_a_front, 0, 100);
+    tcase_add_loop_test(tc, holds_what_all_tokens_use, 0, 100);
     suite_add_tcase(s, tc);
 
     tc = tcase_create("window");
     tcase_add_loop_test(tc, window_is_a_ring_and_bounded, 0, 100);
     tcase_add_test(tc, a_layer_in_pieces_is_wanted_whole);
+    tcase_add_test(tc, the_window_of_whole_layers);
     tcase_add_test(tc, what_came_late_is_dropped_too);
     tcase_add_test(tc, what_was_jumped_over_is_dropped_too);
     tcase_add_test(tc, rows_are_never_wanted);
@@ -585,6 +916,17 @@ Suite *suite(void)
     tc = tcase_create("next");
     tcase_add_loop_test(tc, steps_come_to_rest, 0, 100);
     tcase_add_test(tc, nearest_missing_comes_first);
+    tcase_add_loop_test(tc, warms_in_order, 0, COUNT(warmings));
+    tcase_add_loop_test(tc, warms_what_is_wanted, 0, COUNT(warmings));
+    tcase_add_loop_test(tc, what_was_started_is_ended, 0, COUNT(warmings));
+    tcase_add_test(tc, the_engine_brings_in_what_nobody_reads);
+    suite_add_tcase(s, tc);
+
+    tc = tcase_create("pace");
+    tcase_add_test(tc, paces_reads);
+    tcase_add_test(tc, paces_nothing_without_a_rate);
+    tcase_add_test(tc, paces_whatever_it_is_asked_for);
+    tcase_add_loop_test(tc, keeps_its_rate, 0, 4);
     suite_add_tcase(s, tc);
 
     tc = tcase_create("edges");

@@ -16,6 +16,7 @@ static struct gov_options quiet(void)
 
     options.no_thread = true;
     options.no_publish = true;
+    options.no_policy_files = true;
     options.budget_bytes = 4 * GIB;
     options.alloc = faults_alloc();
     return options;

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "policies/capacity.h"
-#include "policies/reserve.h"
-#include "policies/policy_priv.h"
-#include "policies/tables.h"
+#include "policies/language/tables.h"
+#include "policies/planning/reserve.h"
+#include "policies/rules/policy_priv.h"
 #include "tests/support/run.h"
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))

@@ -66,7 +66,7 @@ static void write_pattern(void)
 
 /* Layers of that many KiB and a bit, so that their edges share pages; an
  * embedding of 512 KiB, and an output matrix of that if it is not tied. */
-static void make_model(uint64_t layer_kib, bool tied)
+static void make_model_of(uint64_t layer_kib, bool tied, bool experts)
 {
     struct gguf_writer w;
 
@@ -78,6 +78,9 @@ static void make_model(uint64_t layer_kib, bool tied)
 
         snprintf(name, sizeof(name), "blk.%d.attn_q.weight", i);
         gguf_add(&w, name, T_F32, 256, layer_kib);
+        snprintf(name, sizeof(name), "blk.%d.ffn_up_exps.weight", i);
+        if (experts)
+            gguf_add(&w, name, T_F32, 256, layer_kib);
         snprintf(name, sizeof(name), "blk.%d.attn_norm.weight", i);
         gguf_add(&w, name, T_F32, 256, 1);
     }
@@ -92,7 +95,12 @@ static void make_model(uint64_t layer_kib, bool tied)
     ck_assert_msg(gov_model_open(&model, path, NULL, &err) == GOV_OK, "%s",
                   err.message);
     units = gov_model_units(model, &unit_count);
-    ck_assert_uint_eq(unit_count, LAYERS + 2);
+    ck_assert_uint_eq(unit_count, (experts ? 3 * LAYERS : LAYERS) + 2);
+}
+
+static void make_model(uint64_t layer_kib, bool tied)
+{
+    make_model_of(layer_kib, tied, false);
 }
 
 static void *map_part(uint64_t offset, uint64_t bytes, int protection,
@@ -173,6 +181,15 @@ static void set_up_tied(void)
     touch_all();
 }
 
+/* A layer is of attention, experts and a norm. */
+static void set_up_experts(void)
+{
+    set_up();
+    make_model_of(256, false, true);
+    map_model();
+    touch_all();
+}
+
 /* 9 MiB a layer: three parts each. */
 static void set_up_large(void)
 {
@@ -191,12 +208,17 @@ static struct gov_weights_options options_for(uint64_t hot_bytes)
     return options;
 }
 
+static void adopt_with(const struct gov_weights_options *options)
+{
+    ck_assert_msg(gov_weights_adopt(&weights, model, options, &err) == GOV_OK,
+                  "%s", err.message);
+}
+
 static void adopt(uint64_t hot_bytes)
 {
     struct gov_weights_options options = options_for(hot_bytes);
 
-    ck_assert_msg(gov_weights_adopt(&weights, model, &options, &err) == GOV_OK,
-                  "%s", err.message);
+    adopt_with(&options);
 }
 
 static struct gov_weights_account account(bool exact)
@@ -209,7 +231,7 @@ static struct gov_weights_account account(bool exact)
 
 static const char *map_text(void)
 {
-    static char text[64];
+    static char text[128];
 
     ck_assert_uint_eq(gov_weights_map(weights, text, sizeof(text)), unit_count);
     return text;
@@ -342,6 +364,40 @@ START_TEST(spreads_what_is_cold)
 }
 END_TEST
 
+/* Also when it changes. */
+START_TEST(holds_the_first)
+{
+    struct gov_weights_options options = options_for(0);
+
+    options.hold = GOV_HOLD_FIRST;
+    options.hot_bytes = 3 * units[1].bytes + units[1].bytes / 2;
+    adopt_with(&options);
+    wait_for_map(".HHHss----");
+    ck_assert_uint_eq(account(false).hot_bytes, 3 * units[1].bytes);
+    ck_assert_uint_eq(gov_weights_set_hot(weights, units[1].bytes),
+                      units[1].bytes);
+    wait_for_map(".Hss------");
+    (void)gov_weights_set_hot(weights, bytes_of(GOV_UNIT_LAYER));
+    wait_for_map(".HHHHHHHHs");
+    ck_assert_uint_eq(account(false).cold_bytes, bytes_of(GOV_UNIT_OUTPUT));
+}
+END_TEST
+
+START_TEST(holds_what_every_token_uses)
+{
+    struct gov_weights_options options = options_for(0);
+    uint64_t dense = bytes_of(GOV_UNIT_OUTPUT) + bytes_of(GOV_UNIT_LAYER);
+
+    options.hold = GOV_HOLD_DENSE;
+    options.hot_bytes = dense;
+    adopt_with(&options);
+    wait_for_map(".HHsHHsHH-HH-HH-HH-HH-HH-H");
+    ck_assert_uint_eq(account(false).cold_bytes, bytes_of(GOV_UNIT_EXPERTS));
+    (void)gov_weights_set_hot(weights, dense + bytes_of(GOV_UNIT_EXPERTS) / 2);
+    wait_for_map(".HHsHHHHHsHHHHH-HHHHH-HHHH");
+}
+END_TEST
+
 START_TEST(needs_a_tied_embedding_whole)
 {
     struct gov_weights_account a;
@@ -384,6 +440,27 @@ START_TEST(takes_options_of_other_versions)
     options.known.size = offsetof(struct gov_weights_options, ahead);
     ck_assert_int_eq(gov_weights_adopt(&weights, model, &options.known, &err),
                      GOV_OK);
+    gov_weights_release(weights);
+    options.known = options_for(0);
+    options.known.warm = (gov_warm)7;
+    ck_assert_int_eq(gov_weights_adopt(&weights, model, &options.known, &err),
+                     GOV_E_INVALID);
+    ck_assert_str_eq(err.message,
+                     "the weights options hold, warm, advise_load and "
+                     "advise_pass are 0, 7, 0 and 0, and one is none that is "
+                     "known; leave it at 0");
+    for (int i = 0; i < 4; i++) {
+        const int odd = i % 2 == 0 ? 3 : -1;
+
+        options.known = options_for(0);
+        options.known.hold = i == 0 ? (gov_hold)odd : GOV_HOLD_SPREAD;
+        options.known.warm = i == 1 ? (gov_warm)odd : GOV_WARM_USE;
+        options.known.advise_load = i == 2 ? (gov_advice)odd : 0;
+        options.known.advise_pass = i == 3 ? (gov_advice)odd : 0;
+        ck_assert_int_eq(
+            gov_weights_adopt(&weights, model, &options.known, &err),
+            GOV_E_INVALID);
+    }
     ck_assert_int_eq(gov_weights_adopt(NULL, model, NULL, &err), GOV_E_INVALID);
     ck_assert_str_eq(err.message, "gov_weights_adopt() needs a model and a "
                                   "place for the weights");
@@ -645,6 +722,11 @@ static struct gate {
     bool closed;
     int waiting, reads, prefetches;
     uint64_t read_at[256]; /* file offsets */
+    uint32_t jump_to; /* where the engine is at the next prefetch; 0: stays */
+    bool own_clock;
+    uint64_t now_us, step_us; /* and what each look adds */
+    int looks;                /* at the clock */
+    char advice[32];          /* what was said of the whole mapping: N, S, R */
 } gate;
 
 static int gated_populate(void *ctx, void *at, size_t bytes)
@@ -668,12 +750,77 @@ static int gated_populate(void *ctx, void *at, size_t bytes)
 static int counted_prefetch(void *ctx, void *at, size_t bytes)
 {
     const struct gov_platform *native = gov__platform_native();
+    uint32_t jump_to;
 
     (void)ctx;
     pthread_mutex_lock(&gate.lock);
     gate.prefetches++;
+    jump_to = gate.jump_to;
+    gate.jump_to = 0;
     pthread_mutex_unlock(&gate.lock);
+    if (jump_to != 0)
+        gov_weights_reached(weights, jump_to);
     return native->prefetch(native->ctx, at, bytes);
+}
+
+static int noted_advise(void *ctx, void *at, size_t bytes,
+                        enum gov__advice advice)
+{
+    const struct gov_platform *native = gov__platform_native();
+    static const char letters[] = "NSRH";
+
+    (void)ctx;
+    pthread_mutex_lock(&gate.lock);
+    if (bytes >= file_bytes && strlen(gate.advice) < sizeof(gate.advice) - 1)
+        gate.advice[strlen(gate.advice)] = letters[advice];
+    pthread_mutex_unlock(&gate.lock);
+    return native->advise(native->ctx, at, bytes, advice);
+}
+
+static uint64_t set_clock(void *ctx)
+{
+    const struct gov_platform *native = gov__platform_native();
+    uint64_t now;
+
+    (void)ctx;
+    pthread_mutex_lock(&gate.lock);
+    gate.looks++;
+    gate.now_us += gate.step_us;
+    now = gate.own_clock ? gate.now_us : native->now_us(native->ctx);
+    pthread_mutex_unlock(&gate.lock);
+    return now;
+}
+
+/* Reports what the whole mapping was advised so far. */
+static const char *advice_given(void)
+{
+    static char text[32];
+
+    pthread_mutex_lock(&gate.lock);
+    memcpy(text, gate.advice, sizeof(text));
+    pthread_mutex_unlock(&gate.lock);
+    return text;
+}
+
+static bool advice_is(const void *want)
+{
+    return strcmp(advice_given(), want) == 0;
+}
+
+static void wait_for_advice(const char *want)
+{
+    ck_assert_msg(comes_true(advice_is, want), "%s, want %s", advice_given(),
+                  want);
+}
+
+static int looks(void)
+{
+    int n;
+
+    pthread_mutex_lock(&gate.lock);
+    n = gate.looks;
+    pthread_mutex_unlock(&gate.lock);
+    return n;
 }
 
 static void open_gate(bool open)
@@ -723,21 +870,33 @@ static void wait_for_read(void)
     pthread_mutex_unlock(&gate.lock);
 }
 
-static void adopt_gated(uint64_t hot_bytes, uint32_t ahead, bool closed)
+static void make_gate(bool closed)
 {
-    struct gov_weights_options options = options_for(hot_bytes);
-
-    options.ahead = ahead;
     memset(&gate, 0, sizeof(gate));
     pthread_mutex_init(&gate.lock, NULL);
     pthread_cond_init(&gate.changed, NULL);
     gate.table = *gov__platform_native();
     gate.table.populate = gated_populate;
     gate.table.prefetch = counted_prefetch;
+    gate.table.advise = noted_advise;
+    gate.table.now_us = set_clock;
     gate.closed = closed;
-    ck_assert_msg(gov__weights_adopt_on(&weights, &gate.table, model, &options,
+}
+
+static void adopt_through_gate(const struct gov_weights_options *options)
+{
+    ck_assert_msg(gov__weights_adopt_on(&weights, &gate.table, model, options,
                                         &err) == GOV_OK,
                   "%s", err.message);
+}
+
+static void adopt_gated(uint64_t hot_bytes, uint32_t ahead, bool closed)
+{
+    struct gov_weights_options options = options_for(hot_bytes);
+
+    options.ahead = ahead;
+    make_gate(closed);
+    adopt_through_gate(&options);
 }
 
 START_TEST(follows_the_engine)
@@ -810,6 +969,300 @@ START_TEST(keeps_reads_in_flight)
     wait_for_map(".ssss-----");
     ck_assert_int_eq(reads(), 4);
     ck_assert_int_eq(prefetches(), 4);
+}
+END_TEST
+
+/* Every byte that the streamer maps was asked for ahead, also where the engine
+ * jumps while as many reads are under way as may be: by faults alone they would
+ * come page by page where the mapping is advised to be read at random. */
+START_TEST(prefetches_all_it_reads)
+{
+    adopt_gated(0, 2, false);
+    wait_for_map(".ss-------");
+    ck_assert_int_eq(reads(), 2);
+    pthread_mutex_lock(&gate.lock);
+    gate.jump_to = 6;
+    pthread_mutex_unlock(&gate.lock);
+    (void)gov_weights_set_hot(weights, UINT64_MAX);
+    wait_for_map("HHHHHHHHHH");
+    ck_assert_int_eq(reads(), 10);
+    ck_assert_int_eq(prefetches(), reads());
+}
+END_TEST
+
+/* ---- bringing in what is hot ------------------------------------------------------ */
+
+/* In the order of the file, wherever the engine is, but behind what it needs. */
+START_TEST(warms_in_file_order)
+{
+    static const int order[2][10] = {{0, 6, 7, 8, 9, 1, 2, 3, 4, 5},
+                                     {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}};
+    struct gov_weights_options options = options_for(UINT64_MAX);
+
+    options.warm = _i == 0 ? GOV_WARM_USE : GOV_WARM_FILE;
+    make_gate(true);
+    adopt_through_gate(&options);
+    wait_for_read();
+    gov_weights_reached(weights, 6);
+    open_gate(true);
+    wait_for_map("HHHHHHHHHH");
+    ck_assert_int_eq(reads(), 10);
+    for (int i = 0; i < 10; i++)
+        ck_assert_uint_eq(read_at(i),
+                          units[order[_i][i]].file_offset / page * page);
+}
+END_TEST
+
+/* What is hot is neither read nor dropped; where the engine was, it is there. */
+START_TEST(leaves_warming_to_the_engine)
+{
+    struct gov_weights_options options = options_for(UINT64_MAX);
+
+    options.warm = GOV_WARM_NONE;
+    make_gate(false);
+    adopt_through_gate(&options);
+    ck_assert_str_eq(map_text(), "hhhhhhhhhh");
+    gov_weights_reached(weights, 3);
+    wait_for_map("HHHhhhhhhh");
+    gov_weights_reached(weights, 9);
+    wait_for_map("HHHHHHHHHh");
+    gov_weights_reached(weights, 0);
+    wait_for_map("HHHHHHHHHH");
+    ck_assert_int_eq(reads() + prefetches(), 0);
+    ck_assert_uint_eq(account(false).dropped_bytes, 0);
+    /* What is cold is read ahead all the same. */
+    (void)gov_weights_set_hot(weights, bytes_of(GOV_UNIT_OUTPUT) +
+                                           bytes_of(GOV_UNIT_LAYER) / 2);
+    gov_weights_reached(weights, 3);
+    wait_for_map(".-HsHsHsHH");
+    (void)gov_weights_set_hot(weights, UINT64_MAX);
+    wait_for_map("hhHHHHHHHH");
+    /* However little of it the streamer sees. */
+    for (uint32_t i = 4; i < 2 * unit_count; i++)
+        gov_weights_reached(weights, i % (uint32_t)unit_count);
+    wait_for_map("HHHHHHHHHH");
+    (void)gov_weights_set_hot(weights, 0);
+    wait_for_map(".ss------s");
+    (void)gov_weights_set_hot(weights, UINT64_MAX);
+    gov_weights_reached(weights, 0);
+    gov_weights_reached(weights, 9);
+    wait_for_map("HHHHHHHHHH");
+    for (int i = 0; i < reads(); i++)
+        ck_assert(read_at(i) != units[8].file_offset / page * page &&
+                  read_at(i) != units[6].file_offset / page * page);
+    ck_assert_int_eq(pieces(), 1);
+    ck_assert(is_pattern(data, file_bytes - data, 8));
+}
+END_TEST
+
+static void set_time(uint64_t us)
+{
+    pthread_mutex_lock(&gate.lock);
+    gate.now_us = us;
+    pthread_mutex_unlock(&gate.lock);
+}
+
+/* One hot unit a second, and what the engine needs next at once. That the engine
+ * has come to another unit ends a sleep. */
+START_TEST(warms_at_a_rate)
+{
+    const uint64_t start = 1000000000;
+    struct gov_weights_options options = options_for(0);
+
+    options.hot_bytes =
+        bytes_of(GOV_UNIT_OUTPUT) + bytes_of(GOV_UNIT_LAYER) / 2;
+    options.warm_rate = units[2].bytes + 2 * page;
+    options.advise_load = GOV_ADVICE_SEQUENTIAL;
+    make_gate(false);
+    gate.own_clock = true;
+    gate.now_us = start;
+    adopt_through_gate(&options);
+    wait_for_map(".sHsh-h-hh");
+    gov_weights_reached(weights, 4);
+    wait_for_map(".-H-hshshh");
+    set_time(start + 900000);
+    gov_weights_reached(weights, 5);
+    wait_for_map(".sH-hshshh");
+    set_time(start + 1000000);
+    gov_weights_reached(weights, 6);
+    wait_for_map(".sH-h-Hshh");
+    set_time(start + 2000000);
+    gov_weights_reached(weights, 7);
+    wait_for_map(".sHsh-HsHh");
+    /* Neither did it run around meanwhile, nor does a minute save hours up. */
+    ck_assert_int_lt(looks(), 100);
+    ck_assert_str_eq(advice_given(), "S"); /* it still loads */
+    set_time(start + UINT64_C(3600000000));
+    gov_weights_reached(weights, 8);
+    wait_for_map(".sHsh-H-HH");
+    set_time(start + UINT64_C(7200000000));
+    gov_weights_reached(weights, 0);
+    wait_for_map(".sHsH-H-HH");
+    wait_for_advice("SN");
+    (void)gov_weights_set_hot(weights, 0); /* and it stops within a sleep */
+    wait_for_map(".ss-------");
+}
+END_TEST
+
+/* The clock goes on at every look, so that the time may come at any of them. */
+START_TEST(sees_that_its_time_has_come)
+{
+    struct gov_weights_options options = options_for(UINT64_MAX);
+
+    options.warm_rate = units[1].bytes * 20; /* 50 ms */
+    make_gate(false);
+    gate.own_clock = true;
+    gate.step_us = (uint64_t)_i * 2500;
+    adopt_through_gate(&options);
+    wait_for_map("HHHHHHHHHH");
+}
+END_TEST
+
+/* By itself, too. */
+START_TEST(goes_on_after_a_sleep)
+{
+    struct gov_weights_options options = options_for(UINT64_MAX);
+
+    options.warm_rate = 50 * file_bytes; /* 20 ms */
+    make_gate(false);
+    adopt_through_gate(&options);
+    wait_for_map("HHHHHHHHHH");
+    ck_assert_int_lt(looks(), 1000);
+}
+END_TEST
+
+/* ---- advice ------------------------------------------------------------------------ */
+
+/* What the kernel says of each mapping of the file: one letter a piece, S, R or
+ * N. */
+static const char *kernel_says(void)
+{
+    static char text[64];
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    unsigned long long from, to;
+    char line[1024];
+    bool ours = false;
+    size_t n = 0;
+
+    ck_assert_ptr_nonnull(maps);
+    while (fgets(line, sizeof(line), maps) != NULL && n < sizeof(text) - 1)
+        if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
+            ours = strstr(line, path) != NULL;
+        else if (ours && strncmp(line, "VmFlags:", 8) == 0)
+            text[n++] = strstr(line, " sr") != NULL   ? 'S'
+                        : strstr(line, " rr") != NULL ? 'R'
+                                                      : 'N';
+    fclose(maps);
+    text[n] = '\0';
+    return text;
+}
+
+/* One advice until all that is hot is there, then the other, once. */
+START_TEST(advises_by_phase)
+{
+    struct gov_weights_options options = options_for(UINT64_MAX);
+
+    options.advise_load = GOV_ADVICE_SEQUENTIAL;
+    options.advise_pass = GOV_ADVICE_RANDOM;
+    make_gate(true);
+    adopt_through_gate(&options);
+    wait_for_read();
+    ck_assert_str_eq(kernel_says(), "S");
+    open_gate(true);
+    wait_for_advice("SR");
+    ck_assert_str_eq(map_text(), "HHHHHHHHHH");
+    ck_assert_str_eq(kernel_says(), "R");
+    /* Rows have advice of their own while they are cold. */
+    (void)gov_weights_set_hot(weights, 0);
+    wait_for_map(".ss-------");
+    (void)gov_weights_set_hot(weights, UINT64_MAX);
+    wait_for_map("HHHHHHHHHH");
+    ck_assert_str_eq(kernel_says(), "R");
+    ck_assert_str_eq(advice_given(), "SR");
+    gov_weights_release(weights);
+    weights = NULL;
+    ck_assert_str_eq(kernel_says(), "N");
+}
+END_TEST
+
+static const struct {
+    gov_advice load, pass;
+    const char *given, *loading, *warm, *released;
+} phases[] = {
+    {GOV_ADVICE_NORMAL, GOV_ADVICE_NORMAL, "", "RN", "RN", ""},
+    {GOV_ADVICE_NORMAL, GOV_ADVICE_SEQUENTIAL, "S", "RN", "RS", "SN"},
+    {GOV_ADVICE_SEQUENTIAL, GOV_ADVICE_SEQUENTIAL, "S", "RS", "RS", "SN"},
+    {GOV_ADVICE_SEQUENTIAL, GOV_ADVICE_NORMAL, "SN", "RS", "RN", "SN"},
+    {GOV_ADVICE_RANDOM, GOV_ADVICE_NORMAL, "RN", "R", "RN", "RN"},
+};
+
+/* Rows that are cold are read at random whatever the rest is. */
+START_TEST(advises_around_rows)
+{
+    struct gov_weights_options options = options_for(0);
+    const char *says;
+
+    options.hot_bytes = bytes_of(GOV_UNIT_OUTPUT) + bytes_of(GOV_UNIT_LAYER);
+    options.advise_load = phases[_i].load;
+    options.advise_pass = phases[_i].pass;
+    make_gate(true);
+    adopt_through_gate(&options);
+    wait_for_read();
+    /* The file's header lies before the rows, within their first page or not. */
+    says = kernel_says();
+    ck_assert_str_eq(says + strlen(says) - strlen(phases[_i].loading),
+                     phases[_i].loading);
+    open_gate(true);
+    wait_for_map(".HHHHHHHHH");
+    wait_for_advice(phases[_i].given);
+    says = kernel_says();
+    ck_assert_str_eq(says + strlen(says) - strlen(phases[_i].warm),
+                     phases[_i].warm);
+    gov_weights_release(weights);
+    weights = NULL;
+    ck_assert_str_eq(advice_given(), phases[_i].released);
+    ck_assert_str_eq(kernel_says(), "N");
+}
+END_TEST
+
+/* Left to the engine, loading ends with its first pass. */
+START_TEST(advises_after_the_first_pass)
+{
+    static const char *const maps[] = {".--Hsshs-h", ".ssH--H--h"};
+    struct gov_weights_options options = options_for(0);
+
+    options.hot_bytes = _i == 0 ? UINT64_MAX : bytes_of(GOV_UNIT_LAYER) / 2;
+    options.warm = GOV_WARM_NONE;
+    options.advise_load = GOV_ADVICE_RANDOM;
+    options.advise_pass = GOV_ADVICE_SEQUENTIAL;
+    make_gate(false);
+    adopt_through_gate(&options);
+    gov_weights_reached(weights, 4);
+    wait_for_map(_i == 0 ? "HHHHhhhhhh" : maps[0]);
+    gov_weights_reached(weights, 9);
+    wait_for_map(_i == 0 ? "HHHHHHHHHh" : maps[1]);
+    ck_assert_str_eq(advice_given(), "R");
+    gov_weights_reached(weights, 0);
+    wait_for_advice("RS");
+    gov_weights_reached(weights, 5);
+    gov_weights_reached(weights, 1);
+    ck_assert_str_eq(advice_given(), "RS");
+}
+END_TEST
+
+/* Refused, it is counted, and all is as without. */
+START_TEST(absorbs_refused_advice)
+{
+    struct gov_weights_options options = options_for(UINT64_MAX);
+
+    options.advise_load = GOV_ADVICE_SEQUENTIAL;
+    faults_only("madvise");
+    faults_arm(0, false);
+    adopt_with(&options);
+    ck_assert_str_eq(faults_last(), "madvise");
+    wait_for_map("HHHHHHHHHH");
+    ck_assert_uint_eq(account(false).failures, 1);
+    faults_disarm();
 }
 END_TEST
 
@@ -978,13 +1431,32 @@ static bool has_passed_often(const void *unused)
     return account(false).passes >= 30;
 }
 
+static const struct {
+    gov_hold hold;
+    gov_warm warm;
+    uint64_t rate;
+    gov_advice load, pass;
+} stresses[] = {
+    {GOV_HOLD_SPREAD, GOV_WARM_USE, 0, GOV_ADVICE_NORMAL, GOV_ADVICE_NORMAL},
+    {GOV_HOLD_FIRST, GOV_WARM_FILE, 500 * MIB, GOV_ADVICE_SEQUENTIAL,
+     GOV_ADVICE_RANDOM},
+    {GOV_HOLD_DENSE, GOV_WARM_NONE, 0, GOV_ADVICE_RANDOM,
+     GOV_ADVICE_SEQUENTIAL},
+};
+
 /* One engine, somebody who changes what is hot, somebody who looks: the bytes
  * are the file's all the time, and in the end. */
 START_TEST(holds_under_stress)
 {
+    struct gov_weights_options options = options_for(file_bytes / 2);
     pthread_t threads[3];
 
-    adopt(file_bytes / 2);
+    options.hold = stresses[_i].hold;
+    options.warm = stresses[_i].warm;
+    options.warm_rate = stresses[_i].rate;
+    options.advise_load = stresses[_i].load;
+    options.advise_pass = stresses[_i].pass;
+    adopt_with(&options);
     pthread_create(&threads[0], NULL, drive, NULL);
     pthread_create(&threads[1], NULL, change, NULL);
     pthread_create(&threads[2], NULL, look, NULL);
@@ -1021,7 +1493,13 @@ START_TEST(stops_under_load)
 
     pthread_create(&reader, NULL, read_on, NULL);
     for (uint32_t i = 0; i < 60; i++) {
-        adopt(i % 3 * (file_bytes / 3));
+        struct gov_weights_options options =
+            options_for(i % 3 * (file_bytes / 3));
+
+        /* In some it sleeps for a rate. */
+        options.warm_rate = i % 2 == 0 ? 0 : 20 * MIB;
+        options.advise_load = (gov_advice)(i % 3);
+        adopt_with(&options);
         gov_weights_reached(weights, i % (uint32_t)unit_count);
         (void)gov_weights_set_hot(weights, i % 2 * (file_bytes / 2));
         gov_weights_release(weights);
@@ -1030,6 +1508,7 @@ START_TEST(stops_under_load)
     atomic_store(&done, true);
     pthread_join(reader, NULL);
     ck_assert(!corrupt);
+    ck_assert_int_eq(pieces(), 1);
     ck_assert_int_eq(faults_open_descriptors(), descriptors);
 }
 END_TEST
@@ -1065,17 +1544,30 @@ Suite *suite(void)
     tcase_add_test(tc, reads_in_order_of_use);
     tcase_add_test(tc, counts_what_is_late);
     tcase_add_test(tc, keeps_reads_in_flight);
+    tcase_add_test(tc, holds_the_first);
+    tcase_add_test(tc, prefetches_all_it_reads);
+    tcase_add_loop_test(tc, warms_in_file_order, 0, 2);
+    tcase_add_test(tc, leaves_warming_to_the_engine);
+    tcase_add_test(tc, warms_at_a_rate);
+    tcase_add_test(tc, goes_on_after_a_sleep);
+    tcase_add_loop_test(tc, sees_that_its_time_has_come, 1, 20);
+    tcase_add_test(tc, advises_by_phase);
+    tcase_add_loop_test(tc, advises_around_rows, 0, COUNT(phases));
+    tcase_add_loop_test(tc, advises_after_the_first_pass, 0, 2);
+    tcase_add_test(tc, absorbs_refused_advice);
     tcase_add_test(tc, changes_what_is_hot);
     tcase_add_test(tc, looks_rows_up_by_the_page);
     tcase_add_test(tc, cuts_the_map_to_fit);
     tcase_add_test(tc, knows_what_it_cannot_know);
     tcase_add_test(add_case(s, "tied", set_up_tied),
                    needs_a_tied_embedding_whole);
+    tcase_add_test(add_case(s, "experts", set_up_experts),
+                   holds_what_every_token_uses);
     tcase_add_loop_test(add_case(s, "refusals", set_up), refuses, 0,
                         COUNT(refusals));
     tc = add_case(s, "large", set_up_large);
     tcase_add_test(tc, shows_parts);
-    tcase_add_test(tc, holds_under_stress);
+    tcase_add_loop_test(tc, holds_under_stress, 0, COUNT(stresses));
     tcase_add_test(tc, stops_under_load);
     return s;
 }

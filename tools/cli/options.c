@@ -159,6 +159,27 @@ struct cli_shown cli_show(const char *text)
     return show(text, strlen(text));
 }
 
+char *cli_clean(char *out, size_t bytes, const char *text)
+{
+    size_t at = 0, length = strlen(text);
+
+    while (length > 0) {
+        size_t take = character(text, length), step = take > 0 ? take : 1;
+
+        if (at + step >= bytes)
+            break;
+        if (take > 0)
+            memcpy(out + at, text, take);
+        else
+            out[at] = '?';
+        at += step;
+        text += step;
+        length -= step;
+    }
+    out[at] = '\0';
+    return out;
+}
+
 static enum cli_outcome fail(struct parser *p, const char *format, ...)
     GOV_PRINTF(2, 3);
 

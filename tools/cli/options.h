@@ -89,6 +89,10 @@ struct cli_shown {
 
 struct cli_shown cli_show(const char *text);
 
+/* The whole text, as far as there is room, as it may stand in a line of output:
+ * valid UTF-8 and never a control sequence. Returns out. */
+char *cli_clean(char *out, size_t bytes, const char *text);
+
 /* The parsers of values by themselves. Return false for anything else than a
  * whole valid value; *out is then untouched. */
 bool cli_read_count(const char *text, uint64_t *out);

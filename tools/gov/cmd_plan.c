@@ -6,36 +6,17 @@
 
 #include "tools/cli/text.h"
 #include "tools/gov/engine_view.h"
-
-/* --explain, as text or collected for --json. */
-struct trace {
-    bool print;
-    json_t *rules;
-};
-
-static void on_rule(void *ctx, const char *rule, const char *verdict,
-                    const char *detail)
-{
-    struct trace *trace = ctx;
-
-    if (trace->rules != NULL)
-        json_array_append_new(trace->rules,
-                              json_pack("{s:s, s:s, s:s}", "rule", rule,
-                                        "verdict", verdict, "detail", detail));
-    if (trace->print)
-        printf("  %-11s %-20s %s\n", verdict, rule, detail);
-}
+#include "tools/gov/explain.h"
 
 #define NOTE_LEAST 24 /* columns; with less it goes below */
 
-/* The governor's figure, the engine's where `theirs` is not NULL, and what it
+/* What the governor says, the engine where `theirs` is not NULL, and what it
  * is. */
-static void print_row(const char *name, uint64_t bytes, const char *theirs,
-                      const char *note)
+static void print_text_row(const char *name, const char *ours,
+                           const char *theirs, const char *note)
 {
-    char size[CLI_SIZE_BYTES];
     int columns = cli_columns(STDOUT_FILENO, INT_MAX);
-    int at = printf("  %-11s %10s", name, cli_size(size, bytes));
+    int at = printf("  %-11s %10s", name, ours);
 
     if (theirs != NULL)
         at += printf(" %10s", theirs);
@@ -46,6 +27,14 @@ static void print_row(const char *name, uint64_t bytes, const char *theirs,
     at += printf("  ");
     cli_put_wrapped(note, at, at, columns);
     putchar('\n');
+}
+
+static void print_row(const char *name, uint64_t bytes, const char *theirs,
+                      const char *note)
+{
+    char size[CLI_SIZE_BYTES];
+
+    print_text_row(name, cli_size(size, bytes), theirs, note);
 }
 
 /* "word  sentence", the word painted; without a word the sentence is. */
@@ -69,7 +58,9 @@ static void print_kv(const struct gov_planning *planning, const char *theirs)
 {
     const struct gov_plan *plan = &planning->plan;
     const struct gov_facts *facts = &planning->facts;
-    uint64_t state = gov_facts_get(facts, GOV_FACT_MODEL_STATE, 0);
+    /* Each conversation has its own. */
+    uint64_t state =
+        gov_facts_get(facts, GOV_FACT_MODEL_STATE, 0) * plan->sequences;
     bool known = gov_facts_get(facts, GOV_FACT_MODEL_KNOWN, 1) != 0;
     char note[192], size[CLI_SIZE_BYTES];
 
@@ -109,8 +100,48 @@ static void print_head(const struct gov_planning *planning,
                view->engine->name, colour ? "\033[0m" : "");
 }
 
+/* What is set otherwise than usual. */
+static void print_settings(const struct gov_plan *plan, const char *none)
+{
+    char value[16], note[96], size[CLI_SIZE_BYTES], budget[CLI_SIZE_BYTES];
+
+    if (plan->hold != GOV_HOLD_SPREAD)
+        print_text_row("hold", gov_hold_name(plan->hold), none,
+                       plan->hold == GOV_HOLD_FIRST
+                           ? "whole layers stay, from the first one on"
+                           : "what every token uses stays, before experts");
+    if (plan->warm != GOV_WARM_USE)
+        print_text_row("warm", gov_warm_name(plan->warm), none,
+                       plan->warm == GOV_WARM_FILE
+                           ? "brought in as it lies in the file"
+                           : "brought in when it is used");
+    if (plan->warm_rate != 0)
+        print_row("warm rate", plan->warm_rate, none,
+                  "a second at most, while nobody waits");
+    if (plan->advise_load != GOV_ADVICE_NORMAL)
+        print_text_row("advice", gov_advice_name(plan->advise_load), none,
+                       "to the system, while weights are brought in");
+    if (plan->advise_pass != GOV_ADVICE_NORMAL)
+        print_text_row("advice", gov_advice_name(plan->advise_pass), none,
+                       "to the system, while a pass reads them");
+    if (plan->sequences > 1) {
+        snprintf(value, sizeof(value), "%u", plan->sequences);
+        print_text_row("sequences", value, none,
+                       "conversations share the context");
+    }
+    if (plan->gpu_layers > 0) {
+        snprintf(value, sizeof(value), "%u", plan->gpu_layers);
+        snprintf(note, sizeof(note), "take %s of the GPU's %s at most",
+                 cli_size(size, plan->gpu_bytes),
+                 cli_size(budget, plan->gpu_budget_bytes));
+        print_text_row("GPU layers", value, none, note);
+    }
+}
+
+/* `budget` says where that is from; NULL: from the machine. */
 static void print_figures(const struct gov_planning *planning,
-                          const struct gov_engine_view *view, bool asked)
+                          const struct gov_engine_view *view,
+                          const char *budget)
 {
     const struct gov_plan *plan = &planning->plan;
     bool heap = plan->strategy == GOV_STRATEGY_HEAP;
@@ -143,9 +174,10 @@ static void print_figures(const struct gov_planning *planning,
     print_row("footprint", plan->footprint_bytes, none,
               "predicted; cannot be dropped");
     print_row("budget", plan->budget_bytes, none,
-              asked                           ? "asked for with --budget"
+              budget != NULL                  ? budget
               : limit != NULL && limit->known ? limit->source
                                               : "memory less reserve");
+    print_settings(plan, none);
 }
 
 /* Where the engine says something else, or why it says nothing. That there is
@@ -173,14 +205,14 @@ static void print_differences(const struct gov_engine_view *view, bool explain)
 }
 
 static void print_plan(const struct gov_planning *planning,
-                       const struct gov_engine_view *view, bool asked,
+                       const struct gov_engine_view *view, const char *budget,
                        bool explain)
 {
     const struct gov_plan *plan = &planning->plan;
     char size[CLI_SIZE_BYTES];
 
     print_head(planning, view);
-    print_figures(planning, view, asked);
+    print_figures(planning, view, budget);
     if (plan->strategy != GOV_STRATEGY_HYBRID &&
         plan->footprint_bytes <= plan->budget_bytes)
         printf("\n%s of the budget stay free.\n",
@@ -188,21 +220,81 @@ static void print_plan(const struct gov_planning *planning,
     print_differences(view, explain);
 }
 
+/* Several --what-if are one: what follows from one must not undo another. */
+static bool join_what_if(char *out, size_t bytes, const struct cli_list *list)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < list->count; i++) {
+        int n = snprintf(out + used, bytes - used, "%s%s", i > 0 ? "," : "",
+                         list->item[i]);
+
+        if (n < 0 || (size_t)n >= bytes - used) {
+            fprintf(stderr,
+                    "gov plan: --what-if is longer than the %zu "
+                    "characters that are read; see gov plan --help\n",
+                    bytes - 1);
+            return false;
+        }
+        used += (size_t)n;
+    }
+    return true;
+}
+
+/* What the command line has beside the wishes. */
+struct options {
+    bool json, explain, no_engine;
+    bool budget_asked;
+};
+
+static int show_plan(const struct gov_planning *planning,
+                     struct gov_explain *explain, const struct options *options)
+{
+    const char *budget = explain->budget[0] != '\0' ? explain->budget
+                         : options->budget_asked    ? "asked for with --budget"
+                                                    : NULL;
+    struct gov_engine_view view = {0};
+    json_t *object;
+
+    if (!options->no_engine && !explain->model_changed)
+        gov_engine_view_ask(&view, planning);
+    else if (!options->no_engine)
+        snprintf(view.why, sizeof(view.why),
+                 "they would be of the model as it is");
+    if (!options->json) {
+        gov_explain_end(explain);
+        print_plan(planning, &view, budget, options->explain);
+        return gov_finish("plan");
+    }
+    object = gov_plan_to_json(planning);
+    json_object_set_new(object, "engine", gov_engine_view_to_json(&view));
+    if (json_array_size(explain->changes) > 0)
+        json_object_set(object, "what_if", explain->changes);
+    if (options->explain)
+        json_object_set(object, "trace", explain->rules);
+    return gov_print_json("plan", object, true);
+}
+
 static const char *const positional_names[] = {"MODEL"};
 
 int gov_cmd_plan(int argc, char **argv)
 {
-    const char *model[1];
-    struct cli_list positionals = {model, 1, 0};
+    const char *model[1], *changes[32];
+    struct cli_list positionals = {model, 1, 0}, what_if = {changes, 32, 0};
+    char joined[1024];
     struct gov_wishes wishes = {0};
-    bool json = false, explain = false, no_engine = false;
+    struct options given = {0};
     const struct cli_option options[] = {
         GOV_WISH_OPTIONS(wishes),
-        {"--explain", 'e', CLI_FLAG, 0, 0, &explain, NULL,
-         "show every rule with the values filled in"},
-        {"--no-engine", 0, CLI_FLAG, 0, 0, &no_engine, NULL,
+        {"--what-if", 'w', CLI_LIST, 0, 0, &what_if, "LIST",
+         "decide as if facts were others: ram=8GiB,model.weights=5GB; gov "
+         "policy facts lists them"},
+        {"--explain", 'e', CLI_FLAG, 0, 0, &given.explain, NULL,
+         "show every rule with the values filled in, and where it is from"},
+        {"--no-engine", 0, CLI_FLAG, 0, 0, &given.no_engine, NULL,
          "do not ask the engine what it would allocate itself"},
-        {"--json", 0, CLI_FLAG, 0, 0, &json, NULL,
+        {"--json", 0, CLI_FLAG, 0, 0, &given.json, NULL,
          "print the plan as one JSON object"},
     };
     const struct cli_command command = {
@@ -218,37 +310,29 @@ int gov_cmd_plan(int argc, char **argv)
         .option_count = sizeof(options) / sizeof(options[0]),
     };
     struct gov_planning planning;
-    struct gov_engine_view view = {0};
-    struct trace trace = {false, NULL};
+    struct gov_explain explain = {0};
     int exit_code;
 
     if (cli_settled(&command, argc, argv, &exit_code))
         return exit_code;
+    if (!join_what_if(joined, sizeof(joined), &what_if))
+        return CLI_EXIT_USAGE;
+    explain.json = given.json;
+    explain.planning = &planning;
+    explain.changes = json_array();
+    explain.rules = json_array();
+    given.budget_asked = wishes.budget_bytes != 0;
     wishes.model_path = model[0];
-    trace.print = explain && !json;
-    trace.rules = explain && json ? json_array() : NULL;
-    if (trace.print)
-        printf("rules tried:\n");
-    if (gov_planning_open("plan", &planning, &wishes, explain ? on_rule : NULL,
-                          &trace, &exit_code)) {
-        if (!no_engine)
-            gov_engine_view_ask(&view, &planning);
-        if (json) {
-            json_t *object = gov_plan_to_json(&planning);
-
-            json_object_set_new(object, "engine",
-                                gov_engine_view_to_json(&view));
-            if (trace.rules != NULL)
-                json_object_set(object, "trace", trace.rules);
-            exit_code = gov_print_json("plan", object, true);
-        } else {
-            if (explain)
-                printf("  (from %s)\n\n", planning.policy_source);
-            print_plan(&planning, &view, wishes.budget_bytes != 0, explain);
-            exit_code = gov_finish("plan");
-        }
-    }
-    json_decref(trace.rules);
+    wishes.no_engine = given.no_engine;
+    wishes.what_if = what_if.count > 0 ? joined : NULL;
+    wishes.changed = gov_explain_change;
+    wishes.changed_ctx = &explain;
+    if (gov_planning_open("plan", &planning, &wishes,
+                          given.explain ? gov_explain_rule : NULL, &explain,
+                          &exit_code))
+        exit_code = show_plan(&planning, &explain, &given);
+    json_decref(explain.changes);
+    json_decref(explain.rules);
     gov_planning_close(&planning);
     return exit_code;
 }

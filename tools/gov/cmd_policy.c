@@ -1,127 +1,73 @@
 /* SPDX-License-Identifier: MIT */
-/* gov policy: checks policy files and lists the facts they may use. */
+/* gov policy: finds the command and runs it; each has a file of its own. */
 #include <string.h>
 
-#include "tools/gov/gov.h"
+#include "tools/gov/policy_verbs.h"
 
-static int list_facts(bool json, bool markdown)
+static const struct {
+    const char *name, *arguments;
+    int (*run)(int argc, char **argv);
+    const char *sentence;
+} verbs[] = {
+    {"check", "[FILE]...", gov_policy_check_main,
+     "find all that is wrong with policy files"},
+    {"show", "", gov_policy_show_main,
+     "show the policy in force, and where each line is from"},
+    {"facts", "", gov_policy_facts_main, "list what rules may ask about"},
+    {"test", "DIR|FILE...", gov_policy_test_main,
+     "decide cases, and compare with what they expect"},
+};
+
+#define VERBS (sizeof(verbs) / sizeof(verbs[0]))
+
+static void usage(FILE *out)
 {
-    json_t *list = json ? json_array() : NULL;
+    size_t count;
+    const char *const *names = gov_policy_shipped_names(&count);
 
-    if (markdown)
-        printf(
-            "# Facts\n\nWhat a rule may ask about. Made by `gov policy facts "
-            "--markdown` from the table in\n`policies/facts.h`.\n\n"
-            "| fact | type | source | meaning |\n|---|---|---|---|\n");
-    for (int i = 0; i < GOV_FACT_COUNT; i++) {
-        const struct gov_fact_info *info = gov_fact_info((gov_fact)i);
-
-        if (json)
-            json_array_append_new(
-                list, json_pack("{s:s, s:s, s:s, s:s}", "name", info->name,
-                                "type", gov_type_name(info->type), "source",
-                                info->source, "meaning", info->sentence));
-        else
-            printf(markdown ? "| `%s` | %s | %s | %s |\n"
-                            : "%-28s %-9s %-15s %s\n",
-                   info->name, gov_type_name(info->type), info->source,
-                   info->sentence);
-    }
-    return json ? gov_print_json("policy facts", list, true)
-                : gov_finish("policy facts");
-}
-
-static void on_doubt(void *ctx, const char *rule, size_t line,
-                     const char *sentence)
-{
-    fprintf(stderr, "gov policy check: %s:%zu: rule %s: %s\n",
-            (const char *)ctx, line, rule, sentence);
-}
-
-static int check_file(const char *path)
-{
-    char source[GOV_MESSAGE_BYTES], pointed[GOV_MESSAGE_BYTES];
-    gov_policy *rules;
-    gov_error err;
-    size_t doubts;
-
-    if (gov_policy_open(&rules, path, source, pointed, NULL, &err) != GOV_OK) {
-        fprintf(stderr, "gov policy check: %s\n", err.message);
-        if (pointed[0] != '\0')
-            fprintf(stderr, "%s\n", pointed);
-        return GOV_EXIT_FAILURE;
-    }
-    doubts = gov_policy_doubts(rules, on_doubt, source);
-    printf("%s: %zu rules, no errors", source, gov_policy_rules(rules));
-    if (doubts > 0)
-        printf(", %zu without effect", doubts);
-    putchar('\n');
-    gov_policy_free(rules);
-    return 0;
+    fprintf(out,
+            "usage: gov policy COMMAND [ARGUMENT]...\n\n"
+            "A policy says how models are loaded and how memory is given back. "
+            "The one in\nforce is a shipped one (");
+    for (size_t i = 0; i < count; i++)
+        fprintf(out, "%s%s",
+                i == 0          ? ""
+                : i + 1 < count ? ", "
+                                : " or ",
+                names[i]);
+    fprintf(out, "), with the\nsystem's "
+                 "file laid over it, the user's over that, and the one that a "
+                 "command\nnames with --policy over all.\n\nCommands:\n");
+    for (size_t i = 0; i < VERBS; i++)
+        fprintf(out, "  %-5s %-12s %s\n", verbs[i].name, verbs[i].arguments,
+                verbs[i].sentence);
+    fprintf(out, "\nOptions:\n"
+                 "  -h, --help     show this help and exit\n\n"
+                 "See gov policy COMMAND --help; gov plan --explain shows each "
+                 "rule at work.\n");
 }
 
 int gov_cmd_policy(int argc, char **argv)
 {
-    const char *words[64];
-    struct cli_list positionals = {words, 64, 0};
-    static const char *const what[] = {"facts|check|show"};
-    static const char *const verbs[] = {"facts", "check", "show"};
-    bool json = false, markdown = false;
-    const struct cli_option options[] = {
-        {"--json", 0, CLI_FLAG, 0, 0, &json, NULL,
-         "with facts: print a JSON array"},
-        {"--markdown", 0, CLI_FLAG, 0, 0, &markdown, NULL,
-         "with facts: print the reference page"},
-    };
-    const struct cli_command command = {
-        .name = "gov policy",
-        .synopsis = "facts | show | check [FILE]...",
-        .sentence = "Lists the facts that rules may use, shows the shipped "
-                    "rules, or checks policy files (the ones in force when none "
-                    "is named).",
-        .what = what,
-        .required = 1,
-        .positionals = &positionals,
-        .options = options,
-        .option_count = sizeof(options) / sizeof(options[0]),
-    };
-    const char *near;
-    int exit_code, worst = 0;
+    const char *names[VERBS], *near;
 
-    if (cli_settled(&command, argc, argv, &exit_code))
-        return exit_code;
-    if (strcmp(words[0], "check") != 0 && positionals.count > 1) {
-        fprintf(stderr,
-                "gov policy: unexpected argument %s; see gov policy --help\n",
-                cli_show(words[1]).text);
+    if (argc < 2) {
+        usage(stderr);
         return CLI_EXIT_USAGE;
     }
-    if (json && markdown) {
-        fprintf(stderr,
-                "gov policy: --json and --markdown exclude one another; "
-                "see gov policy --help\n");
-        return CLI_EXIT_USAGE;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        usage(stdout);
+        return gov_finish("policy");
     }
-    if (strcmp(words[0], "facts") == 0)
-        return list_facts(json, markdown);
-    if (strcmp(words[0], "show") == 0) {
-        fputs(gov_policy_shipped(), stdout);
-        return gov_finish("policy show");
-    }
-    if (strcmp(words[0], "check") != 0) {
-        near = cli_nearest(words[0], verbs, 3);
-        fprintf(stderr,
-                "gov policy: unknown command %s%s%s%s See gov policy "
-                "--help\n",
-                cli_show(words[0]).text, near != NULL ? "; did you mean " : "",
-                near != NULL ? near : "", near != NULL ? "?" : ".");
-        return CLI_EXIT_USAGE;
-    }
-    if (positionals.count == 1)
-        worst = check_file(NULL);
-    for (size_t i = 1; i < positionals.count; i++)
-        if (check_file(words[i]) != 0)
-            worst = GOV_EXIT_FAILURE;
-    exit_code = gov_finish("policy check");
-    return worst != 0 ? worst : exit_code;
+    for (size_t i = 0; i < VERBS; i++)
+        if (strcmp(argv[1], verbs[i].name) == 0)
+            return verbs[i].run(argc - 1, argv + 1);
+    for (size_t i = 0; i < VERBS; i++)
+        names[i] = verbs[i].name;
+    near = argv[1][0] == '-' ? NULL : cli_nearest(argv[1], names, VERBS);
+    fprintf(stderr, "gov policy: unknown %s %s%s%s%s See gov policy --help\n",
+            argv[1][0] == '-' ? "option" : "command", cli_show(argv[1]).text,
+            near != NULL ? "; did you mean " : "", near != NULL ? near : "",
+            near != NULL ? "?" : ".");
+    return CLI_EXIT_USAGE;
 }

@@ -14,7 +14,7 @@
 /* As the command line has it. */
 struct wanted {
     bool quick, full, no_save, show, check, json;
-    const char *models, *output, *rules;
+    const char *models, *output, *policy;
 };
 
 struct profile {
@@ -69,7 +69,7 @@ static bool is_sensible(const struct wanted *w)
                     pairs[i].first, pairs[i].second);
             return false;
         }
-    if (w->rules != NULL && !w->check) {
+    if (w->policy != NULL && !w->check) {
         say("--policy is for --check; see gov profile --help");
         return false;
     }
@@ -250,24 +250,24 @@ static int check(struct profile *p)
     char source[GOV_MESSAGE_BYTES], pointed[GOV_MESSAGE_BYTES] = "";
     char note[GOV_MESSAGE_BYTES] = "";
     struct gov_facts facts;
-    gov_policy *rules = NULL;
+    gov_policy *policy = NULL;
     gov_error err;
-    gov_status status =
-        gov_policy_open(&rules, p->wanted.rules, source, pointed, NULL, &err);
+    gov_status status = gov_policy_open(&policy, p->wanted.policy, source,
+                                        pointed, NULL, NULL, NULL, &err);
 
     if (status == GOV_OK)
         status = gov_device_current(&p->device, note, sizeof(note), &err);
     if (status == GOV_OK) {
         memset(&facts, 0, sizeof(facts));
         gov_device_facts(&p->device, &facts);
-        status = gov_policy_judge_device(rules, &facts, NULL, NULL, &err);
+        status = gov_policy_judge_device(policy, &facts, NULL, NULL, &err);
     }
-    gov_policy_free(rules);
+    gov_policy_free(policy);
     if (status != GOV_OK) {
         gov_fails("profile", &err);
         if (pointed[0] != '\0')
             fprintf(stderr, "%s\n", pointed);
-        return GOV_EXIT_FAILURE;
+        return status == GOV_E_INVALID ? CLI_EXIT_USAGE : GOV_EXIT_FAILURE;
     }
     printf("This machine meets the demands of %s%s%s%s.\n", source,
            note[0] != '\0' ? ", by what the system tells alone (" : "", note,
@@ -338,8 +338,9 @@ int gov_cmd_profile(int argc, char **argv)
         {"--check", 'c', CLI_FLAG, 0, 0, &w->check, NULL,
          "exit with 1 and a sentence when this machine is below what the "
          "policy demands; measure nothing"},
-        {"--policy", 'P', CLI_TEXT, 0, 0, &w->rules, "FILE",
-         "with --check: the policy is the rules in FILE"},
+        {"--policy", 'P', CLI_TEXT, 0, 0, &w->policy, "NAME|FILE",
+         "with --check: NAME of a shipped policy, or FILE laid over the user's "
+         "and the system's"},
         {"--json", 0, CLI_FLAG, 0, 0, &w->json, NULL,
          "print the profile as JSON, as it is stored"},
     };

@@ -12,6 +12,7 @@
 struct run {
     struct gov_wishes wishes;
     const char *engine_name, *simulate;
+    const char *record, *note; /* NULL: nothing is recorded */
     struct cli_list prompts;
     uint64_t tokens, threads, repeat;
     bool json, ignore_end;
@@ -23,6 +24,7 @@ struct run {
     gov_session *session;
     struct gov_output output;
     struct cli_bar bar;
+    bool recording;
     bool speaking; /* the first token came: the schedule runs */
     uint64_t total_tokens, total_us, first_token_us;
 };
@@ -72,6 +74,7 @@ static gov_status open_runtime(struct run *run, gov_error *err)
     gov_status status;
 
     options.app = "gov run";
+    options.policy = run->wishes.policy_name;
     /* Else the runtime follows a limit that changes. */
     if (run->wishes.budget_bytes != 0)
         options.budget_bytes = run->planning.plan.budget_bytes;
@@ -79,6 +82,36 @@ static gov_status open_runtime(struct run *run, gov_error *err)
     if (status == GOV_OK)
         gov_on_event(run->runtime, on_event, run);
     return status;
+}
+
+/* From before the load on, which is part of what a policy has to bear. */
+static gov_status begin_record(struct run *run, gov_error *err)
+{
+    gov_status status = GOV_OK;
+
+    if (run->record != NULL)
+        status = gov_record(run->runtime, run->record, run->note, err);
+    run->recording = run->record != NULL && status == GOV_OK;
+    return status;
+}
+
+static gov_status end_record(struct run *run, gov_error *err)
+{
+    char path[1024];
+    uint64_t samples;
+    gov_status status = gov_record_end(run->runtime, &samples, err);
+
+    if (status != GOV_OK || !run->recording)
+        return status;
+    cli_clean(path, sizeof(path), run->record);
+    if (run->json)
+        gov_output_object(&run->output,
+                          json_pack("{s:s, s:s, s:I}", "event", "trace", "path",
+                                    path, "samples", (json_int_t)samples));
+    else
+        gov_output_notice(&run->output, "trace: %s, %" PRIu64 " samples", path,
+                          samples);
+    return GOV_OK;
 }
 
 static gov_status load(struct run *run, gov_error *err)
@@ -236,11 +269,16 @@ static int run_planned(struct run *run)
         status = open_runtime(run, &err);
     }
     if (status == GOV_OK)
+        status = begin_record(run, &err);
+    if (status == GOV_OK)
         status = load(run, &err);
     if (status == GOV_OK)
         status = converse(run, &turns, &err);
     if (status == GOV_OK)
         print_done(run, turns);
+    if (end_record(run, status == GOV_OK ? &err : NULL) != GOV_OK &&
+        status == GOV_OK)
+        status = err.status;
     /* No events once the session is being taken down. */
     gov_on_event(run->runtime, NULL, NULL);
     if (run->engine != NULL)
@@ -270,6 +308,11 @@ static int run_command(struct run *run)
     if (run->prompts.count == 0) {
         fprintf(stderr, "gov run: nothing to say; give --prompt TEXT. See gov "
                         "run --help\n");
+        return CLI_EXIT_USAGE;
+    }
+    if (run->note != NULL && run->record == NULL) {
+        fprintf(stderr, "gov run: --note is for a trace; give --record FILE, "
+                        "too. See gov run --help\n");
         return CLI_EXIT_USAGE;
     }
     cli_catch_signals();
@@ -308,6 +351,11 @@ int gov_cmd_run(int argc, char **argv)
         {"--simulate", 's', CLI_TEXT, 0, 0, &run.simulate, "STEPS",
          "simulate pressure from the first token on: "
          "warn@2s,critical@4s,normal@6s"},
+        {"--record", 0, CLI_TEXT, 0, 0, &run.record, "FILE",
+         "record memory pressure and what was done about it into a new FILE, "
+         "for gov replay"},
+        {"--note", 0, CLI_TEXT, 0, 0, &run.note, "TEXT",
+         "what happens in the recording, kept in its first line"},
         {"--ignore-end", 0, CLI_FLAG, 0, 0, &run.ignore_end, NULL,
          "go on after the model's end token"},
         {"--repeat", 0, CLI_COUNT, 1, 1000, &run.repeat, "N",
@@ -334,5 +382,6 @@ int gov_cmd_run(int argc, char **argv)
     if (cli_settled(&command, argc, argv, &exit_code))
         return exit_code;
     run.wishes.model_path = model[0];
+    run.wishes.engine = run.engine_name;
     return run_command(&run);
 }

@@ -4,8 +4,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#define ENGINE "llama" /* the adapter that gov run takes when none is named */
-
 /* An adapter may be older than the member. */
 static bool can_ask(const struct gov_engine *engine)
 {
@@ -91,7 +89,7 @@ void gov_engine_view_ask(struct gov_engine_view *view,
     gov_error err;
 
     memset(view, 0, sizeof(*view));
-    if (gov_engine_open(&view->engine, ENGINE, &err) != GOV_OK) {
+    if (gov_engine_open(&view->engine, GOV_PLANNED_ENGINE, &err) != GOV_OK) {
         view->engine = NULL;
         view->missing = err.status == GOV_E_NOT_FOUND;
         snprintf(view->why, sizeof(view->why), "%s", err.message);
@@ -107,6 +105,11 @@ void gov_engine_view_ask(struct gov_engine_view *view,
     request.k_type = request.v_type = plan->kv_type;
     request.strategy = plan->strategy;
     request.repack = plan->repack;
+    request.gpu_layers = plan->gpu_layers;
+    if (plan->sequences > 1) {
+        request.sequences = plan->sequences;
+        request.unified = true; /* they share the context */
+    }
     if (view->engine->dry_run(planning->model, &request, need, &err) !=
         GOV_OK) {
         snprintf(view->why, sizeof(view->why), "%s", err.message);

@@ -23,6 +23,7 @@ int gov_cmd_model(int argc, char **argv);
 int gov_cmd_run(int argc, char **argv);
 int gov_cmd_policy(int argc, char **argv);
 int gov_cmd_capacity(int argc, char **argv);
+int gov_cmd_replay(int argc, char **argv);
 
 /* Prints "gov NAME: sentence" to stderr; returns the exit status of a failure. */
 int gov_fails(const char *name, const gov_error *err);
@@ -34,6 +35,9 @@ int gov_print_json(const char *name, json_t *object, bool indented);
 /* Flushes stdout; the exit status says whether all of it was written. */
 int gov_finish(const char *name);
 
+/* The adapter that plans are made for: gov run's when none is named. */
+#define GOV_PLANNED_ENGINE "llama"
+
 /* Everything that a plan needs, opened for a command. */
 struct gov_planning {
     struct gov_device device;
@@ -42,16 +46,31 @@ struct gov_planning {
     gov_policy *rules;
     char policy_source[GOV_MESSAGE_BYTES];
     struct gov_facts facts;
+    char what_if_texts[512]; /* that facts of a what-if point into */
     struct gov_plan plan;
 };
 
 /* The wishes that plan and run have in common. */
 struct gov_wishes {
     const char *model_path;
-    const char *policy_name; /* NULL: the user's, the system's or the shipped */
-    uint64_t context, budget_bytes, queries; /* 0: not given */
-    const char *strategy, *kv_type;          /* NULL: not given */
+    const char *policy_name; /* as gov_policy_open() takes it */
+    uint64_t context, budget_bytes, queries, sequences; /* 0: not given */
+    const char *strategy, *kv_type, *gpu_layers;        /* NULL: not given */
+    /* Beside the options: */
+    bool no_engine;         /* do not ask an adapter for its facts */
+    const char *engine;     /* which one; NULL: GOV_PLANNED_ENGINE */
+    const char *what_if;    /* as gov_what_if() takes it; NULL: nothing */
+    gov_what_if_fn changed; /* told what it changes */
+    void *changed_ctx;
 };
+
+/* The row of --policy, the same for every command. */
+#define GOV_POLICY_OPTION(target)                                              \
+    {                                                                          \
+        "--policy", 'P', CLI_TEXT, 0, 0, &(target), "NAME|FILE",               \
+            "NAME of a shipped policy, or FILE laid over the user's and the "  \
+            "system's"                                                         \
+    }
 
 /* Rows of the option table for wishes: strategy, ctx, ... */
 #define GOV_WISH_OPTIONS(wishes)                                               \
@@ -87,11 +106,19 @@ struct gov_wishes {
          &(wishes).budget_bytes,                                               \
          "SIZE",                                                               \
          "memory the model may use; the device profile says without it"},      \
-    {                                                                          \
-        "--policy", 'P', CLI_TEXT, 0, 0, &(wishes).policy_name, "FILE",          \
-            "decide by the rules in FILE"                                      \
-    }
-#define GOV_WISH_COUNT 6
+        {"--sequences", 0,                                                     \
+         CLI_COUNT,     1,                                                     \
+         256,           &(wishes).sequences,                                   \
+         "N",           "conversations at once, which share the context"},     \
+        {"--gpu-layers",                                                       \
+         0,                                                                    \
+         CLI_TEXT,                                                             \
+         0,                                                                    \
+         0,                                                                    \
+         &(wishes).gpu_layers,                                                 \
+         "N",                                                                  \
+         "layers to put on the GPU, or all; the rules choose without it"},     \
+        GOV_POLICY_OPTION((wishes).policy_name)
 
 /* Whether --kv-type names a type (NULL does: it was not given); else it has
  * printed that it does not. */

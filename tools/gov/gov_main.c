@@ -19,7 +19,9 @@ static const struct {
      "show which sizes of models run here, or on which machine"},
     {"plan", gov_cmd_plan, "decide how a model is loaded, and say why"},
     {"run", gov_cmd_run, "load a model under its plan, generate, react"},
-    {"policy", gov_cmd_policy, "check policy files; list the facts they use"},
+    {"policy", gov_cmd_policy, "check, show and test the policies that decide"},
+    {"replay", gov_cmd_replay,
+     "replay recorded memory pressure under other policies"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/* Rules as read: between the file that reads them and the one that decides. */
+#ifndef GOV_POLICIES_POLICY_PRIV_H
+#define GOV_POLICIES_POLICY_PRIV_H
+
+#include "policies/language/expr_priv.h"
+#include "policies/plan.h"
+#include "policies/policy_text.h"
+
+#define GOV__RULES_MAX 1024
+#define GOV__POLICY_TEXT_MAX ((size_t)256 * 1024)
+#define GOV__BECAUSE_MAX 200 /* leaves room for figures in plan.reason */
+
+/* What a rule may set beside the strategy. */
+enum gov__setting {
+    GOV__SET_KV_TYPE,     /* gov_kv_type */
+    GOV__SET_CONTEXT,     /* tokens */
+    GOV__SET_REPACK,      /* 0 or 1 */
+    GOV__SET_WARN,        /* 0 or 1 */
+    GOV__SET_HOT,         /* parts per million of the weights */
+    GOV__SET_AHEAD,       /* units */
+    GOV__SET_HOLD,        /* gov_hold */
+    GOV__SET_WARM,        /* gov_warm */
+    GOV__SET_WARM_RATE,   /* bytes a second */
+    GOV__SET_ADVISE_LOAD, /* gov_advice */
+    GOV__SET_ADVISE_PASS, /* gov_advice */
+    GOV__SET_GPU_LAYERS,  /* layers; GOV__GPU_ALL: as many as fit */
+    GOV__SET_SEQUENCES,   /* conversations */
+    GOV__SET_WARNING,     /* 1: the rule has a text that is shown */
+    GOV__SETTINGS
+};
+
+#define GOV__GPU_ALL INT32_MAX
+
+/* Where something stands: a file of the policy and a place in it. */
+struct gov__origin {
+    uint32_t file; /* index into gov_policy.files */
+    uint32_t line, column;
+};
+
+struct gov__rule {
+    char name[64];
+    struct gov__origin at; /* its name */
+    bool off;              /* takes the one of that name below it away */
+    char *because, *warning, *instead; /* owned; NULL where not given */
+    struct gov__expr *when;            /* NULL: always */
+    gov_strategy strategy;
+    bool unknown_matches; /* refuse only */
+    bool set[GOV__SETTINGS];
+    int64_t value[GOV__SETTINGS];
+    /* Lines, all of the file of `at`; 0 where not given. */
+    uint32_t when_line, because_line, unknown_line, strategy_line, instead_line;
+    uint32_t set_line[GOV__SETTINGS];
+};
+
+struct gov__ladder_entry {
+    struct gov_ladder_step step;
+    struct gov__origin at;
+    bool off;
+    uint32_t from_line, floor_line, floor_tokens_line, rest_line,
+        rest_little_line; /* 0 where not given */
+};
+
+/* Single figures: levels.* and regrow.*, by the table in policy_figures.c. */
+#define GOV__FIGURES 12
+
+struct gov__figure_value {
+    bool set;
+    struct gov__origin at;
+    uint32_t value; /* milliseconds or permille */
+};
+
+/* What a figure is. */
+struct gov__figure {
+    const char *section, *key; /* "levels", "warn_stall" */
+    gov_type type;             /* RATIO in permille, DURATION in milliseconds */
+    uint32_t least, most;
+    size_t offset; /* in gov_level_rules, or in gov_regrow_rules */
+};
+
+extern const struct gov__figure gov__figures[GOV__FIGURES];
+
+struct gov_policy {
+    struct gov_alloc alloc;
+    uint32_t file_count;
+    char *files[GOV_POLICY_LAYERS]; /* names; owned */
+    size_t count, room;
+    struct gov__rule *list;
+    uint32_t step_count;
+    struct gov__ladder_entry steps[GOV_LADDER_STEPS];
+    struct gov__figure_value figures[GOV__FIGURES];
+    char base[16]; /* as the text says; "" where it does not */
+    struct gov__origin base_at;
+};
+
+/* A position as an editor counts it, from 1, in characters. */
+struct gov__place {
+    size_t line, column;
+};
+
+/* ---- policy_flaw.c: what is wrong, gathered, and told in order ------------- */
+
+/* Whom it is told. Zeroed: nobody, but it is counted. */
+struct gov__flaws {
+    gov_flaw_fn fn;
+    void *ctx;
+    size_t errors;
+};
+
+#define GOV__FLAWS_MAX 100
+#define GOV__FLAW_SENTENCE 256 /* bytes of one */
+
+struct gov__flaw {
+    const char *file; /* borrowed */
+    uint32_t order;   /* of the file among others */
+    struct gov__place place;
+    bool warning;
+    char rule[64]; /* "" where it is about none */
+    char sentence[GOV__FLAW_SENTENCE];
+};
+
+/* What was found, by file, line and column. Zeroed but for `alloc`: nothing. */
+struct gov__flaw_list {
+    const struct gov_alloc *alloc;
+    struct gov__flaw *kept; /* owned */
+    size_t count;
+    bool full; /* there was one more than it keeps */
+};
+
+/* Keeps one; what it is of and its place are in `flaw`, all but the sentence. A
+ * full list takes no more. False without memory. */
+bool gov__flaw_add(struct gov__flaw_list *list, const struct gov__flaw *flaw,
+                   const char *sentence);
+
+/* Tells them, counts errors, and releases the list. The first error of all that
+ * `flaws` counted goes to err. */
+void gov__flaws_tell(struct gov__flaw_list *list, struct gov__flaws *flaws,
+                     gov_error *err);
+
+/* GOV_E_FORMAT as "NAME:LINE:COLUMN: sentence". */
+gov_status gov__flaw_error(gov_error *err, const char *file,
+                           struct gov__place place, const char *sentence);
+
+/* A name or a quotation may hold a line break. */
+void gov__one_line(char *text);
+
+/* ---- policy_names.c: which rule has which name ----------------------------- */
+
+/* Zeroed: none. */
+struct gov__names {
+    uint16_t slot[2 * GOV__RULES_MAX]; /* number + 1, by hash of the name */
+};
+
+/* The number of the rule of that name; GOV__RULES_MAX where there is none. */
+size_t gov__names_find(const struct gov__names *names,
+                       const struct gov__rule *list, const char *name);
+
+/* Adds a rule whose name is not among them. */
+void gov__names_add(struct gov__names *names, const struct gov__rule *list,
+                    size_t number);
+
+/* ---- the files ------------------------------------------------------------- */
+
+/* policy_read.c: one text alone into *out, every error to flaws, the first of
+ * all to err. Entries with `off` stay in it; figures are not compared with one
+ * another.
+ *
+ * GOV_E_FORMAT, GOV_E_NOMEM */
+gov_status gov__policy_read(gov_policy **out,
+                            const struct gov_policy_layer *layer,
+                            struct gov__flaws *flaws,
+                            const struct gov_alloc *alloc, gov_error *err);
+
+/* An empty one; NULL without memory. */
+gov_policy *gov__policy_new(const struct gov_alloc *alloc);
+
+/* Makes room for `count` rules. False without memory. */
+bool gov__policy_grow(gov_policy *policy, size_t count);
+
+void gov__rule_free(const gov_policy *policy, struct gov__rule *rule);
+
+/* policy_merge.c: lays `over` over `under`, taking its contents; both stay to be
+ * freed. Entries with `off` that take nothing away stay in `over`.
+ *
+ * GOV_E_FORMAT  there is no room for all; told to flaws
+ * GOV_E_NOMEM */
+gov_status gov__policy_lay(gov_policy *under, gov_policy *over,
+                           struct gov__flaws *flaws, gov_error *err);
+
+/* policy_figures.c: whether figures make sense together, those that the policy
+ * does not give being the defaults.
+ *
+ * GOV_E_FORMAT  told to flaws
+ * GOV_E_NOMEM */
+gov_status gov__figures_check(const gov_policy *policy,
+                              struct gov__flaws *flaws, gov_error *err);
+
+/* policy_show.c: what a setting is called in policy files, and its value as it is
+ * written there (not of GOV__SET_WARNING): static, or in out. */
+const char *gov__setting_name(enum gov__setting which);
+const char *gov__setting_print(char out[32], enum gov__setting which,
+                               int64_t value);
+
+/* Passes the byte order mark that some editors put first; returns the bytes
+ * that are left. */
+size_t gov__skip_mark(const char **text, size_t *bytes);
+
+struct gov__place gov__place_of(const char *text, size_t bytes, size_t offset);
+size_t gov__offset_of(const char *text, size_t bytes, struct gov__place place);
+
+/* How a scalar is written in the file. */
+enum gov__quoting {
+    GOV__PLAIN,
+    GOV__SINGLE,
+    GOV__DOUBLE,
+    GOV__BLOCK, /* | and > */
+};
+
+struct gov__scalar {
+    size_t start; /* in the file */
+    enum gov__quoting quoting;
+    const char *value; /* as libyaml gives it */
+    size_t bytes;
+};
+
+/* Where byte `offset` of a scalar's value stands in the file. */
+size_t gov__source_of(const char *text, size_t bytes,
+                      const struct gov__scalar *scalar, size_t offset);
+
+#endif
