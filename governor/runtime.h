@@ -8,6 +8,8 @@
 
 #include "governor/memory.h"
 #include "governor/page.h"
+#include "policies/facts.h"
+#include "policies/policy_text.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -27,10 +29,10 @@ struct gov_options {
     const struct gov_alloc *alloc; /* copied; NULL means the C library's */
     /* Append only. Zero must keep the behaviour of older versions. */
     /* As gov_policy_open() takes it, copied; NULL: the user's and the system's
-     * over the shipped one. Followed while the app runs: a file that changed is
-     * read again, about once a second, and takes effect if it is a policy;
-     * otherwise what was in force stays, and a NOTICE says so. Plans that were
-     * made before stay as they are. */
+     * over the shipped one. Followed while the app runs: steps look at the files,
+     * once a second at most, and read what changed and is at the next look as it
+     * was. It takes effect if it is a policy; otherwise what was in force stays,
+     * and a NOTICE says so. Plans that were made before stay as they are. */
     const char *policy;
     /* The shipped policy, or the one that is named over it, and nothing else. */
     bool no_policy_files;
@@ -77,9 +79,10 @@ GOV_API void gov_close(gov_runtime *runtime);
 
 /* One turn of the loop: sample, level, relief, publish. The internal thread
  * repeats just this; hosts with a loop of their own call it every sample_ms.
- * Waits for nothing but the callbacks it calls, and for the policy's files when
- * they changed; does nothing while another thread, or the caller of this callback,
- * is inside it. */
+ * Waits for nothing but the callbacks it calls and the file systems of what it
+ * looks at about once a second, the policy's files, and of what it writes, the
+ * page and a trace; does nothing while another thread, or the caller of this
+ * callback, is inside it. */
 GOV_API void gov_step(gov_runtime *runtime);
 
 /* The thread that drives the engine calls these around every forward pass.
@@ -92,6 +95,14 @@ GOV_API void gov_pass_begin(gov_runtime *runtime);
 GOV_API void gov_pass_end(gov_runtime *runtime);
 
 GOV_API gov_level gov_level_now(const gov_runtime *runtime);
+
+/* Sets pressure.headroom and pressure.level, for a plan: how memory is now, before
+ * the model is loaded. One look against budget.ram, which must be set, by the
+ * policy's levels (NULL: the defaults); whether anybody waits for memory takes
+ * longer to tell and is not asked. Sets nothing where the system does not tell.
+ * Needs no runtime, allocates nothing, about 100 us; any thread. */
+GOV_API void gov_pressure_facts(struct gov_facts *facts,
+                                const gov_policy *policy);
 
 /* Which evidence is live and why others are not, the budget and its source: one
  * line for a person. Always NUL-terminated; returns out. */
@@ -167,7 +178,8 @@ struct gov_relief {
     void (*regrow)(void *ctx);
     /* How much to leave, by the policy: bytes, and tokens for what counts those;
      * 0: nothing. Called before the first offer() and whenever the policy
-     * changes; may be NULL, then nothing is left. */
+     * changes. May be NULL: then it never runs under a policy that has a floor
+     * for it, and a NOTICE says so. */
     void (*leave)(void *ctx, uint64_t floor_bytes, uint32_t floor_tokens);
 };
 

@@ -18,12 +18,14 @@ extern "C" {
  * happens (255 bytes at most; may be NULL). One trace a runtime at a time; not
  * from a callback. Any thread.
  *
- * Lines are written by the thread that steps, each whole and with one write(),
- * before anything runs for that sample: the thread of an engine only leaves them
- * in memory. A process that is killed leaves whole lines and at most one that is
- * cut off. Offers are asked for at every sample, at NORMAL too. When the file
- * cannot be written (a full disk) recording ends with a GOV_EVENT_NOTICE, and
- * what is there ends in a whole line. A child of fork() records nothing.
+ * Lines are written by the thread that steps (the last ones by the one that ends
+ * the trace), each whole and with one write(), before anything runs for that
+ * sample: the thread of an engine only leaves them in memory. A process that is
+ * killed leaves whole lines and at most one that is cut off. Offers are asked for
+ * at every sample, at NORMAL too. When the file cannot be written (a full disk)
+ * recording ends with a GOV_EVENT_NOTICE, and what is there ends in a whole line.
+ * A trace without a sample is removed when it ends. A child of fork() records
+ * nothing.
  *
  * GOV_E_BUSY     it records already
  * GOV_E_IO, GOV_E_PERMISSION, GOV_E_NOT_FOUND  the file cannot be made; that it

@@ -13,7 +13,8 @@
  *       level: warn               # a case of the ladder
  *       actions:
  *         - { name: kv.unused, offers: 100 MiB }
- *         - { name: cache.pages, offers: 5 MiB, cost: 3, from: critical }
+ *         - { name: cache.pages, offers: 5 MiB, cost: 3, from: critical,
+ *             leaves: true }    # can leave a part: else no floor lets it run
  *       expect: { order: [cache.pages, kv.unused] }
  *     - name: headroom is short   # a case of the level machine
  *       evidence: { budget: 8 GiB, headroom: 500 MiB }
@@ -52,12 +53,13 @@ GOV_API GOV_NODISCARD gov_status gov_cases_policy(const char *text,
  * is wrong with the text is told to `flaw` (may be NULL), all of it; then no case
  * is decided.
  *
- * GOV_E_FORMAT  the text holds no cases; err has the first error
+ * GOV_E_FORMAT   the text holds no cases; err has the first error
+ * GOV_E_INVALID  a NULL
  * GOV_E_NOMEM */
-GOV_API GOV_NODISCARD gov_status gov_cases_run(
-    const gov_policy *policy, const char *text, size_t bytes, const char *name,
-    gov_case_fn told, void *told_ctx, gov_flaw_fn flaw, void *flaw_ctx,
-    const struct gov_alloc *alloc, gov_error *err);
+GOV_API GOV_NODISCARD gov_status
+gov_cases_run(const gov_policy *policy, const struct gov_policy_layer *cases,
+              gov_case_fn told, void *told_ctx, gov_flaw_fn flaw,
+              void *flaw_ctx, const struct gov_alloc *alloc, gov_error *err);
 
 #ifdef __cplusplus
 }

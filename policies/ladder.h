@@ -15,6 +15,9 @@ extern "C" {
 
 #define GOV_LADDER_STEPS 32
 #define GOV_ACTION_NAME 32 /* bytes of an action's name, its NUL included */
+/* Actions that run for one sample, at most: one that keeps offering is looked at
+ * again at the next, and not forever now. */
+#define GOV_LADDER_PER_TURN 8
 
 /* Above every level: an action that begins there never runs. */
 #define GOV_LEVEL_NEVER ((gov_level)1000)
@@ -60,11 +63,15 @@ struct gov_rung {
     gov_level from_level;   /* not before this level */
     uint32_t place;         /* gov_ladder_place(); lower goes first */
     uint32_t rebuild_cost;  /* 0 is free to rebuild; lower goes first */
-    uint64_t offered_bytes; /* estimate; 0 means nothing to give */
+    uint64_t offered_bytes; /* estimate; less than GOV_LADDER_LEAST_BYTES is
+                             * nothing to give */
     uint64_t rest_until_ms; /* not before */
     bool blocked;           /* cannot run where the caller stands */
     bool gave;              /* ran since it last regrew */
 };
+
+/* The smallest page of any system that this runs on: the kernel takes no less. */
+#define GOV_LADDER_LEAST_BYTES 4096
 
 /* Returned when no rung should run, or regrow. */
 #define GOV_LADDER_DONE (-1)

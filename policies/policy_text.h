@@ -81,7 +81,8 @@ struct gov_policy_layer {
  *   rules, ladder  an entry named as one below takes its place; with `off: true`
  *                  it takes it away (of a ladder: back to what the action says
  *                  itself). New entries are tried before all that are below.
- *   levels, regrow key by key
+ *   levels, regrow key by key; an exit that is not given where its entry is keeps
+ *                  its proportion to it
  *
  * Every flaw of every layer is told to `flaw` (may be NULL), errors and warnings,
  * in the order of layers and lines; err has the first error. Warnings are those

@@ -18,20 +18,22 @@ const char *gov_status_text(gov_status status)
 }
 
 /* A cut in the middle of a UTF-8 sequence would show as garbage: step back to
- * the start of the last, unfinished character. */
+ * the start of the last character where it is unfinished. */
 static void cut_at_character(char *text, size_t bytes)
 {
-    size_t end = strlen(text);
+    size_t end = strlen(text), start = end, length;
+    unsigned char lead;
 
     if (end + 1 < bytes)
         return;
-    while (end > 0 && ((unsigned char)text[end - 1] & 0xC0) == 0x80)
-        end--;
-    if (end > 0 && ((unsigned char)text[end - 1] & 0xC0) == 0xC0)
-        end--;
-    else
+    while (start > 0 && ((unsigned char)text[start - 1] & 0xC0) == 0x80)
+        start--;
+    if (start == 0 || ((unsigned char)text[--start] & 0xC0) != 0xC0)
         return;
-    text[end] = '\0';
+    lead = (unsigned char)text[start];
+    length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+    if (end - start < length)
+        text[start] = '\0';
 }
 
 gov_status gov_fail(gov_error *err, gov_status status, int os_errno,

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "governor/model/model_text.h"
 #include "governor/runtime/policy_watch.h"
 #include "policies/language/words_priv.h"
 #include "policies/rules/policy_priv.h"
@@ -45,12 +46,33 @@ static int read_all(int fd, char *text, size_t room, size_t *used)
     return n < 0 ? errno : 0;
 }
 
-/* A file of so many bytes; half of one that is being written would be rules that
- * nobody wrote, so it has to stay as it is while it is read. */
-static gov_status read_file(struct text *out, int fd, const char *path,
-                            const struct gov_alloc *alloc, gov_error *err)
+/* Less or more than its size: it was changed meanwhile, or it is of the kind that
+ * the system makes up when it is read. */
+static gov_status fail_size(const struct stat *before, int fd, const char *name,
+                            gov_error *err)
 {
-    char *text = alloc->alloc(alloc->ctx, out->bytes + 1);
+    struct stat now;
+
+    if (fstat(fd, &now) == 0 && now.st_size == before->st_size &&
+        now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+        now.st_mtim.tv_nsec == before->st_mtim.tv_nsec)
+        return gov_fail(err, GOV_E_FORMAT, 0,
+                        "policy file %s has another size than it says, as "
+                        "those of /proc and /sys do; copy it and name the copy",
+                        name);
+    return gov_fail(err, GOV_E_IO, 0,
+                    "policy file %s changed while it was read; try again",
+                    name);
+}
+
+/* Half of a file that is being written would be rules that nobody wrote, so it
+ * has to stay as it is while it is read. */
+static gov_status read_file(struct text *out, const struct stat *st, int fd,
+                            const char *name, const struct gov_alloc *alloc,
+                            gov_error *err)
+{
+    const size_t bytes = (size_t)st->st_size;
+    char *text = alloc->alloc(alloc->ctx, bytes + 1);
     gov_status status;
     size_t used;
     int rc;
@@ -58,18 +80,16 @@ static gov_status read_file(struct text *out, int fd, const char *path,
     if (text == NULL)
         return gov_fail(err, GOV_E_NOMEM, 0,
                         "no memory to read policy file %s; free some first",
-                        path);
-    rc = read_all(fd, text, out->bytes + 1, &used);
+                        name);
+    rc = read_all(fd, text, bytes + 1, &used);
     if (rc != 0) {
         status =
-            gov_fail(err, GOV_E_IO, rc, "cannot read policy file %s", path);
-    } else if (used != out->bytes) {
-        status = gov_fail(err, GOV_E_IO, 0,
-                          "policy file %s changed while it was read; try again",
-                          path);
+            gov_fail(err, GOV_E_IO, rc, "cannot read policy file %s", name);
+    } else if (used != bytes) {
+        status = fail_size(st, fd, name, err);
     } else {
         text[used] = '\0';
-        out->text = text;
+        *out = (struct text){text, bytes, st->st_dev, st->st_ino};
         return GOV_OK;
     }
     alloc->release(alloc->ctx, text);
@@ -79,31 +99,30 @@ static gov_status read_file(struct text *out, int fd, const char *path,
 static gov_status open_file(struct text *out, const char *path,
                             const struct gov_alloc *alloc, gov_error *err)
 {
+    char name[128];
     struct stat st;
     gov_status status;
     /* A FIFO without a writer must not hang the app: it is refused below. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = errno;
 
+    gov__text_path(name, sizeof(name), path);
     if (fd < 0)
-        return gov_fail(err, io_status(errno), errno,
-                        "cannot open policy file %s", path);
+        return gov_fail(err, io_status(rc), rc, "cannot open policy file %s",
+                        name);
     if (fstat(fd, &st) != 0) {
         status =
-            gov_fail(err, GOV_E_IO, errno, "cannot read policy file %s", path);
+            gov_fail(err, GOV_E_IO, errno, "cannot read policy file %s", name);
     } else if (!S_ISREG(st.st_mode)) {
         status = gov_fail(
             err, GOV_E_FORMAT, 0,
-            "policy file %s is no regular file; name a .yaml file", path);
+            "policy file %s is no regular file; name a .yaml file", name);
     } else if ((uint64_t)st.st_size > GOV__POLICY_TEXT_MAX) {
         status = gov_fail(err, GOV_E_FORMAT, 0,
                           "policy file %s has %lld bytes, more than the %zu "
                           "that are read; make it smaller",
-                          path, (long long)st.st_size, GOV__POLICY_TEXT_MAX);
+                          name, (long long)st.st_size, GOV__POLICY_TEXT_MAX);
     } else {
-        out->bytes = (size_t)st.st_size;
-        out->device = st.st_dev;
-        out->inode = st.st_ino;
-        status = read_file(out, fd, path, alloc, err);
+        status = read_file(out, &st, fd, name, alloc, err);
     }
     close(fd);
     return status;

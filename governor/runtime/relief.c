@@ -6,12 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "governor/memory/memory_priv.h"
 #include "governor/runtime/trace_priv.h"
-
-/* A turn is bounded: an action that keeps offering is looked at again at the
- * next sample, and not forever now. */
-#define ACTIONS_PER_TURN 8
 
 /* What every action offers now. The slots are copies. */
 struct inventory {
@@ -24,250 +19,6 @@ struct inventory {
     size_t at[GOV__RELIEFS];      /* index in runtime->slots */
     bool elsewhere[GOV__RELIEFS]; /* cannot run where we stand */
 };
-
-/* ---- slots --------------------------------------------------------------- */
-
-/* Begins a call of the action in a slot, which then stays until leave(), and
- * copies it. False when there is none, or (id not 0) another one. */
-static bool enter(struct gov_runtime *runtime, size_t at, uint32_t id,
-                  struct gov__relief_slot *out)
-{
-    struct gov__relief_slot *slot = &runtime->slots[at];
-    bool there;
-
-    pthread_mutex_lock(&runtime->lock);
-    there = slot->id != 0 && !slot->removed && (id == 0 || slot->id == id);
-    if (there) {
-        slot->calls++;
-        *out = *slot;
-    }
-    pthread_mutex_unlock(&runtime->lock);
-    return there;
-}
-
-static void leave(struct gov_runtime *runtime, size_t at)
-{
-    pthread_mutex_lock(&runtime->lock);
-    runtime->slots[at].calls--;
-    pthread_cond_broadcast(&runtime->changed);
-    pthread_mutex_unlock(&runtime->lock);
-}
-
-/* What the policy in force says of an action. */
-static void place_locked(const struct gov_runtime *runtime,
-                         struct gov__relief_slot *slot)
-{
-    const struct gov_relief_rules *rules = &runtime->relief_rules;
-    static const struct gov_ladder_step nothing;
-    const struct gov_ladder_step *step;
-
-    slot->policy_serial = runtime->policy_serial;
-    slot->place = gov_ladder_place(rules, slot->name);
-    step = slot->place < rules->count ? &rules->step[slot->place] : &nothing;
-    slot->from_level =
-        step->from_level != 0 ? step->from_level : slot->relief.from_level;
-    slot->floor_bytes = step->floor_bytes;
-    slot->floor_tokens = step->floor_tokens;
-}
-
-/* enter(), and the action knows what the policy in force wants it to leave. Only
- * for who has the turn: one thread at a time tells. */
-static bool enter_told(struct gov_runtime *runtime, size_t at,
-                       struct gov__relief_slot *out)
-{
-    struct gov__relief_slot *slot = &runtime->slots[at];
-    bool news;
-
-    if (!enter(runtime, at, 0, out))
-        return false;
-    pthread_mutex_lock(&runtime->lock);
-    news = slot->policy_serial != runtime->policy_serial;
-    if (news)
-        place_locked(runtime, slot);
-    *out = *slot;
-    pthread_mutex_unlock(&runtime->lock);
-    if (news && out->relief.leave != NULL)
-        out->relief.leave(out->relief.ctx, out->floor_bytes, out->floor_tokens);
-    return true;
-}
-
-static struct gov__relief_slot *find_locked(struct gov_runtime *runtime,
-                                            uint32_t id)
-{
-    for (size_t i = 0; i < GOV__RELIEFS; i++)
-        if (runtime->slots[i].id == id)
-            return &runtime->slots[i];
-    return NULL;
-}
-
-static gov_status add(struct gov_runtime *runtime,
-                      const struct gov_relief *relief, gov_cache *cache,
-                      uint32_t *id, gov_error *err)
-{
-    struct gov__relief_slot *slot;
-
-    pthread_mutex_lock(&runtime->lock);
-    slot = find_locked(runtime, 0);
-    if (slot != NULL) {
-        memset(slot, 0, sizeof(*slot));
-        slot->relief = *relief;
-        slot->relief.name = NULL; /* the copy is what is used */
-        memcpy(slot->name, relief->name, strlen(relief->name));
-        slot->cache = cache;
-        if (cache != NULL)
-            slot->relief.ctx = slot; /* its floor is there */
-        if (++runtime->last_id == 0)
-            runtime->last_id = 1;
-        slot->id = *id = runtime->last_id;
-    }
-    pthread_mutex_unlock(&runtime->lock);
-    if (slot == NULL)
-        return gov_fail(err, GOV_E_BUSY, 0,
-                        "%d relief actions are registered already; remove one",
-                        GOV__RELIEFS);
-    return GOV_OK;
-}
-
-/* ---- registration -------------------------------------------------------- */
-
-static gov_status check_name(const char *name, gov_error *err)
-{
-    const size_t room = sizeof(((struct gov__relief_slot *)NULL)->name);
-    size_t length = name == NULL ? 0 : strlen(name);
-
-    if (length == 0 || length >= room)
-        return gov_fail(err, GOV_E_INVALID, 0,
-                        "the name of relief action \"%.40s\" is not 1 to %zu "
-                        "bytes long; change it",
-                        name == NULL ? "" : name, room - 1);
-    return GOV_OK;
-}
-
-gov_status gov_relief_add(gov_runtime *runtime, const struct gov_relief *relief,
-                          uint32_t *id, gov_error *err)
-{
-    struct gov_relief own;
-    gov_status status;
-
-    if (runtime == NULL || relief == NULL || id == NULL)
-        return gov_fail(err, GOV_E_INVALID, 0,
-                        "gov_relief_add() needs a runtime, a relief action and "
-                        "a place for its id");
-    if (!gov__read_struct(&own, sizeof(own), relief, relief->size))
-        return gov_fail(err, GOV_E_INVALID, 0,
-                        "the relief action is of a newer version of this "
-                        "library, or none; start from gov_relief_default()");
-    status = check_name(own.name, err);
-    if (status != GOV_OK)
-        return status;
-    if (own.offer == NULL || own.run == NULL)
-        return gov_fail(err, GOV_E_INVALID, 0,
-                        "relief action %s has no %s(); set it", own.name,
-                        own.offer == NULL ? "offer" : "run");
-    if (own.from_level < GOV_LEVEL_WARN)
-        return gov_fail(err, GOV_E_INVALID, 0,
-                        "relief action %s asks to run at level normal; use "
-                        "warn or critical",
-                        own.name);
-    return add(runtime, &own, NULL, id, err);
-}
-
-/* Of a cache ctx is its slot. The floor in it changes only where no other thread
- * has the turn, and so does what reads it here. */
-static uint64_t cache_offer(void *ctx, gov_level level)
-{
-    const struct gov__relief_slot *slot = ctx;
-    struct gov_cache_usage usage;
-    uint64_t keep;
-
-    gov_cache_usage(slot->cache, &usage);
-    keep = gov__cache_keeps(usage.limit_bytes, level, slot->floor_bytes);
-    return usage.bytes > keep ? usage.bytes - keep : 0;
-}
-
-static void cache_run(void *ctx, gov_level level)
-{
-    const struct gov__relief_slot *slot = ctx;
-
-    gov__cache_apply(slot->cache, level, slot->floor_bytes);
-}
-
-static void cache_regrow(void *ctx)
-{
-    const struct gov__relief_slot *slot = ctx;
-
-    gov_cache_apply_level(slot->cache, GOV_LEVEL_NORMAL);
-}
-
-gov_status gov_relief_add_cache(gov_runtime *runtime, const char *name,
-                                gov_cache *cache, uint32_t *id, gov_error *err)
-{
-    struct gov_relief relief = gov_relief_default();
-    gov_status status;
-
-    if (runtime == NULL || cache == NULL || id == NULL)
-        return gov_fail(err, GOV_E_INVALID, 0,
-                        "gov_relief_add_cache() needs a runtime, a cache and a "
-                        "place for its id");
-    status = check_name(name, err);
-    if (status != GOV_OK)
-        return status;
-    relief.name = name;
-    relief.offer = cache_offer;
-    relief.run = cache_run;
-    relief.regrow = cache_regrow;
-    return add(runtime, &relief, cache, id, err);
-}
-
-void gov_relief_remove(gov_runtime *runtime, uint32_t id)
-{
-    struct gov__relief_slot *slot;
-    gov_cache *cache = NULL;
-
-    if (runtime == NULL || id == 0)
-        return;
-    pthread_mutex_lock(&runtime->lock);
-    slot = find_locked(runtime, id);
-    if (slot != NULL) {
-        slot->removed = true;
-        while (slot->id == id && slot->calls > 0)
-            pthread_cond_wait(&runtime->changed, &runtime->lock);
-        if (slot->id == id) {
-            cache = slot->cache;
-            memset(slot, 0, sizeof(*slot));
-        }
-    }
-    pthread_mutex_unlock(&runtime->lock);
-    if (cache != NULL)
-        gov_cache_apply_level(cache, GOV_LEVEL_NORMAL);
-}
-
-bool gov__relief_cache_bytes(struct gov_runtime *runtime, uint64_t *bytes)
-{
-    struct gov__relief_slot slot;
-    struct gov_cache_usage usage;
-    bool any = false;
-
-    *bytes = 0;
-    for (size_t at = 0; at < GOV__RELIEFS; at++) {
-        if (!enter(runtime, at, 0, &slot))
-            continue;
-        if (slot.cache != NULL) {
-            gov_cache_usage(slot.cache, &usage);
-            *bytes += usage.bytes;
-            any = true;
-        }
-        leave(runtime, at);
-    }
-    return any;
-}
-
-void gov__relief_close(struct gov_runtime *runtime)
-{
-    for (size_t at = 0; at < GOV__RELIEFS; at++)
-        if (runtime->slots[at].cache != NULL)
-            gov_cache_apply_level(runtime->slots[at].cache, GOV_LEVEL_NORMAL);
-}
 
 /* ---- one turn ------------------------------------------------------------ */
 
@@ -321,7 +72,7 @@ static void take_inventory(struct gov_runtime *runtime, struct inventory *inv,
         struct gov__relief_slot *slot = &inv->slots[inv->count];
         const struct gov_relief *relief = &slot->relief;
 
-        if (!enter_told(runtime, at, slot))
+        if (!gov__slot_enter_told(runtime, at, slot))
             continue;
         inv->rungs[inv->count] = (struct gov_rung){
             .name = slot->name,
@@ -332,7 +83,7 @@ static void take_inventory(struct gov_runtime *runtime, struct inventory *inv,
             .rest_until_ms = slot->rest_until_ms,
             .gave = slot->gave && relief->regrow != NULL,
         };
-        leave(runtime, at);
+        gov__slot_leave(runtime, at);
         inv->at[inv->count] = at;
         inv->elsewhere[inv->count] =
             relief->between_passes ? in_pass : inv->where == GOV__IN_PASS_END;
@@ -468,10 +219,10 @@ static void run_action(struct gov_runtime *runtime, const struct inventory *inv,
     char text[160];
     bool measured;
 
-    if (!enter(runtime, inv->at[n], inv->slots[n].id, &slot))
+    if (!gov__slot_enter(runtime, inv->at[n], inv->slots[n].id, &slot))
         return;
     if (!claim(runtime, &slot)) {
-        leave(runtime, inv->at[n]);
+        gov__slot_leave(runtime, inv->at[n]);
         return;
     }
     measured = run_measured(runtime, &slot, inv->level, &event);
@@ -497,7 +248,7 @@ void gov__relief_run(struct gov_runtime *runtime, enum gov__where where)
 
     if (!begin_turn(runtime))
         return;
-    for (int n = 0; n < ACTIONS_PER_TURN; n++) {
+    for (int n = 0; n < GOV_LADDER_PER_TURN; n++) {
         int next;
 
         take_inventory(runtime, &inv, true);
@@ -542,8 +293,8 @@ static void tell_floors(struct gov_runtime *runtime)
     if (!take_turn(runtime, someone_is_not_told_locked))
         return;
     for (size_t at = 0; at < GOV__RELIEFS; at++)
-        if (enter_told(runtime, at, &slot))
-            leave(runtime, at);
+        if (gov__slot_enter_told(runtime, at, &slot))
+            gov__slot_leave(runtime, at);
     end_turn(runtime);
 }
 
@@ -565,16 +316,19 @@ static uint32_t list_actions(struct gov_runtime *runtime, gov_level level,
     for (size_t at = 0; at < GOV__RELIEFS; at++) {
         struct gov_replay_action *action = &actions[count];
 
-        if (!(mine ? enter_told(runtime, at, &slot)
-                   : enter(runtime, at, 0, &slot)))
+        if (!(mine ? gov__slot_enter_told(runtime, at, &slot)
+                   : gov__slot_enter(runtime, at, 0, &slot)))
             continue;
         memset(action, 0, sizeof(*action));
         memcpy(action->name, slot.name, sizeof(slot.name));
         action->from_level = slot.relief.from_level;
         action->rebuild_cost = slot.relief.rebuild_cost;
+        action->regrows = slot.relief.regrow != NULL;
+        action->leaves = slot.cache != NULL || slot.relief.leave != NULL;
+        action->floor_bytes = action->leaves ? slot.floor_bytes : 0;
         if (mine)
             action->offered_bytes = slot.relief.offer(slot.relief.ctx, level);
-        leave(runtime, at);
+        gov__slot_leave(runtime, at);
         count++;
     }
     if (mine)
@@ -599,9 +353,11 @@ void gov__relief_sample(struct gov_runtime *runtime,
 
 static bool someone_gave_locked(const struct gov_runtime *runtime)
 {
+    if (runtime->machine.level >= GOV_LEVEL_WARN)
+        return false;
     for (size_t at = 0; at < GOV__RELIEFS; at++)
-        if (runtime->slots[at].gave)
-            return runtime->machine.level < GOV_LEVEL_WARN;
+        if (runtime->slots[at].gave && runtime->slots[at].relief.regrow != NULL)
+            return true;
     return false;
 }
 
@@ -609,13 +365,13 @@ static void regrow(struct gov_runtime *runtime, size_t at, uint32_t id)
 {
     struct gov__relief_slot slot;
 
-    if (!enter(runtime, at, id, &slot))
+    if (!gov__slot_enter(runtime, at, id, &slot))
         return;
     pthread_mutex_lock(&runtime->lock);
     runtime->slots[at].gave = false;
     pthread_mutex_unlock(&runtime->lock);
     slot.relief.regrow(slot.relief.ctx);
-    leave(runtime, at);
+    gov__slot_leave(runtime, at);
     gov__trace_regrow(runtime, slot.name);
 }
 
@@ -640,12 +396,6 @@ void gov__relief_regrow(struct gov_runtime *runtime)
         regrow(runtime, inv.at[next], inv.slots[next].id);
     if (mine)
         end_turn(runtime);
-}
-
-void gov__relief_wake_locked(struct gov_runtime *runtime)
-{
-    for (size_t i = 0; i < GOV__RELIEFS; i++)
-        runtime->slots[i].rest_until_ms = 0;
 }
 
 /* ---- passes -------------------------------------------------------------- */

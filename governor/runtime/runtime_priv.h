@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The runtime's insides, shared by runtime.c (samples, level, publishing),
- * relief.c (the ladder's execution), policy_watch.c (the policy in force) and
- * simulate.c.
+ * relief_slots.c (who gives memory back), relief.c (the ladder's execution),
+ * policy_watch.c (the policy in force) and simulate.c.
  *
  * There is one lock. It guards everything below it in the struct and is never
  * held over a callback of the app, a call of a cache, the platform or the page.
@@ -41,6 +41,7 @@ struct gov__relief_slot {
     gov_level from_level;
     uint64_t floor_bytes;
     uint32_t floor_tokens;
+    bool floor_broken; /* it has one and cannot leave a part: it never runs */
 };
 
 struct gov__sim_step {
@@ -128,6 +129,18 @@ void gov__relief_sample(struct gov_runtime *runtime,
  * sample. */
 void gov__relief_regrow(struct gov_runtime *runtime);
 
+/* Begins a call of the action in a slot, which then stays until
+ * gov__slot_leave(), and copies it. False when there is none, or (id not 0)
+ * another one. */
+bool gov__slot_enter(struct gov_runtime *runtime, size_t at, uint32_t id,
+                     struct gov__relief_slot *out);
+void gov__slot_leave(struct gov_runtime *runtime, size_t at);
+
+/* gov__slot_enter(), and the action knows what the policy in force wants it to
+ * leave. Only for who has the turn: one thread at a time tells. */
+bool gov__slot_enter_told(struct gov_runtime *runtime, size_t at,
+                          struct gov__relief_slot *out);
+
 /* Bytes in the registered caches; false when there is none. */
 bool gov__relief_cache_bytes(struct gov_runtime *runtime, uint64_t *bytes);
 
@@ -158,6 +171,10 @@ uint64_t gov__simulate_wait_locked(const struct gov_runtime *runtime,
 gov_status gov__open_on(gov_runtime **out, const struct gov_options *options,
                         const struct gov_platform *platform,
                         const char *page_directory, gov_error *err);
+
+/* gov_pressure_facts() on another platform, for tests. */
+void gov__pressure_facts_on(const struct gov_platform *platform,
+                            struct gov_facts *facts, const gov_policy *policy);
 
 /* Wakes the thread, if there is one. */
 void gov__runtime_wake(struct gov_runtime *runtime);

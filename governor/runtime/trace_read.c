@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -332,11 +333,30 @@ static void read_object(struct reader *r)
     /* Other kinds are passed over: "level" is for people, and more may come. */
 }
 
+/* A line that begins as an object is one that something is wrong with; what, the
+ * parser says, and quotes bytes of the line. */
+static void bad_json(struct reader *r, const json_error_t *wrong)
+{
+    char text[JSON_ERROR_TEXT_LENGTH + 64], says[sizeof(wrong->text)];
+
+    if (wrong == NULL) {
+        bad(r,
+            r->line == 1 ? "no trace: its first line is no JSON object"
+                         : "no JSON object; the file is damaged",
+            NULL);
+        return;
+    }
+    gov__text_safe(says, sizeof(says), wrong->text, strlen(wrong->text));
+    snprintf(text, sizeof(text), "%s%s; the file is damaged",
+             r->line == 1 ? "no trace: " : "", says);
+    bad(r, text, NULL);
+}
+
 /* One line without its end; `whole` when that was there. */
 static void read_line(struct reader *r, const char *at, size_t bytes,
                       bool whole)
 {
-    json_error_t ignored;
+    json_error_t wrong;
     json_t *object;
 
     r->line++;
@@ -344,15 +364,13 @@ static void read_line(struct reader *r, const char *at, size_t bytes,
         bad(r, "a line of more than 64 KiB", NULL);
         return;
     }
-    object = json_loadb(at, bytes, JSON_REJECT_DUPLICATES, &ignored);
+    object = json_loadb(at, bytes, JSON_REJECT_DUPLICATES, &wrong);
     r->object = object;
     if (json_is_object(object))
         read_object(r);
     else if (whole || r->line == 1)
-        bad(r,
-            r->line == 1 ? "no trace: its first line is no JSON object"
-                         : "no JSON object; the file is damaged",
-            NULL);
+        bad_json(r,
+                 object == NULL && bytes > 0 && at[0] == '{' ? &wrong : NULL);
     else if (r->head != NULL)
         r->head->cut = true;
     json_decref(object);

@@ -10,14 +10,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "governor/model/model_text.h"
 #include "governor/runtime/trace_priv.h"
 #include "governor/version.h"
 #include "policies/language/words_priv.h"
 
 /* The longest line, 32 actions with names of control characters, has 10 KiB. */
 #define BUFFER_BYTES ((size_t)32 * 1024)
+
+#define PATH_BYTES 4096 /* PATH_MAX here; open() takes no more */
 
 #define NOTE_BYTES (sizeof(((struct gov_trace_head *)NULL)->note) - 1)
 
@@ -35,6 +39,7 @@ struct gov__trace {
     pid_t creator;
     uint64_t file_bytes; /* of whole lines */
     uint64_t samples;    /* in the file */
+    char path[PATH_BYTES];
 
     pthread_mutex_t lock;
     bool started; /* a sample was told: what follows belongs to it */
@@ -253,6 +258,14 @@ static int write_line(struct gov__trace *trace, const char *text, size_t bytes)
     return error;
 }
 
+static bool is_sample(const char *line, size_t bytes)
+{
+    static const char begins[] = "{\"kind\":\"sample\",";
+
+    return bytes >= sizeof(begins) &&
+           memcmp(line, begins, sizeof(begins) - 1) == 0;
+}
+
 /* Writes what the hooks have left. Returns 0 or an errno value. file_lock
  * held. */
 static int drain(struct gov__trace *trace)
@@ -272,6 +285,7 @@ static int drain(struct gov__trace *trace)
         const char *next = (const char *)memchr(at, '\n', left) + 1;
 
         rc = write_line(trace, at, (size_t)(next - at));
+        trace->samples += rc == 0 && is_sample(at, (size_t)(next - at));
         at = next;
     }
     if (rc == 0 && from->full)
@@ -281,21 +295,50 @@ static int drain(struct gov__trace *trace)
     return rc;
 }
 
+/* Nothing can be replayed without a sample, and the file would be in the way of
+ * the next attempt. Whatever else lies at its path by now stays. */
+static void remove_empty(const struct gov__trace *trace)
+{
+    struct stat ours, there;
+
+    if (trace->samples == 0 && trace->creator == getpid() &&
+        fstat(trace->fd, &ours) == 0 && lstat(trace->path, &there) == 0 &&
+        ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
+        (void)unlink(trace->path);
+}
+
 /* Returns 0 or an errno value. file_lock held. */
 static int end_file(struct gov__trace *trace)
 {
-    int rc = close(trace->fd) == 0 || errno == EINTR ? 0 : errno;
+    int rc;
 
+    remove_empty(trace);
+    rc = close(trace->fd) == 0 || errno == EINTR ? 0 : errno;
     trace->fd = -1;
     atomic_store(&trace->on, false);
     return rc;
 }
 
-static gov_status fail_write(gov_error *err, int rc)
+static gov_status fail_write(gov_error *err, uint64_t samples, int rc)
 {
     return gov_fail(err, GOV_E_IO, rc,
-                    "the trace cannot be written and ends; what is in it so "
-                    "far can be replayed");
+                    "the trace cannot be written and ends; %s",
+                    samples > 0 ? "what is in it so far can be replayed"
+                                : "there is no sample in it, so it is removed");
+}
+
+static gov_status fail_make(gov_error *err, const char *path, int rc)
+{
+    char name[96];
+
+    gov__text_path(name, sizeof(name), path);
+    if (rc == EEXIST)
+        return gov_fail(err, GOV_E_IO, 0,
+                        "%s is there already, and a trace is a new file; take "
+                        "another name or remove it",
+                        name);
+    return gov_fail(err, gov__trace_status(rc), rc, "cannot make trace file %s",
+                    name);
 }
 
 /* ---- hooks ------------------------------------------------------------------- */
@@ -307,6 +350,7 @@ void gov__trace_sample(struct gov_runtime *runtime,
 {
     struct gov_event event = {.kind = GOV_EVENT_NOTICE};
     struct gov__trace *trace = recording(runtime);
+    uint64_t samples;
     gov_error err;
     int rc = 0;
 
@@ -326,16 +370,15 @@ void gov__trace_sample(struct gov_runtime *runtime,
     /* In a child of fork() the file is the parent's. */
     if (atomic_load(&trace->on) && trace->creator == getpid()) {
         rc = drain(trace);
-        if (rc == 0)
-            trace->samples++;
-        else
+        if (rc != 0)
             (void)end_file(trace);
     } else if (atomic_load(&trace->on)) {
         (void)end_file(trace);
     }
+    samples = trace->samples;
     pthread_mutex_unlock(&trace->file_lock);
     if (rc != 0) {
-        fail_write(&err, rc);
+        fail_write(&err, samples, rc);
         event.text = err.message;
         gov__runtime_event(runtime, &event);
     }
@@ -475,12 +518,13 @@ static gov_status begin_file(struct gov_runtime *runtime,
 {
     const int flags =
         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_APPEND;
+    char name[96];
     int rc;
 
     trace->fd = open(path, flags, 0600);
     if (trace->fd < 0)
-        return gov_fail(err, gov__trace_status(errno), errno,
-                        "cannot make trace file %s", path);
+        return fail_make(err, path, errno);
+    gov__put(trace->path, sizeof(trace->path), 0, "%s", path);
     trace->creator = getpid();
     trace->file_bytes = 0;
     trace->samples = 0;
@@ -499,8 +543,8 @@ static gov_status begin_file(struct gov_runtime *runtime,
         return GOV_OK;
     }
     (void)end_file(trace);
-    (void)unlink(path);
-    return gov_fail(err, GOV_E_IO, rc, "cannot write trace file %s", path);
+    return gov_fail(err, GOV_E_IO, rc, "cannot write trace file %s",
+                    gov__text_path(name, sizeof(name), path));
 }
 
 gov_status gov_record(gov_runtime *runtime, const char *path, const char *note,
@@ -565,7 +609,7 @@ gov_status gov_record_end(gov_runtime *runtime, uint64_t *samples,
     *samples = 0;
     if (trace != NULL)
         rc = end_recording(trace, samples);
-    return rc == 0 ? GOV_OK : fail_write(err, rc);
+    return rc == 0 ? GOV_OK : fail_write(err, *samples, rc);
 }
 
 void gov__trace_close(struct gov_runtime *runtime)

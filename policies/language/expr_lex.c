@@ -73,8 +73,10 @@ struct unit {
     int64_t scale;
 };
 
+/* Of names that are as near to what was written, the first is offered. */
 static const char *const unit_names[] = {"KiB", "MiB", "GiB", "TiB", "us",
-                                         "ms",  "s",   "min", "h",   "B"};
+                                         "ms",  "kB",  "MB",  "GB",  "TB",
+                                         "s",   "min", "h",   "B"};
 static const struct unit units[] = {
     {GOV_TYPE_BYTES, INT64_C(1) << 10},
     {GOV_TYPE_BYTES, INT64_C(1) << 20},
@@ -82,6 +84,10 @@ static const struct unit units[] = {
     {GOV_TYPE_BYTES, INT64_C(1) << 40},
     {GOV_TYPE_DURATION, 1},
     {GOV_TYPE_DURATION, 1000},
+    {GOV_TYPE_BYTES, 1000},
+    {GOV_TYPE_BYTES, 1000000},
+    {GOV_TYPE_BYTES, 1000000000},
+    {GOV_TYPE_BYTES, INT64_C(1000000000000)},
     {GOV_TYPE_DURATION, 1000000},
     {GOV_TYPE_DURATION, INT64_C(60) * 1000000},
     {GOV_TYPE_DURATION, INT64_C(3600) * 1000000},
@@ -120,8 +126,8 @@ static bool lex_unit(struct gov__lexer *lexer, struct unit *out)
         return FAIL(lexer, start, "unknown unit \"%.*s\"; did you mean %s?",
                     gov__short(word, end - start), word, near);
     return FAIL(lexer, start,
-                "unknown unit \"%.*s\"; units are B, KiB, MiB, GiB, TiB, us, "
-                "ms, s, min, h and %%",
+                "unknown unit \"%.*s\"; units are B, kB, MB, GB, TB, KiB, MiB, "
+                "GiB, TiB, us, ms, s, min, h and %%",
                 gov__short(word, end - start), word);
 }
 

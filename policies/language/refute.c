@@ -394,7 +394,9 @@ static bool relations_hold(refuter *r)
                          (a.high > b.low ? GOV__MORE : 0U) |
                          (a.low <= b.high && b.low <= a.high ? GOV__SAME : 0U);
 
-        r->steps--;
+        /* What a full trail does not take would be narrowed for ever. */
+        if (--r->steps < 0)
+            return true;
         if (node->type == GOV_TYPE_TEXT)
             continue;
         if ((order & x->order) == 0)

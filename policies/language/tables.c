@@ -53,28 +53,8 @@ gov_status gov__cell_bytes(const struct gov__column *column, const char *value,
 gov_status gov__cell_rate(const struct gov__column *column, const char *value,
                           size_t bytes, void *cell, struct gov__expr_error *err)
 {
-    static const struct {
-        char unit[5];
-        uint64_t scale;
-    } units[] = {{"MB/s", 1000000}, {"GB/s", 1000000000}};
-    const size_t length = sizeof(units[0].unit) - 1;
-    gov_status status;
-    uint64_t number = 0;
-
-    for (size_t i = 0; i < COUNT_OF(units); i++) {
-        if (bytes <= length ||
-            memcmp(value + bytes - length, units[i].unit, length) != 0)
-            continue;
-        status =
-            read_positive(value, bytes - length, GOV_TYPE_COUNT, &number, err);
-        if (status != GOV_OK)
-            return status;
-        if (number > (uint64_t)INT64_MAX / units[i].scale)
-            return FAIL(err, 0, "number too large");
-        number *= units[i].scale;
-        memcpy(cell, &number, sizeof(number));
-        return GOV_OK;
-    }
+    if (bytes > 2 && memcmp(value + bytes - 2, "/s", 2) == 0)
+        bytes -= 2;
     return gov__cell_bytes(column, value, bytes, cell, err);
 }
 

@@ -56,8 +56,7 @@ gov_status gov__cell_text(const struct gov__column *column, const char *value,
 gov_status gov__cell_bytes(const struct gov__column *column, const char *value,
                            size_t bytes, void *cell,
                            struct gov__expr_error *err);
-/* uint64_t, bytes a second: "100 GB/s" and "250 MB/s" as data sheets have it, in
- * powers of ten, or a size for one second, "90 GiB". */
+/* uint64_t, bytes a second: a size, with "/s" behind it or without. */
 gov_status gov__cell_rate(const struct gov__column *column, const char *value,
                           size_t bytes, void *cell,
                           struct gov__expr_error *err);

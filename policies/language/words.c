@@ -75,8 +75,9 @@ bool gov__is_control(uint32_t character)
     if (character == '\t' || character == '\n' || character == '\r')
         return false;
     return character < 0x20 || (character >= 0x7F && character < 0xA0) ||
-           character == 0x2028 || character == 0x2029 || character == 0xFEFF ||
-           character == 0xFFFE || character == 0xFFFF;
+           (character >= 0x2028 && character <= 0x202E) ||
+           (character >= 0x2066 && character <= 0x2069) ||
+           character == 0xFEFF || character == 0xFFFE || character == 0xFFFF;
 }
 
 #define WORD_MAX 48

@@ -17,9 +17,13 @@ size_t gov__utf8(const char *text, size_t bytes, uint32_t *out);
 
 bool gov__is_space(char c);
 
-/* Whether a character may not stand in a policy file: it moves the cursor, or
- * it ends a line for libyaml but for no editor. */
+/* Whether a character may not stand in a policy file: it moves the cursor, it
+ * ends a line for libyaml but for no editor, or it shows what follows in another
+ * order than it is read (https://trojansource.codes). */
 bool gov__is_control(uint32_t character);
+
+/* Columns that a character takes on a terminal: 0, 1 or 2. */
+unsigned gov__columns(uint32_t character);
 
 /* The name that `word` was probably meant to be, or NULL. Letters of the other
  * case count as equal; the part of a name after its dot is tried as well. */
@@ -36,8 +40,18 @@ int gov__short(const char *text, size_t bytes);
 /* Names of all facts, by number. */
 const char *const *gov__fact_names(void);
 
-/* Names of the KV types: the first is GOV_KV_F16, and so on by number. */
-const char *const *gov__kv_type_names(size_t *count);
+/* What a choice is called in policy files: the first name is that of number
+ * `first`, and so on. */
+struct gov__words {
+    const char *const *names;
+    size_t count;
+    int first;
+};
+
+extern const struct gov__words gov__strategies, gov__holds, gov__warms,
+    gov__advices;                             /* plan_names.c */
+extern const struct gov__words gov__kv_types; /* kv_types.c */
+extern const struct gov__words gov__levels;   /* facts.c; no numbers */
 
 /* The values that a text fact can have, and how many; NULL when any text may
  * turn up. */

@@ -14,7 +14,7 @@
 #include <yaml.h>
 
 #include "policies/language/expr_priv.h"
-#include "policies/rules/policy_priv.h"
+#include "policies/language/flaws_priv.h"
 
 #define GOV__YAML_DEPTH 8 /* mappings and lists inside one another */
 
@@ -68,11 +68,9 @@ bool gov__yaml_nomem(struct gov__yaml *y); /* ends it */
 void gov__yaml_about(struct gov__yaml *y, struct gov__place from,
                      const char *rule);
 
-/* The current scalar: its value, how much of it to quote, and whether it is
- * that text. */
+/* The current scalar: its value, and whether it is that text. */
 const char *gov__yaml_word(const struct gov__yaml *y);
 size_t gov__yaml_word_bytes(const struct gov__yaml *y);
-int gov__yaml_shown(const struct gov__yaml *y);
 bool gov__yaml_is(const struct gov__yaml *y, const char *text);
 
 /* False where the current event is no scalar, or was refused. */
@@ -106,6 +104,13 @@ bool gov__yaml_mapping_seen(struct gov__yaml *y,
 bool gov__yaml_need_keys(struct gov__yaml *y,
                          const struct gov__yaml_shape *shape, size_t required,
                          uint32_t seen, struct gov__place place);
+
+/* Reads the pairs of a mapping, whose start is the current event; `find` says
+ * which key the current word is, or fails. */
+typedef bool (*gov__yaml_key_fn)(struct gov__yaml *y, void *ctx, size_t *key);
+
+bool gov__yaml_pairs(struct gov__yaml *y, gov__yaml_key_fn find,
+                     gov__yaml_value_fn value, void *ctx);
 
 struct gov__yaml_items {
     const char *what;  /* "rules" */

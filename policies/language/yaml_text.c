@@ -149,7 +149,8 @@ size_t gov__yaml_word_bytes(const struct gov__yaml *y)
     return y->event.data.scalar.length;
 }
 
-int gov__yaml_shown(const struct gov__yaml *y)
+/* How much of the current scalar to quote. */
+static int shown(const struct gov__yaml *y)
 {
     return gov__short(gov__yaml_word(y), gov__yaml_word_bytes(y));
 }
@@ -256,8 +257,8 @@ bool gov__yaml_fail_word(struct gov__yaml *y, const char *what,
 
     if (near != NULL)
         return gov__yaml_fail(y, "%s \"%.*s\"; did you mean %s?", what,
-                              gov__yaml_shown(y), gov__yaml_word(y), near);
-    return gov__yaml_fail(y, "%s \"%.*s\"; write %s", what, gov__yaml_shown(y),
+                              shown(y), gov__yaml_word(y), near);
+    return gov__yaml_fail(y, "%s \"%.*s\"; write %s", what, shown(y),
                           gov__yaml_word(y),
                           gov__list(list, sizeof(list), names, count));
 }
@@ -266,13 +267,14 @@ bool gov__yaml_fail_word(struct gov__yaml *y, const char *what,
 
 struct mapping {
     const struct gov__yaml_shape *shape;
-    unsigned depth;
+    gov__yaml_value_fn value;
+    void *ctx;
     uint32_t seen; /* keys, as bits */
 };
 
-/* The number of the current key; shape->count where that was told to be wrong. */
-static size_t find_key(struct gov__yaml *y, struct mapping *m)
+static bool find_key(struct gov__yaml *y, void *ctx, size_t *key)
 {
+    struct mapping *m = ctx;
     const struct gov__yaml_shape *shape = m->shape;
     const char *near;
     char what[32];
@@ -280,12 +282,11 @@ static size_t find_key(struct gov__yaml *y, struct mapping *m)
     for (size_t i = 0; i < shape->count && i < KEYS_MAX; i++) {
         if (!gov__yaml_is(y, shape->names[i]))
             continue;
-        if ((m->seen & UINT32_C(1) << i) == 0) {
-            m->seen |= UINT32_C(1) << i;
-            return i;
-        }
-        gov__yaml_fail(y, "%s is given twice", shape->names[i]);
-        return shape->count;
+        if ((m->seen & UINT32_C(1) << i) != 0)
+            return gov__yaml_fail(y, "%s is given twice", shape->names[i]);
+        m->seen |= UINT32_C(1) << i;
+        *key = i;
+        return true;
     }
     /* Told once: it is not missing, too. */
     near = gov__nearest(gov__yaml_word(y), gov__yaml_word_bytes(y),
@@ -294,26 +295,38 @@ static size_t find_key(struct gov__yaml *y, struct mapping *m)
         if (shape->names[i] == near)
             m->seen |= UINT32_C(1) << i;
     gov__put(what, sizeof(what), 0, "%s has no key", shape->what);
-    gov__yaml_fail_word(y, what, shape->names, shape->count);
-    return shape->count;
+    return gov__yaml_fail_word(y, what, shape->names, shape->count);
 }
 
-static bool read_pair(struct gov__yaml *y, struct mapping *m,
-                      gov__yaml_value_fn value, void *ctx)
+static bool read_value(struct gov__yaml *y, size_t key, void *ctx)
 {
-    size_t key = m->shape->count;
+    struct mapping *m = ctx;
 
-    y->key = gov__yaml_place(y);
-    if (gov__yaml_need_word(y, "a key"))
-        key = find_key(y, m);
-    if (!pass_rest(y, m->depth))
-        return false;
-    if (key == m->shape->count)
-        (void)step(y);
-    else if (gov__yaml_next(y) && value(y, key, ctx))
-        return true;
-    pass_rest(y, m->depth);
-    return false;
+    return m->value(y, key, m->ctx);
+}
+
+bool gov__yaml_pairs(struct gov__yaml *y, gov__yaml_key_fn find,
+                     gov__yaml_value_fn value, void *ctx)
+{
+    const unsigned depth = y->depth;
+    bool good = true;
+
+    while (gov__yaml_next(y) && y->event.type != YAML_MAPPING_END_EVENT) {
+        size_t key = 0;
+        bool found;
+
+        y->key = gov__yaml_place(y);
+        found = gov__yaml_need_word(y, "a key") && find(y, ctx, &key);
+        if (!pass_rest(y, depth))
+            return false;
+        if (!found)
+            (void)step(y);
+        else if (gov__yaml_next(y) && value(y, key, ctx))
+            continue;
+        pass_rest(y, depth);
+        good = false;
+    }
+    return good && !y->dead;
 }
 
 bool gov__yaml_mapping_seen(struct gov__yaml *y,
@@ -321,8 +334,8 @@ bool gov__yaml_mapping_seen(struct gov__yaml *y,
                             gov__yaml_value_fn value, void *ctx, uint32_t *seen)
 {
     struct gov__place place = gov__yaml_place(y);
-    struct mapping m = {shape, y->depth, 0};
-    bool good = true;
+    struct mapping m = {shape, value, ctx, 0};
+    bool good;
 
     *seen = 0;
     if (y->refused)
@@ -330,8 +343,7 @@ bool gov__yaml_mapping_seen(struct gov__yaml *y,
     if (y->event.type != YAML_MAPPING_START_EVENT)
         return gov__yaml_fail(y, "%s is a mapping: %s and what it is",
                               shape->what, shape->names[0]);
-    while (gov__yaml_next(y) && y->event.type != YAML_MAPPING_END_EVENT)
-        good = read_pair(y, &m, value, ctx) && good;
+    good = gov__yaml_pairs(y, find_key, read_value, &m);
     *seen = m.seen;
     return gov__yaml_need_keys(y, shape, shape->required, m.seen, place) &&
            good;
@@ -395,7 +407,7 @@ bool gov__yaml_version(struct gov__yaml *y)
         return true;
     return gov__yaml_fail(y,
                           "version is \"%.*s\"; this governor reads version 1",
-                          gov__yaml_shown(y), gov__yaml_word(y));
+                          shown(y), gov__yaml_word(y));
 }
 
 /* ---- the whole text ---- */

@@ -3,9 +3,10 @@
  * against the budget. Whatever the rules say, a plan that is returned fits.
  *
  * The size of everything follows from the context and the KV type, so rules are
- * tried in stages: those that set the context or the number of conversations (and
- * no strategy), with sizes as the app asked; then those that set the KV type, with the context settled; then
- * those that set anything else; then those that choose a strategy. A setting that
+ * tried in stages: those that set the context or the number of conversations
+ * (and no strategy), with sizes as the app asked; then those that set the KV type,
+ * with the context settled; then those that set anything else; then those that
+ * choose a strategy. A setting that
  * stands beside a strategy counts when that rule chooses. */
 #include "policies/planning/plan_priv.h"
 
@@ -123,22 +124,12 @@ static struct gov__settings with_rule(const struct gov__decision *d,
     return s;
 }
 
-/* See the top of the file. */
-static enum gov__stage stage_of(const struct gov__rule *rule)
-{
-    if (rule->strategy != GOV_STRATEGY_UNSET)
-        return STAGE_REST;
-    if (rule->set[GOV__SET_CONTEXT] || rule->set[GOV__SET_SEQUENCES])
-        return STAGE_CONTEXT;
-    return rule->set[GOV__SET_KV_TYPE] ? STAGE_KV_TYPE : STAGE_REST;
-}
-
 static const struct gov_facts *facts_for(const struct gov__decision *d,
                                          const struct gov__rule *rule)
 {
-    enum gov__stage stage = stage_of(rule);
+    enum gov__stage stage = gov__stage_of(rule);
 
-    return stage < STAGE_REST ? &d->early[stage] : &d->facts;
+    return stage < GOV__STAGE_REST ? &d->early[stage] : &d->facts;
 }
 
 static enum gov__truth try_rule(const struct gov__decision *d,
@@ -153,13 +144,14 @@ static enum gov__truth try_rule(const struct gov__decision *d,
 static void settle(struct gov__decision *d, enum gov__stage stage)
 {
     gov__plan_derive(d);
-    if (stage < STAGE_REST)
+    if (stage < GOV__STAGE_REST)
         d->early[stage] = d->facts;
     for (size_t i = 0; i < d->rules->count; i++) {
         const struct gov__rule *rule = &d->rules->list[i];
 
-        if (rule->strategy == GOV_STRATEGY_UNSET && stage_of(rule) == stage &&
-            passed_over(d, rule)[0] == '\0' && try_rule(d, rule) == GOV__TRUE)
+        if (rule->strategy == GOV_STRATEGY_UNSET &&
+            gov__stage_of(rule) == stage && passed_over(d, rule)[0] == '\0' &&
+            try_rule(d, rule) == GOV__TRUE)
             d->settings = with_rule(d, i);
     }
 }
@@ -340,8 +332,8 @@ gov_status gov_plan_decide(struct gov_plan *plan, const gov_policy *rules,
     plan->budget_bytes = d.budget;
     plan->weights_bytes = d.weights;
     plan->gpu_budget_bytes = d.gpu_budget;
-    settle(&d, STAGE_CONTEXT);
-    settle(&d, STAGE_KV_TYPE);
-    settle(&d, STAGE_REST);
+    settle(&d, GOV__STAGE_CONTEXT);
+    settle(&d, GOV__STAGE_KV_TYPE);
+    settle(&d, GOV__STAGE_REST);
     return decide(&d);
 }

@@ -30,13 +30,12 @@ struct gov__sizes {
     uint64_t added; /* what RAM holds for the GPU, at most */
 };
 
-enum gov__stage { STAGE_CONTEXT, STAGE_KV_TYPE, STAGE_REST };
-
 /* One gov_plan_decide() under way. */
 struct gov__decision {
     const gov_policy *rules;
-    struct gov_facts early[STAGE_REST]; /* as rules of those stages see them */
-    struct gov_facts facts;             /* sizes as settled so far */
+    struct gov_facts
+        early[GOV__STAGE_REST]; /* as rules of those stages see them */
+    struct gov_facts facts;     /* sizes as settled so far */
     struct gov__settings settings;
     struct gov_plan *plan;
     gov_trace_fn trace;

@@ -75,8 +75,6 @@ static gov_status read_wishes(struct gov__decision *d)
         &d->facts.value[GOV_FACT_REQUEST_STRATEGY];
     const struct gov_value *kv = &d->facts.value[GOV_FACT_REQUEST_KV_TYPE];
     char text[48], list[64];
-    const char *const *types;
-    size_t count;
 
     d->wish = GOV_STRATEGY_UNSET;
     for (int s = GOV_STRATEGY_MMAP; s <= GOV_STRATEGY_HEAP; s++)
@@ -91,11 +89,11 @@ static gov_status read_wishes(struct gov__decision *d)
     d->kv_wish = kv->known ? gov_kv_type_find(kv->text) : GOV_KV_F16;
     if (d->kv_wish != GOV_KV_UNSET)
         return GOV_OK;
-    types = gov__kv_type_names(&count);
     return gov_fail(d->err, GOV_E_INVALID, 0,
                     "KV type \"%s\" is asked for; write %s",
                     gov_value_print(text, sizeof(text), GOV_TYPE_TEXT, kv),
-                    gov__list(list, sizeof(list), types, count));
+                    gov__list(list, sizeof(list), gov__kv_types.names,
+                              gov__kv_types.count));
 }
 
 gov_status gov__plan_take_facts(struct gov__decision *d,

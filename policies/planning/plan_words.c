@@ -275,61 +275,6 @@ void gov__plan_warn(struct gov__decision *d, const struct gov__sizes *z,
 
 /* ---- the trace ---- */
 
-static const char *const setting_names[GOV__SETTINGS] = {
-    [GOV__SET_KV_TYPE] = "kv_type",
-    [GOV__SET_CONTEXT] = "context",
-    [GOV__SET_REPACK] = "repack",
-    [GOV__SET_WARN] = "warn",
-    [GOV__SET_HOT] = "hot",
-    [GOV__SET_AHEAD] = "ahead",
-    [GOV__SET_HOLD] = "hold",
-    [GOV__SET_WARM] = "warm",
-    [GOV__SET_WARM_RATE] = "warm_rate",
-    [GOV__SET_ADVISE_LOAD] = "advise_load",
-    [GOV__SET_ADVISE_PASS] = "advise_pass",
-    [GOV__SET_GPU_LAYERS] = "gpu_layers",
-    [GOV__SET_SEQUENCES] = "sequences",
-    [GOV__SET_WARNING] = "warning",
-};
-
-/* A value as a policy file has it; "" for a text. */
-static const char *put_setting(char out[32], enum gov__setting which,
-                               int64_t value)
-{
-    struct gov_value number = {true, value, NULL};
-    gov_type type = GOV_TYPE_COUNT;
-
-    switch (which) {
-    case GOV__SET_KV_TYPE:
-        return gov_kv_type_name((gov_kv_type)value);
-    case GOV__SET_REPACK:
-    case GOV__SET_WARN:
-        return value != 0 ? "true" : "false";
-    case GOV__SET_HOLD:
-        return gov_hold_name((gov_hold)value);
-    case GOV__SET_WARM:
-        return gov_warm_name((gov_warm)value);
-    case GOV__SET_ADVISE_LOAD:
-    case GOV__SET_ADVISE_PASS:
-        return gov_advice_name((gov_advice)value);
-    case GOV__SET_WARNING:
-        return "";
-    case GOV__SET_GPU_LAYERS:
-        if (value == GOV__GPU_ALL)
-            return "all";
-        break;
-    case GOV__SET_HOT:
-        type = GOV_TYPE_RATIO;
-        break;
-    case GOV__SET_WARM_RATE:
-        type = GOV_TYPE_BYTES;
-        break;
-    default:
-        break;
-    }
-    return gov_value_print(out, 32, type, &number);
-}
-
 size_t gov__plan_put_settings(const struct gov__decision *d,
                               const struct gov__settings *s, size_t rule,
                               char *out, size_t bytes, size_t used)
@@ -339,18 +284,22 @@ size_t gov__plan_put_settings(const struct gov__decision *d,
     char text[32];
 
     for (unsigned i = 0; i < GOV__SETTINGS; i++) {
-        const char *value =
-            put_setting(text, (enum gov__setting)i, list[rule].value[i]);
+        enum gov__setting which = (enum gov__setting)i;
+        const char *value = "";
 
         if (!list[rule].set[i] || !s->set[i] || s->by[i] != rule)
             continue;
-        used = gov__put(out, bytes, used, "%s%s%s%s", begin, setting_names[i],
-                        value[0] != '\0' ? " " : "", value);
+        if (which != GOV__SET_WARNING) /* a text, which is shown elsewhere */
+            value = gov__setting_print(text, which, list[rule].value[i]);
+        used = gov__put(out, bytes, used, "%s%s%s%s", begin,
+                        gov__setting_name(which), value[0] != '\0' ? " " : "",
+                        value);
         begin = ", ";
     }
     for (unsigned i = 0; i < GOV__SETTINGS; i++)
         if (list[rule].set[i] && s->set[i] && s->by[i] != rule)
             used = gov__put(out, bytes, used, "; %s was set by %s",
-                            setting_names[i], list[s->by[i]].name);
+                            gov__setting_name((enum gov__setting)i),
+                            list[s->by[i]].name);
     return used;
 }

@@ -15,6 +15,32 @@ uint64_t gov__sat_mul(uint64_t a, uint64_t b)
     return b != 0 && a > UINT64_MAX / b ? UINT64_MAX : a * b;
 }
 
+/* Adds to *left, which is less than c as `more` is; 1 where that went past c,
+ * which is then taken off. */
+static unsigned add_below(uint64_t *left, uint64_t more, uint64_t c)
+{
+    if (*left < c - more) {
+        *left += more;
+        return 0;
+    }
+    *left -= c - more;
+    return 1;
+}
+
+/* rest * b / c, where rest < c: multiplied and divided bit by bit, since the
+ * product may take 128 of them. */
+static uint64_t scaled_rest(uint64_t rest, uint64_t b, uint64_t c)
+{
+    uint64_t out = 0, left = 0;
+
+    for (int bit = 63; bit >= 0; bit--) {
+        out = 2 * out + add_below(&left, left, c);
+        if ((b >> bit & 1) != 0)
+            out += add_below(&left, rest, c);
+    }
+    return out;
+}
+
 uint64_t gov__scaled(uint64_t a, uint64_t b, uint64_t c)
 {
     uint64_t whole, rest;
@@ -23,12 +49,9 @@ uint64_t gov__scaled(uint64_t a, uint64_t b, uint64_t c)
         return UINT64_MAX;
     whole = gov__sat_mul(a / c, b);
     rest = a % c;
-    /* Where the product is too large, both sides lose their last bits. */
-    while (b != 0 && rest > UINT64_MAX / b) {
-        rest >>= 1;
-        c >>= 1;
-    }
-    return gov__sat_add(whole, rest * b / c);
+    if (b == 0 || rest <= UINT64_MAX / b)
+        return gov__sat_add(whole, rest * b / c);
+    return gov__sat_add(whole, scaled_rest(rest, b, c));
 }
 
 uint64_t gov__kv_cells(uint64_t context)

@@ -10,8 +10,7 @@
 uint64_t gov__sat_add(uint64_t a, uint64_t b);
 uint64_t gov__sat_mul(uint64_t a, uint64_t b);
 
-/* a * b / c, rounded down; UINT64_MAX where that does not fit or c is 0. Exact
- * where (c - 1) * b fits 64 bits, else low by less than b parts in 2^64 / b. */
+/* a * b / c, rounded down; UINT64_MAX where that does not fit or c is 0. */
 uint64_t gov__scaled(uint64_t a, uint64_t b, uint64_t c);
 
 /* llama.cpp makes room for whole blocks of 256 tokens, whatever is asked for

@@ -112,33 +112,6 @@ static gov_status find(const struct asking *a, struct word name, gov_fact *out)
 
 /* ---- values ---- */
 
-/* Sizes as in conditions, and in powers of ten as data sheets have them. Seconds
- * are read exactly in millionths, and so are these. */
-static bool read_bytes(struct word value, int64_t *out,
-                       struct gov__expr_error *wrong)
-{
-    static const char *const units[] = {"MB", "GB", "TB"};
-    char seconds[48];
-    int64_t scale = 1;
-
-    for (size_t i = 0; i < 3; i++, scale *= 1000) {
-        if (value.bytes < 3 || value.bytes > 40 ||
-            memcmp(value.text + value.bytes - 2, units[i], 2) != 0)
-            continue;
-        gov__put(seconds, sizeof(seconds), 0, "%.*s s", (int)value.bytes - 2,
-                 value.text);
-        if (!gov__expr_literal(seconds, strlen(seconds), GOV_TYPE_DURATION, out,
-                               wrong))
-            break;
-        if (!__builtin_mul_overflow(*out, scale, out))
-            return true;
-        gov__expr_fail(wrong, 0, "number too large");
-        return false;
-    }
-    return gov__expr_literal(value.text, value.bytes, GOV_TYPE_BYTES, out,
-                             wrong);
-}
-
 static gov_status set_number(struct asking *a, gov_fact fact, struct word value)
 {
     const struct gov_fact_info *info = gov_fact_info(fact);
@@ -151,10 +124,8 @@ static gov_status set_number(struct asking *a, gov_fact fact, struct word value)
             return gov_fail(a->err, GOV_E_INVALID, 0,
                             "%s is true or false, not \"%.*s\"", info->name,
                             gov__short(value.text, value.bytes), value.text);
-    } else if (info->type == GOV_TYPE_BYTES
-                   ? !read_bytes(value, &number, &wrong)
-                   : !gov__expr_literal(value.text, value.bytes, info->type,
-                                        &number, &wrong)) {
+    } else if (!gov__expr_literal(value.text, value.bytes, info->type, &number,
+                                  &wrong)) {
         return gov_fail(a->err, GOV_E_INVALID, 0, "%s=%.*s: %s", info->name,
                         gov__short(value.text, value.bytes), value.text,
                         wrong.sentence);

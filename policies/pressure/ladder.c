@@ -66,7 +66,7 @@ uint32_t gov_ladder_place(const struct gov_relief_rules *rules,
 static bool may_run(const struct gov_rung *rung, gov_level level,
                     uint64_t now_ms)
 {
-    return !rung->blocked && rung->offered_bytes > 0 &&
+    return !rung->blocked && rung->offered_bytes >= GOV_LADDER_LEAST_BYTES &&
            rung->from_level < GOV_LEVEL_NEVER && level >= rung->from_level &&
            now_ms >= rung->rest_until_ms;
 }

@@ -7,8 +7,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define ACTIONS_PER_TURN 8 /* as in governor/runtime/relief.c */
-
 static void tell(const struct gov_replay *r, uint64_t at_ms, const char *format,
                  ...) GOV_PRINTF(3, 4);
 
@@ -170,7 +168,7 @@ static void relieve(struct gov_replay *r, const struct gov_evidence *evidence)
     /* While evidence is calm what was given is enough. */
     if (r->machine.level < GOV_LEVEL_WARN || r->machine.calm)
         return;
-    for (int n = 0; n < ACTIONS_PER_TURN; n++) {
+    for (int n = 0; n < GOV_LADDER_PER_TURN; n++) {
         int next;
 
         take_inventory(r, rungs);

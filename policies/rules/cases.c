@@ -6,8 +6,6 @@
 
 #include "policies/language/words_priv.h"
 
-#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
-
 /* ---- what can be expected ------------------------------------------------- */
 
 #define ANSWER(name, field)                                                    \
@@ -39,53 +37,41 @@ ANSWER(warm_rate_of, warm_rate)
 ANSWER(warn_of, warn)
 ANSWER(hot_of, hot_bytes)
 
-static const char *const strategies[] = {"mmap", "hybrid", "heap", "refuse"};
-static const char *const holds[] = {"spread", "first", "dense"};
-static const char *const warms[] = {"use", "file", "none"};
-static const char *const advices[] = {"normal", "sequential", "random"};
-static const char *const levels[] = {"normal", "warn", "critical"};
-/* Those of gov__kv_type_names(), which is no constant. */
-static const char *const kv_types[] = {"f16",  "q8_0", "f32",  "bf16",  "q4_0",
-                                       "q4_1", "q5_0", "q5_1", "iq4_nl"};
-
 #define WORD(key, words, answer)                                               \
     {                                                                          \
-        key, GOV__CASE_PLAN, GOV__EXPECT_WORD, GOV_TYPE_TEXT, words,           \
-            COUNT_OF(words), answer                                            \
+        key, GOV__CASE_PLAN, GOV__EXPECT_WORD, GOV_TYPE_TEXT, &(words), answer \
     }
 #define TEXT(key, as, answer)                                                  \
     {                                                                          \
-        key, GOV__CASE_PLAN, as, GOV_TYPE_TEXT, NULL, 0, answer                \
+        key, GOV__CASE_PLAN, as, GOV_TYPE_TEXT, NULL, answer                   \
     }
 #define NUMBER(key, type, answer)                                              \
     {                                                                          \
-        key, GOV__CASE_PLAN, GOV__EXPECT_NUMBER, GOV_TYPE_##type, NULL, 0,     \
-            answer                                                             \
+        key, GOV__CASE_PLAN, GOV__EXPECT_NUMBER, GOV_TYPE_##type, NULL, answer \
     }
 
 const struct gov__expectation gov__expectations[GOV__EXPECTATIONS] = {
-    WORD("strategy", strategies, strategy_of),
+    WORD("strategy", gov__strategies, strategy_of),
     TEXT("rule", GOV__EXPECT_NAME, rule_of),
-    WORD("kv_type", kv_types, kv_type_of),
+    WORD("kv_type", gov__kv_types, kv_type_of),
     NUMBER("context", COUNT, context_of),
     NUMBER("sequences", COUNT, sequences_of),
     NUMBER("gpu_layers", COUNT, gpu_layers_of),
     NUMBER("repack", FLAG, repack_of),
     NUMBER("hot", BYTES, hot_of),
-    WORD("hold", holds, hold_of),
+    WORD("hold", gov__holds, hold_of),
     NUMBER("ahead", COUNT, ahead_of),
-    WORD("warm", warms, warm_of),
+    WORD("warm", gov__warms, warm_of),
     NUMBER("warm_rate", BYTES, warm_rate_of),
-    WORD("advise_load", advices, advise_load_of),
-    WORD("advise_pass", advices, advise_pass_of),
+    WORD("advise_load", gov__advices, advise_load_of),
+    WORD("advise_pass", gov__advices, advise_pass_of),
     NUMBER("warn", FLAG, warn_of),
     TEXT("reason", GOV__EXPECT_PATTERN, reason_of),
     TEXT("warning", GOV__EXPECT_PATTERN, warning_of),
-    {"order", GOV__CASE_LADDER, GOV__EXPECT_ORDER, GOV_TYPE_TEXT, NULL, 0,
+    {"order", GOV__CASE_LADDER, GOV__EXPECT_ORDER, GOV_TYPE_TEXT, NULL, NULL},
+    {"level", GOV__CASE_LEVEL, GOV__EXPECT_WORD, GOV_TYPE_TEXT, &gov__levels,
      NULL},
-    {"level", GOV__CASE_LEVEL, GOV__EXPECT_WORD, GOV_TYPE_TEXT, levels,
-     COUNT_OF(levels), NULL},
-    {"because", GOV__CASE_LEVEL, GOV__EXPECT_PATTERN, GOV_TYPE_TEXT, NULL, 0,
+    {"because", GOV__CASE_LEVEL, GOV__EXPECT_PATTERN, GOV_TYPE_TEXT, NULL,
      NULL},
 };
 
@@ -146,9 +132,8 @@ static size_t compare(const struct gov__case *c, size_t n,
         used = gov__put(out, SENTENCE, used, ", not ");
         return put_number(out, used, e->type, c->number[n]);
     }
-    return gov__put(out, SENTENCE, used, "%s%s%s, not %s",
-                    came.text[0] == '\0' ? "empty" : "", came.text, "",
-                    c->word[n]);
+    return gov__put(out, SENTENCE, used, "%s, not %s",
+                    came.text[0] == '\0' ? "empty" : came.text, c->word[n]);
 }
 
 /* ---- the three kinds ------------------------------------------------------ */
@@ -174,33 +159,31 @@ static void run_plan(const struct run *run, const struct gov__case *c,
         gov__put(out, SENTENCE, used, " (rule %s)", plan.rule);
 }
 
-static uint64_t left_over(const struct gov_relief_rules *rules, uint32_t place,
-                          uint64_t offered)
+/* As the runtime: the ladder's level is before the action's own, and who cannot
+ * leave a part does not run above a floor. */
+static struct gov_rung make_rung(const struct gov_relief_rules *rules,
+                                 const struct gov__case *c, uint32_t i)
 {
-    uint64_t floor = place < rules->count ? rules->step[place].floor_bytes : 0;
+    static const struct gov_ladder_step nothing;
+    const uint32_t place = gov_ladder_place(rules, c->actions[i].name);
+    const struct gov_ladder_step *step =
+        place < rules->count ? &rules->step[place] : &nothing;
+    const uint64_t offered = c->actions[i].offered_bytes;
+    const bool floor = step->floor_bytes > 0 || step->floor_tokens > 0;
+    gov_level from = step->from_level != GOV_LEVEL_NORMAL
+                         ? step->from_level
+                         : c->actions[i].from_level;
 
-    return offered > floor ? offered - floor : 0;
-}
-
-static void make_rungs(const struct gov_relief_rules *rules,
-                       const struct gov__case *c,
-                       struct gov_rung rungs[GOV__CASE_ACTIONS])
-{
-    for (uint32_t i = 0; i < c->action_count; i++) {
-        uint32_t place = gov_ladder_place(rules, c->actions[i].name);
-        gov_level from = place < rules->count ? rules->step[place].from_level
-                                              : GOV_LEVEL_NORMAL;
-
-        rungs[i] = (struct gov_rung){
-            .name = c->actions[i].name,
-            .from_level =
-                from != GOV_LEVEL_NORMAL ? from : c->actions[i].from_level,
-            .place = place,
-            .rebuild_cost = (uint32_t)c->actions[i].cost,
-            .offered_bytes =
-                left_over(rules, place, c->actions[i].offered_bytes),
-        };
-    }
+    if (floor && c->actions[i].leaves == 0)
+        from = GOV_LEVEL_NEVER;
+    return (struct gov_rung){
+        .name = c->actions[i].name,
+        .from_level = from,
+        .place = place,
+        .rebuild_cost = (uint32_t)c->actions[i].cost,
+        .offered_bytes =
+            offered > step->floor_bytes ? offered - step->floor_bytes : 0,
+    };
 }
 
 /* Each action gives what it offers, once. */
@@ -216,7 +199,8 @@ static void run_ladder(const struct run *run, const struct gov__case *c,
     int next;
 
     gov_policy_relief(run->policy, &rules);
-    make_rungs(&rules, c, rungs);
+    for (uint32_t i = 0; i < c->action_count; i++)
+        rungs[i] = make_rung(&rules, c, i);
     while ((next = gov_ladder_next(rungs, c->action_count, c->level, 0, given,
                                    c->wanted_bytes, NULL, 0)) !=
            GOV_LADDER_DONE) {
@@ -287,32 +271,42 @@ static void run_case(void *ctx, const struct gov__case *c)
 gov_status gov_cases_policy(const char *text, size_t bytes, const char *name,
                             char policy[64], gov_error *err)
 {
+    const struct gov_policy_layer cases = {name, text, bytes};
     struct gov__flaws flaws = {NULL, NULL, 0};
+    const struct gov__cases_request request = {.cases = &cases,
+                                               .policy = policy,
+                                               .flaws = &flaws,
+                                               .alloc = gov_alloc_default()};
 
     policy[0] = '\0';
-    return gov__cases_read(text, bytes, name, policy, NULL, NULL, &flaws,
-                           gov_alloc_default(), err);
+    return gov__cases_read(&request, err);
 }
 
-gov_status gov_cases_run(const gov_policy *policy, const char *text,
-                         size_t bytes, const char *name, gov_case_fn told,
+/* NOLINTNEXTLINE(readability-function-size): two functions and their ctx */
+gov_status gov_cases_run(const gov_policy *policy,
+                         const struct gov_policy_layer *cases, gov_case_fn told,
                          void *told_ctx, gov_flaw_fn flaw, void *flaw_ctx,
                          const struct gov_alloc *alloc, gov_error *err)
 {
-    struct run run = {policy, name != NULL ? name : "cases", told, told_ctx};
+    struct run run = {policy, "cases", told, told_ctx};
     struct gov__flaws flaws = {flaw, flaw_ctx, 0};
+    struct gov__cases_request request = {
+        .cases = cases,
+        .ctx = &run,
+        .flaws = &flaws,
+        .alloc = alloc != NULL ? alloc : gov_alloc_default()};
     gov_status status;
 
-    if (policy == NULL)
+    if (policy == NULL || cases == NULL)
         return gov_fail(err, GOV_E_INVALID, 0,
-                        "cases need a policy to be decided by; it is NULL");
-    if (alloc == NULL)
-        alloc = gov_alloc_default();
+                        "gov_cases_run() needs cases and a policy to decide "
+                        "them by");
+    if (cases->name != NULL)
+        run.file = cases->name;
     /* Once for the mistakes, so that no case is decided beside one. */
-    status = gov__cases_read(text, bytes, name, NULL, NULL, NULL, &flaws, alloc,
-                             err);
+    status = gov__cases_read(&request, err);
     if (status != GOV_OK)
         return status;
-    return gov__cases_read(text, bytes, name, NULL, run_case, &run, &flaws,
-                           alloc, err);
+    request.each = run_case;
+    return gov__cases_read(&request, err);
 }

@@ -5,6 +5,7 @@
 #define GOV_POLICIES_CASES_PRIV_H
 
 #include "policies/cases.h"
+#include "policies/language/words_priv.h"
 #include "policies/language/yaml_priv.h"
 #include "policies/rules/policy_priv.h"
 
@@ -43,9 +44,8 @@ struct gov__expectation {
     const char *key;
     enum gov__case_kind kind;
     enum gov__expect_as as;
-    gov_type type;            /* NUMBER */
-    const char *const *words; /* WORD */
-    size_t words_count;
+    gov_type type;                                             /* NUMBER */
+    const struct gov__words *words;                            /* WORD */
     struct gov__answer (*answer)(const struct gov_plan *plan); /* of a PLAN */
 };
 
@@ -65,7 +65,7 @@ struct gov__case {
         char name[GOV_ACTION_NAME];
         gov_level from_level;
         uint64_t offered_bytes;
-        int64_t cost;
+        int64_t cost, leaves;
     } actions[GOV__CASE_ACTIONS];
 
     uint32_t sample_count;
@@ -83,12 +83,17 @@ struct gov__case {
 
 enum gov__case_kind gov__case_kind(const struct gov__case *c);
 
-/* Reads a text of cases; `each` (may be NULL) is called with every one that is
- * without error. `policy` (may be NULL) receives what the text names. */
-gov_status gov__cases_read(const char *text, size_t bytes, const char *name,
-                           char policy[64],
-                           void (*each)(void *ctx, const struct gov__case *c),
-                           void *ctx, struct gov__flaws *flaws,
-                           const struct gov_alloc *alloc, gov_error *err);
+struct gov__cases_request {
+    const struct gov_policy_layer *cases;
+    char *policy; /* 64 bytes for what the text names; may be NULL */
+    /* Called with every case that is without error; may be NULL. */
+    void (*each)(void *ctx, const struct gov__case *c);
+    void *ctx;
+    struct gov__flaws *flaws;
+    const struct gov_alloc *alloc;
+};
+
+gov_status gov__cases_read(const struct gov__cases_request *request,
+                           gov_error *err);
 
 #endif

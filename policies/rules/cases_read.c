@@ -2,6 +2,7 @@
 /* Reads cases: what may stand in them and how it is kept. Decides nothing. */
 #include "policies/rules/cases_priv.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "policies/language/words_priv.h"
@@ -10,9 +11,7 @@
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
 struct reader {
-    char *policy; /* may be NULL */
-    void (*each)(void *ctx, const struct gov__case *c);
-    void *ctx;
+    const struct gov__cases_request *request;
     bool begun;              /* cases were read */
     struct gov__case common; /* its facts are those of every case */
     struct gov__case now;
@@ -71,18 +70,18 @@ static bool read_text(struct gov__yaml *y, const char *what, char *out,
 
 static bool read_level(struct gov__yaml *y, const char *what, gov_level *out)
 {
-    static const char *const names[] = {"normal", "warn", "critical"};
     static const gov_level values[] = {GOV_LEVEL_NORMAL, GOV_LEVEL_WARN,
                                        GOV_LEVEL_CRITICAL};
 
     if (!gov__yaml_need_word(y, what))
         return false;
-    for (size_t i = 0; i < COUNT_OF(names); i++)
-        if (gov__yaml_is(y, names[i])) {
+    for (size_t i = 0; i < COUNT_OF(values); i++)
+        if (gov__yaml_is(y, gov__levels.names[i])) {
             *out = values[i];
             return true;
         }
-    return gov__yaml_fail_word(y, "a level cannot be", names, COUNT_OF(names));
+    return gov__yaml_fail_word(y, "a level cannot be", gov__levels.names,
+                               gov__levels.count);
 }
 
 /* ---- facts ---------------------------------------------------------------- */
@@ -122,34 +121,46 @@ static bool read_fact(struct gov__yaml *y, struct gov__case *c, gov_fact fact)
                           GOV__CASE_TEXTS);
 }
 
+struct fact_reader {
+    struct gov__case *of;
+    bool seen[GOV_FACT_COUNT];
+};
+
+static bool find_fact(struct gov__yaml *y, void *ctx, size_t *key)
+{
+    struct fact_reader *r = ctx;
+    const gov_fact fact =
+        gov_fact_find(gov__yaml_word(y), gov__yaml_word_bytes(y));
+
+    if (fact == GOV_FACT_COUNT)
+        return gov__yaml_fail_word(y, "there is no fact", gov__fact_names(),
+                                   GOV_FACT_COUNT);
+    if (r->seen[fact])
+        return gov__yaml_fail(y, "%s is given twice",
+                              gov_fact_info(fact)->name);
+    r->seen[fact] = true;
+    *key = fact;
+    return true;
+}
+
+static bool read_fact_value(struct gov__yaml *y, size_t key, void *ctx)
+{
+    struct fact_reader *r = ctx;
+
+    return read_fact(y, r->of, (gov_fact)key);
+}
+
 /* A mapping of more keys than a shape may have. */
 static bool read_facts(struct gov__yaml *y, struct gov__case *c)
 {
-    bool seen[GOV_FACT_COUNT] = {false};
+    struct fact_reader r = {.of = c};
 
+    if (y->refused)
+        return false;
     if (y->event.type != YAML_MAPPING_START_EVENT)
         return gov__yaml_fail(y, "facts are a mapping: device.ram and others, "
                                  "and what they are");
-    for (;;) {
-        gov_fact fact;
-
-        if (!gov__yaml_next(y))
-            return false;
-        if (y->event.type == YAML_MAPPING_END_EVENT)
-            return true;
-        if (!gov__yaml_need_word(y, "a fact"))
-            return false;
-        fact = gov_fact_find(gov__yaml_word(y), gov__yaml_word_bytes(y));
-        if (fact == GOV_FACT_COUNT)
-            return gov__yaml_fail_word(y, "there is no fact", gov__fact_names(),
-                                       GOV_FACT_COUNT);
-        if (seen[fact])
-            return gov__yaml_fail(y, "%s is given twice",
-                                  gov_fact_info(fact)->name);
-        seen[fact] = true;
-        if (!gov__yaml_next(y) || !read_fact(y, c, fact))
-            return false;
-    }
+    return gov__yaml_pairs(y, find_fact, read_fact_value, &r);
 }
 
 /* ---- actions and evidence ------------------------------------------------- */
@@ -167,16 +178,21 @@ static bool read_action_value(struct gov__yaml *y, size_t key, void *ctx)
         return read_size(y, "offers", GOV_TYPE_BYTES,
                          &c->actions[n].offered_bytes);
     case 2:
-        return read_number(y, "cost", GOV_TYPE_COUNT, &c->actions[n].cost);
-    default:
+        return read_number(y, "cost", GOV_TYPE_COUNT, &c->actions[n].cost) &&
+               (c->actions[n].cost <= UINT32_MAX ||
+                gov__yaml_fail(y, "cost is at most %" PRIu32, UINT32_MAX));
+    case 3:
         return read_level(y, "from", &c->actions[n].from_level);
+    default:
+        return read_flag(y, "leaves", &c->actions[n].leaves);
     }
 }
 
 static bool read_action(struct gov__yaml *y, void *ctx)
 {
     struct gov__case *c = ctx;
-    static const char *const keys[] = {"name", "offers", "cost", "from"};
+    static const char *const keys[] = {"name", "offers", "cost", "from",
+                                       "leaves"};
     static const struct gov__yaml_shape shape = {"an action", keys,
                                                  COUNT_OF(keys), 2};
 
@@ -185,6 +201,20 @@ static bool read_action(struct gov__yaml *y, void *ctx)
         return false;
     c->action_count++;
     return true;
+}
+
+static bool read_actions(struct gov__yaml *y, struct gov__case *c)
+{
+    static const struct gov__yaml_items items = {"actions", "name", "actions",
+                                                 GOV__CASE_ACTIONS};
+    struct gov__place place = gov__yaml_place(y);
+
+    c->has_actions = true;
+    if (!gov__yaml_list(y, &items, read_action, c))
+        return false;
+    return c->action_count > 0 ||
+           gov__yaml_fail_at(y, place,
+                             "a case without an action decides nothing");
 }
 
 static bool read_sample_value(struct gov__yaml *y, size_t key, void *ctx)
@@ -225,8 +255,15 @@ static bool read_sample(struct gov__yaml *y, void *ctx)
     static const struct gov__yaml_shape shape = {"a sample", keys,
                                                  COUNT_OF(keys), 0};
 
+    struct gov__place place = gov__yaml_place(y);
+    uint32_t n = c->sample_count;
+
     if (!gov__yaml_mapping(y, &shape, read_sample_value, c))
         return false;
+    if (n > 0 && c->samples[n].now_ms < c->samples[n - 1].now_ms)
+        return gov__yaml_fail_at(y, place,
+                                 "samples run forwards; this one is before the "
+                                 "one above it");
     c->sample_count++;
     return true;
 }
@@ -236,10 +273,16 @@ static bool read_evidence(struct gov__yaml *y, struct gov__case *c)
     static const struct gov__yaml_items items = {"evidence", "at", "samples",
                                                  GOV__CASE_SAMPLES};
 
+    struct gov__place place = gov__yaml_place(y);
+
     c->has_evidence = true;
-    if (y->event.type == YAML_SEQUENCE_START_EVENT)
-        return gov__yaml_list(y, &items, read_sample, c);
-    return read_sample(y, c);
+    if (y->event.type != YAML_SEQUENCE_START_EVENT)
+        return read_sample(y, c);
+    if (!gov__yaml_list(y, &items, read_sample, c))
+        return false;
+    return c->sample_count > 0 ||
+           gov__yaml_fail_at(y, place,
+                             "a case without a sample decides nothing");
 }
 
 /* ---- what is expected ----------------------------------------------------- */
@@ -268,11 +311,13 @@ static bool read_expectation(struct gov__yaml *y, size_t key, void *ctx)
                    : read_number(y, e->key, e->type, &c->number[key]);
     if (!read_text(y, e->key, c->word[key], GOV__CASE_WORD))
         return false;
-    for (size_t i = 0; i < e->words_count; i++)
-        if (gov__yaml_is(y, e->words[i]))
+    if (e->words == NULL)
+        return true;
+    for (size_t i = 0; i < e->words->count; i++)
+        if (gov__yaml_is(y, e->words->names[i]))
             return true;
-    return e->words_count == 0 ||
-           gov__yaml_fail_word(y, "this cannot be", e->words, e->words_count);
+    return gov__yaml_fail_word(y, "this cannot be", e->words->names,
+                               e->words->count);
 }
 
 static bool read_expect(struct gov__yaml *y, struct gov__case *c)
@@ -289,8 +334,6 @@ static bool read_expect(struct gov__yaml *y, struct gov__case *c)
 
 static bool read_case_value(struct gov__yaml *y, size_t key, void *ctx)
 {
-    static const struct gov__yaml_items actions = {"actions", "name", "actions",
-                                                   GOV__CASE_ACTIONS};
     struct gov__case *c = ctx;
 
     switch (key) {
@@ -311,8 +354,7 @@ static bool read_case_value(struct gov__yaml *y, size_t key, void *ctx)
         c->has_wanted = true;
         return read_size(y, "wanted", GOV_TYPE_BYTES, &c->wanted_bytes);
     case 6:
-        c->has_actions = true;
-        return gov__yaml_list(y, &actions, read_action, c);
+        return read_actions(y, c);
     default:
         return read_evidence(y, c);
     }
@@ -365,8 +407,8 @@ static bool read_case(struct gov__yaml *y, void *ctx)
     wrong = mismatch(&r->now);
     if (wrong != NULL)
         return gov__yaml_fail_at(y, place, wrong);
-    if (r->each != NULL)
-        r->each(r->ctx, &r->now);
+    if (r->request->each != NULL)
+        r->request->each(r->request->ctx, &r->now);
     return true;
 }
 
@@ -375,6 +417,7 @@ static bool read_file_value(struct gov__yaml *y, size_t key, void *ctx)
     static const struct gov__yaml_items cases = {"cases", "name", "cases",
                                                  CASES_MAX};
     struct reader *r = ctx;
+    char *named = r->request->policy;
     char policy[64];
 
     switch (key) {
@@ -384,7 +427,7 @@ static bool read_file_value(struct gov__yaml *y, size_t key, void *ctx)
         r->begun = true;
         return gov__yaml_list(y, &cases, read_case, r);
     case 2:
-        return read_text(y, "policy", r->policy != NULL ? r->policy : policy,
+        return read_text(y, "policy", named != NULL ? named : policy,
                          sizeof(policy));
     default:
         if (r->begun)
@@ -402,19 +445,18 @@ static bool read_file(struct gov__yaml *y, void *ctx)
     return gov__yaml_mapping(y, &shape, read_file_value, ctx);
 }
 
-gov_status gov__cases_read(const char *text, size_t bytes, const char *name,
-                           char policy[64],
-                           void (*each)(void *ctx, const struct gov__case *c),
-                           void *ctx, struct gov__flaws *flaws,
-                           const struct gov_alloc *alloc, gov_error *err)
+gov_status gov__cases_read(const struct gov__cases_request *request,
+                           gov_error *err)
 {
-    struct gov__yaml y = {.text = text,
-                          .bytes = bytes,
-                          .name = name != NULL ? name : "cases",
+    const struct gov_policy_layer *cases = request->cases;
+    const struct gov_alloc *alloc = request->alloc;
+    struct gov__yaml y = {.text = cases->text,
+                          .bytes = cases->bytes,
+                          .name = cases->name != NULL ? cases->name : "cases",
                           .kind = "case file",
                           .content = "cases",
                           .err = err,
-                          .flaws = flaws,
+                          .flaws = request->flaws,
                           .alloc = alloc};
     struct reader *r = alloc->alloc(alloc->ctx, sizeof(*r));
 
@@ -423,9 +465,7 @@ gov_status gov__cases_read(const char *text, size_t bytes, const char *name,
         return y.status;
     }
     memset(r, 0, sizeof(*r));
-    r->policy = policy;
-    r->each = each;
-    r->ctx = ctx;
+    r->request = request;
     gov__yaml_read(&y, read_file, r);
     alloc->release(alloc->ctx, r);
     return y.status;

@@ -74,22 +74,12 @@ static bool is_derived(gov_fact fact)
            fact == GOV_FACT_MODEL_HEAP_FOOTPRINT;
 }
 
-/* As stage_of() in plan.c. */
-static uint8_t stage_of(const struct gov__rule *rule)
-{
-    if (rule->strategy != GOV_STRATEGY_UNSET)
-        return 2;
-    if (rule->set[GOV__SET_CONTEXT] || rule->set[GOV__SET_SEQUENCES])
-        return 0;
-    return rule->set[GOV__SET_KV_TYPE] ? 1 : 2;
-}
-
 static void summarize(const struct gov__rule *rule, struct brief *brief)
 {
     enum gov__truth whatever = GOV__TRUE;
 
     memset(brief, 0, sizeof(*brief));
-    brief->stage = stage_of(rule);
+    brief->stage = (uint8_t)gov__stage_of(rule);
     for (int i = 0; i < GOV__SETTINGS; i++)
         if (rule->set[i])
             brief->settings |= UINT32_C(1) << i;
@@ -378,9 +368,9 @@ static uint32_t settled_before(struct doubter *d, size_t index, size_t *count,
 static uint32_t idle_settings(gov_strategy strategy)
 {
     if (strategy == GOV_STRATEGY_HEAP)
-        return 1U << GOV__SET_HOT | 1U << GOV__SET_HOLD | 1U << GOV__SET_WARM |
-               1U << GOV__SET_WARM_RATE | 1U << GOV__SET_ADVISE_LOAD |
-               1U << GOV__SET_ADVISE_PASS;
+        return 1U << GOV__SET_HOT | 1U << GOV__SET_AHEAD | 1U << GOV__SET_HOLD |
+               1U << GOV__SET_WARM | 1U << GOV__SET_WARM_RATE |
+               1U << GOV__SET_ADVISE_LOAD | 1U << GOV__SET_ADVISE_PASS;
     if (strategy == GOV_STRATEGY_MMAP || strategy == GOV_STRATEGY_HYBRID)
         return 1U << GOV__SET_REPACK;
     return 0;

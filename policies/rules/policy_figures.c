@@ -52,13 +52,19 @@ enum {
     FIRST_REGROW,
 };
 
-void gov_policy_levels(const gov_policy *policy, struct gov_level_rules *out)
+static void levels_of(const struct gov__figure_value figures[GOV__FIGURES],
+                      struct gov_level_rules *out)
 {
     gov_level_rules_default(out);
     for (size_t i = 0; i < FIRST_REGROW; i++)
-        if (policy->figures[i].set)
-            memcpy((char *)out + gov__figures[i].offset,
-                   &policy->figures[i].value, sizeof(uint32_t));
+        if (figures[i].set)
+            memcpy((char *)out + gov__figures[i].offset, &figures[i].value,
+                   sizeof(uint32_t));
+}
+
+void gov_policy_levels(const gov_policy *policy, struct gov_level_rules *out)
+{
+    levels_of(policy->figures, out);
 }
 
 void gov_policy_relief(const gov_policy *policy, struct gov_relief_rules *out)
@@ -71,6 +77,60 @@ void gov_policy_relief(const gov_policy *policy, struct gov_relief_rules *out)
     out->count = policy->step_count;
     for (uint32_t i = 0; i < policy->step_count; i++)
         out->step[i] = policy->steps[i].step;
+}
+
+static uint32_t permille_of(const struct gov_level_rules *rules, size_t figure)
+{
+    uint32_t value;
+
+    memcpy(&value, (const char *)rules + gov__figures[figure].offset,
+           sizeof(value));
+    return value;
+}
+
+/* ---- one over another ---- */
+
+/* Where a level is left that was left at `left` when it was entered at `was`,
+ * and now is at `entry`. */
+static uint32_t follow(uint32_t left, uint32_t was, uint32_t entry,
+                       bool headroom)
+{
+    uint64_t moved =
+        was > 0 ? ((uint64_t)left * entry + was / 2) / was : (uint64_t)left;
+
+    if (!headroom)
+        return moved < entry ? (uint32_t)moved : entry;
+    if (moved > HEADROOM_MOST)
+        moved = HEADROOM_MOST;
+    return moved > entry ? (uint32_t)moved : entry;
+}
+
+void gov__figures_lay(struct gov__figure_value under[GOV__FIGURES],
+                      const struct gov__figure_value over[GOV__FIGURES],
+                      uint32_t file)
+{
+    struct gov_level_rules before;
+
+    levels_of(under, &before);
+    for (size_t i = 0; i < GOV__FIGURES; i++) {
+        if (!over[i].set)
+            continue;
+        under[i] = over[i];
+        under[i].at.file += file;
+    }
+    /* An entry, and its exit behind it. */
+    for (size_t i = WARN_STALL; i < FIRST_REGROW; i += 2) {
+        uint32_t entry = permille_of(&before, i);
+        uint32_t left = permille_of(&before, i + 1);
+        bool headroom = i >= WARN_HEADROOM;
+
+        /* What contradicts itself below has no proportion to keep. */
+        if (!over[i].set || over[i + 1].set ||
+            (headroom ? left < entry : left > entry))
+            continue;
+        under[i + 1] = under[i];
+        under[i + 1].value = follow(left, entry, over[i].value, headroom);
+    }
 }
 
 /* ---- together ---- */
@@ -86,15 +146,6 @@ static const struct {
     {CRITICAL_HEADROOM, CRITICAL_HEADROOM_EXIT},
     {CRITICAL_HEADROOM, WARN_HEADROOM},
 };
-
-static uint32_t permille_of(const struct gov_level_rules *rules, size_t figure)
-{
-    uint32_t value;
-
-    memcpy(&value, (const char *)rules + gov__figures[figure].offset,
-           sizeof(value));
-    return value;
-}
 
 /* Whether the first is said by a later layer or further down. */
 static bool later(const struct gov__figure_value *a,

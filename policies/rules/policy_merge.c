@@ -197,8 +197,13 @@ static gov_status lay_ladder(gov_policy *under, gov_policy *over,
     return GOV_OK;
 }
 
-gov_status gov__policy_lay(gov_policy *under, gov_policy *over,
-                           struct gov__flaws *flaws, gov_error *err)
+/* Lays `over` over `under`, taking its contents; both stay to be
+ * freed. Entries with `off` that take nothing away stay in `over`.
+ *
+ * GOV_E_FORMAT  there is no room for all; told to flaws
+ * GOV_E_NOMEM */
+static gov_status lay(gov_policy *under, gov_policy *over,
+                      struct gov__flaws *flaws, gov_error *err)
 {
     gov_status status = lay_rules(under, over, flaws, err);
 
@@ -206,12 +211,7 @@ gov_status gov__policy_lay(gov_policy *under, gov_policy *over,
         status = lay_ladder(under, over, flaws, err);
     if (status != GOV_OK)
         return status;
-    for (size_t i = 0; i < GOV__FIGURES; i++) {
-        if (!over->figures[i].set)
-            continue;
-        under->figures[i] = over->figures[i];
-        under->figures[i].at.file += under->file_count;
-    }
+    gov__figures_lay(under->figures, over->figures, under->file_count);
     if (over->base[0] != '\0') {
         memcpy(under->base, over->base, sizeof(under->base));
         under->base_at = over->base_at;
@@ -305,9 +305,9 @@ static gov_status lay_all(struct building *b)
                         b->given_count - b->first, b->below_count,
                         GOV_POLICY_LAYERS);
     for (size_t i = b->below_count; i-- > 0 && status == GOV_OK;)
-        status = gov__policy_lay(b->whole, b->below[i], &b->flaws, b->err);
+        status = lay(b->whole, b->below[i], &b->flaws, b->err);
     for (size_t i = b->first; i < b->given_count && status == GOV_OK; i++)
-        status = gov__policy_lay(b->whole, b->given[i], &b->flaws, b->err);
+        status = lay(b->whole, b->given[i], &b->flaws, b->err);
     if (status == GOV_OK)
         status = gov__figures_check(b->whole, &b->flaws, b->err);
     return status;
@@ -361,14 +361,11 @@ static void warn_lost(struct warnings *w, struct gov__origin at,
 
 static const char *near_rule(const gov_policy *policy, const char *name)
 {
-    const char *near = NULL;
+    const char *names[GOV__RULES_MAX];
 
-    for (size_t i = 0; near == NULL && i < policy->count; i++) {
-        const char *candidate = policy->list[i].name;
-
-        near = gov__nearest(name, strlen(name), &candidate, 1);
-    }
-    return near;
+    for (size_t i = 0; i < policy->count; i++)
+        names[i] = policy->list[i].name;
+    return gov__nearest(name, strlen(name), names, policy->count);
 }
 
 static void warn_all_lost(struct warnings *w, const gov_policy *over)

@@ -4,11 +4,11 @@
 #define GOV_POLICIES_POLICY_PRIV_H
 
 #include "policies/language/expr_priv.h"
+#include "policies/language/flaws_priv.h"
 #include "policies/plan.h"
 #include "policies/policy_text.h"
 
 #define GOV__RULES_MAX 1024
-#define GOV__POLICY_TEXT_MAX ((size_t)256 * 1024)
 #define GOV__BECAUSE_MAX 200 /* leaves room for figures in plan.reason */
 
 /* What a rule may set beside the strategy. */
@@ -93,57 +93,6 @@ struct gov_policy {
     struct gov__origin base_at;
 };
 
-/* A position as an editor counts it, from 1, in characters. */
-struct gov__place {
-    size_t line, column;
-};
-
-/* ---- policy_flaw.c: what is wrong, gathered, and told in order ------------- */
-
-/* Whom it is told. Zeroed: nobody, but it is counted. */
-struct gov__flaws {
-    gov_flaw_fn fn;
-    void *ctx;
-    size_t errors;
-};
-
-#define GOV__FLAWS_MAX 100
-#define GOV__FLAW_SENTENCE 256 /* bytes of one */
-
-struct gov__flaw {
-    const char *file; /* borrowed */
-    uint32_t order;   /* of the file among others */
-    struct gov__place place;
-    bool warning;
-    char rule[64]; /* "" where it is about none */
-    char sentence[GOV__FLAW_SENTENCE];
-};
-
-/* What was found, by file, line and column. Zeroed but for `alloc`: nothing. */
-struct gov__flaw_list {
-    const struct gov_alloc *alloc;
-    struct gov__flaw *kept; /* owned */
-    size_t count;
-    bool full; /* there was one more than it keeps */
-};
-
-/* Keeps one; what it is of and its place are in `flaw`, all but the sentence. A
- * full list takes no more. False without memory. */
-bool gov__flaw_add(struct gov__flaw_list *list, const struct gov__flaw *flaw,
-                   const char *sentence);
-
-/* Tells them, counts errors, and releases the list. The first error of all that
- * `flaws` counted goes to err. */
-void gov__flaws_tell(struct gov__flaw_list *list, struct gov__flaws *flaws,
-                     gov_error *err);
-
-/* GOV_E_FORMAT as "NAME:LINE:COLUMN: sentence". */
-gov_status gov__flaw_error(gov_error *err, const char *file,
-                           struct gov__place place, const char *sentence);
-
-/* A name or a quotation may hold a line break. */
-void gov__one_line(char *text);
-
 /* ---- policy_names.c: which rule has which name ----------------------------- */
 
 /* Zeroed: none. */
@@ -174,18 +123,13 @@ gov_status gov__policy_read(gov_policy **out,
 /* An empty one; NULL without memory. */
 gov_policy *gov__policy_new(const struct gov_alloc *alloc);
 
-/* Makes room for `count` rules. False without memory. */
-bool gov__policy_grow(gov_policy *policy, size_t count);
-
 void gov__rule_free(const gov_policy *policy, struct gov__rule *rule);
 
-/* policy_merge.c: lays `over` over `under`, taking its contents; both stay to be
- * freed. Entries with `off` that take nothing away stay in `over`.
- *
- * GOV_E_FORMAT  there is no room for all; told to flaws
- * GOV_E_NOMEM */
-gov_status gov__policy_lay(gov_policy *under, gov_policy *over,
-                           struct gov__flaws *flaws, gov_error *err);
+/* policy_figures.c: lays figures over others, those of files from number `file`
+ * on. An exit that is not said where its entry is keeps its proportion to it. */
+void gov__figures_lay(struct gov__figure_value under[GOV__FIGURES],
+                      const struct gov__figure_value over[GOV__FIGURES],
+                      uint32_t file);
 
 /* policy_figures.c: whether figures make sense together, those that the policy
  * does not give being the defaults.
@@ -195,36 +139,22 @@ gov_status gov__policy_lay(gov_policy *under, gov_policy *over,
 gov_status gov__figures_check(const gov_policy *policy,
                               struct gov__flaws *flaws, gov_error *err);
 
+/* When a rule is applied, as sizes follow from what is settled before. */
+enum gov__stage { GOV__STAGE_CONTEXT, GOV__STAGE_KV_TYPE, GOV__STAGE_REST };
+
+static inline enum gov__stage gov__stage_of(const struct gov__rule *rule)
+{
+    if (rule->strategy != GOV_STRATEGY_UNSET)
+        return GOV__STAGE_REST;
+    if (rule->set[GOV__SET_CONTEXT] || rule->set[GOV__SET_SEQUENCES])
+        return GOV__STAGE_CONTEXT;
+    return rule->set[GOV__SET_KV_TYPE] ? GOV__STAGE_KV_TYPE : GOV__STAGE_REST;
+}
+
 /* policy_show.c: what a setting is called in policy files, and its value as it is
  * written there (not of GOV__SET_WARNING): static, or in out. */
 const char *gov__setting_name(enum gov__setting which);
 const char *gov__setting_print(char out[32], enum gov__setting which,
                                int64_t value);
-
-/* Passes the byte order mark that some editors put first; returns the bytes
- * that are left. */
-size_t gov__skip_mark(const char **text, size_t *bytes);
-
-struct gov__place gov__place_of(const char *text, size_t bytes, size_t offset);
-size_t gov__offset_of(const char *text, size_t bytes, struct gov__place place);
-
-/* How a scalar is written in the file. */
-enum gov__quoting {
-    GOV__PLAIN,
-    GOV__SINGLE,
-    GOV__DOUBLE,
-    GOV__BLOCK, /* | and > */
-};
-
-struct gov__scalar {
-    size_t start; /* in the file */
-    enum gov__quoting quoting;
-    const char *value; /* as libyaml gives it */
-    size_t bytes;
-};
-
-/* Where byte `offset` of a scalar's value stands in the file. */
-size_t gov__source_of(const char *text, size_t bytes,
-                      const struct gov__scalar *scalar, size_t offset);
 
 #endif

@@ -159,6 +159,27 @@ static bool finish_rule(struct gov__reader *r, const struct draft *draft,
     return true;
 }
 
+/* Makes room for `count` rules. False without memory. */
+static bool grow(gov_policy *policy, size_t count)
+{
+    const struct gov_alloc *alloc = &policy->alloc;
+    size_t room = policy->room * 2 > 16 ? policy->room * 2 : 16;
+    struct gov__rule *list;
+
+    if (count <= policy->room)
+        return true;
+    room = room > count ? room : count;
+    list = alloc->alloc(alloc->ctx, room * sizeof(*list));
+    if (list == NULL)
+        return false;
+    if (policy->count > 0)
+        memcpy(list, policy->list, policy->count * sizeof(*list));
+    alloc->release(alloc->ctx, policy->list);
+    policy->list = list;
+    policy->room = room;
+    return true;
+}
+
 /* A rule with a mistake stays in the list, so that its name is taken and it is
  * freed with all others. */
 static bool read_rule(struct gov__yaml *y, void *ctx)
@@ -171,7 +192,7 @@ static bool read_rule(struct gov__yaml *y, void *ctx)
     uint32_t seen;
     bool good;
 
-    if (!gov__policy_grow(policy, policy->count + 1))
+    if (!grow(policy, policy->count + 1))
         return gov__yaml_nomem(y);
     draft.rule = &policy->list[policy->count];
     memset(draft.rule, 0, sizeof(*draft.rule));
@@ -488,6 +509,7 @@ gov_status gov_policy_parse(gov_policy **out, const char *text, size_t bytes,
                             gov_error *err)
 {
     const struct gov_policy_layer layer = {name, text, bytes};
+    struct gov__figure_value figures[GOV__FIGURES] = {{.set = false}};
     struct gov__flaws flaws = {NULL, NULL, 0};
     gov_policy *policy;
     gov_status status;
@@ -498,6 +520,8 @@ gov_status gov_policy_parse(gov_policy **out, const char *text, size_t bytes,
     status = gov__policy_read(&policy, &layer, &flaws, alloc, err);
     if (policy == NULL)
         return status;
+    gov__figures_lay(figures, policy->figures, 0);
+    memcpy(policy->figures, figures, sizeof(figures));
     status = gov__figures_check(policy, &flaws, err);
     if (status != GOV_OK) {
         gov_policy_free(policy);
@@ -519,26 +543,6 @@ gov_policy *gov__policy_new(const struct gov_alloc *alloc)
         policy->alloc = *alloc;
     }
     return policy;
-}
-
-bool gov__policy_grow(gov_policy *policy, size_t count)
-{
-    const struct gov_alloc *alloc = &policy->alloc;
-    size_t room = policy->room * 2 > 16 ? policy->room * 2 : 16;
-    struct gov__rule *list;
-
-    if (count <= policy->room)
-        return true;
-    room = room > count ? room : count;
-    list = alloc->alloc(alloc->ctx, room * sizeof(*list));
-    if (list == NULL)
-        return false;
-    if (policy->count > 0)
-        memcpy(list, policy->list, policy->count * sizeof(*list));
-    alloc->release(alloc->ctx, policy->list);
-    policy->list = list;
-    policy->room = room;
-    return true;
 }
 
 void gov__rule_free(const gov_policy *policy, struct gov__rule *rule)

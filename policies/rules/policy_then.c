@@ -22,65 +22,37 @@ static bool read_setting(struct gov__reader *r, const struct gov__key *key,
     return gov__read_number(r, key, setting(r, key, into));
 }
 
-/* A word of `names`, of which the first stands for `first`. */
-static bool read_word(struct gov__reader *r, const struct gov__key *key,
-                      struct gov__rule *rule, const char *const *names,
-                      size_t count, int64_t first)
-{
-    int64_t *value = setting(r, key, rule);
-    size_t index = 0;
-
-    if (!gov__read_choice(r, key->name, names, count, &index))
-        return false;
-    *value = first + (int64_t)index;
-    return true;
-}
-
-static bool read_flag(struct gov__reader *r, const struct gov__key *key,
-                      void *into)
+static const struct gov__words *words_of(enum gov__setting which)
 {
     static const char *const names[] = {"false", "true"};
+    static const struct gov__words flags = {names, COUNT_OF(names), 0};
 
-    return read_word(r, key, into, names, COUNT_OF(names), 0);
+    switch (which) {
+    case GOV__SET_KV_TYPE:
+        return &gov__kv_types;
+    case GOV__SET_HOLD:
+        return &gov__holds;
+    case GOV__SET_WARM:
+        return &gov__warms;
+    case GOV__SET_ADVISE_LOAD:
+    case GOV__SET_ADVISE_PASS:
+        return &gov__advices;
+    default:
+        return &flags;
+    }
 }
 
-static bool read_kv_type(struct gov__reader *r, const struct gov__key *key,
-                         void *into)
-{
-    size_t count;
-    const char *const *names = gov__kv_type_names(&count);
-
-    return read_word(r, key, into, names, count, GOV_KV_F16);
-}
-
-static bool read_hold(struct gov__reader *r, const struct gov__key *key,
+static bool read_word(struct gov__reader *r, const struct gov__key *key,
                       void *into)
 {
-    const char *const names[] = {gov_hold_name(GOV_HOLD_SPREAD),
-                                 gov_hold_name(GOV_HOLD_FIRST),
-                                 gov_hold_name(GOV_HOLD_DENSE)};
+    const struct gov__words *words = words_of((enum gov__setting)key->which);
+    int64_t *value = setting(r, key, into);
+    size_t index = 0;
 
-    return read_word(r, key, into, names, COUNT_OF(names), GOV_HOLD_SPREAD);
-}
-
-static bool read_warm(struct gov__reader *r, const struct gov__key *key,
-                      void *into)
-{
-    const char *const names[] = {gov_warm_name(GOV_WARM_USE),
-                                 gov_warm_name(GOV_WARM_FILE),
-                                 gov_warm_name(GOV_WARM_NONE)};
-
-    return read_word(r, key, into, names, COUNT_OF(names), GOV_WARM_USE);
-}
-
-static bool read_advice(struct gov__reader *r, const struct gov__key *key,
-                        void *into)
-{
-    const char *const names[] = {gov_advice_name(GOV_ADVICE_NORMAL),
-                                 gov_advice_name(GOV_ADVICE_SEQUENTIAL),
-                                 gov_advice_name(GOV_ADVICE_RANDOM)};
-
-    return read_word(r, key, into, names, COUNT_OF(names), GOV_ADVICE_NORMAL);
+    if (!gov__read_choice(r, key->name, words->names, words->count, &index))
+        return false;
+    *value = words->first + (int64_t)index;
+    return true;
 }
 
 static bool read_gpu_layers(struct gov__reader *r, const struct gov__key *key,
@@ -104,14 +76,14 @@ static bool read_gpu_layers(struct gov__reader *r, const struct gov__key *key,
 static bool read_strategy(struct gov__reader *r, const struct gov__key *key,
                           void *into)
 {
-    static const char *const names[] = {"mmap", "hybrid", "heap", "refuse"};
+    const struct gov__words *words = &gov__strategies;
     struct gov__rule *rule = into;
     size_t index = 0;
 
     rule->strategy_line = (uint32_t)r->y.key.line;
-    if (!gov__read_choice(r, key->name, names, COUNT_OF(names), &index))
+    if (!gov__read_choice(r, key->name, words->names, words->count, &index))
         return false;
-    rule->strategy = (gov_strategy)(index + GOV_STRATEGY_MMAP);
+    rule->strategy = (gov_strategy)((size_t)words->first + index);
     return true;
 }
 
@@ -166,17 +138,17 @@ static const char *mismatch(const struct gov__rule *rule)
 
 static const struct gov__key keys[] = {
     {.name = "strategy", .read = read_strategy},
-    WORD("kv_type", read_kv_type, KV_TYPE),
+    WORD("kv_type", read_word, KV_TYPE),
     SETTING("context", CONTEXT, COUNT, 1, INT32_MAX),
-    WORD("repack", read_flag, REPACK),
-    WORD("warn", read_flag, WARN),
+    WORD("repack", read_word, REPACK),
+    WORD("warn", read_word, WARN),
     SETTING("hot", HOT, RATIO, 0, 1000000),
     SETTING("ahead", AHEAD, COUNT, 1, 16),
-    WORD("hold", read_hold, HOLD),
-    WORD("warm", read_warm, WARM),
+    WORD("hold", read_word, HOLD),
+    WORD("warm", read_word, WARM),
     SETTING("warm_rate", WARM_RATE, BYTES, MIB, INT64_MAX),
-    WORD("advise_load", read_advice, ADVISE_LOAD),
-    WORD("advise_pass", read_advice, ADVISE_PASS),
+    WORD("advise_load", read_word, ADVISE_LOAD),
+    WORD("advise_pass", read_word, ADVISE_PASS),
     {"gpu_layers", read_gpu_layers, GOV__SET_GPU_LAYERS, GOV_TYPE_COUNT, 0,
      LAYERS_MAX, 1},
     SETTING("sequences", SEQUENCES, COUNT, 1, 256),

@@ -2,7 +2,7 @@
 /* Policy files: any bytes are a file that decides within the budget, or are
  * refused at a line and a column that exist. Cut at form feeds, which no policy
  * may hold, they are layers: what is told and what fails agree, and the same
- * layers make the same policy. */
+ * layers make the same policy. What is shown of a policy reads as that policy. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,33 +47,40 @@ static void on_doubt(void *ctx, const struct gov_flaw *flaw)
     require(flaw->file[0] != '\0' && flaw->sentence[0] != '\0');
 }
 
+static void set_facts(struct gov_facts *facts, uint64_t budget,
+                      uint64_t weights, bool much)
+{
+    memset(facts, 0, sizeof(*facts));
+    for (int i = 0; much && i < GOV_FACT_COUNT; i++)
+        if (gov_fact_info((gov_fact)i)->type == GOV_TYPE_TEXT)
+            gov_facts_set_text(facts, (gov_fact)i, "heap");
+        else
+            gov_facts_set(facts, (gov_fact)i, INT64_MAX / 3);
+    facts->value[GOV_FACT_REQUEST_KV_TYPE].known = false;
+    gov_facts_set(facts, GOV_FACT_MODEL_ENCRYPTED, 0);
+    gov_facts_set(facts, GOV_FACT_BUDGET_RAM, budget);
+    gov_facts_set(facts, GOV_FACT_MODEL_WEIGHTS, weights);
+    gov_facts_set(facts, GOV_FACT_MODEL_KV_PER_TOKEN, 65536);
+    gov_facts_set(facts, GOV_FACT_MODEL_COMPUTE, 64 * MIB);
+    gov_facts_set(facts, GOV_FACT_MODEL_LARGEST_UNIT, weights / 16);
+    gov_facts_set(facts, GOV_FACT_MODEL_WINDOW_KV, 16384);
+    gov_facts_set(facts, GOV_FACT_MODEL_WINDOW, 1536);
+    gov_facts_set(facts, GOV_FACT_MODEL_STATE, 2 * MIB);
+    gov_facts_set(facts, GOV_FACT_MODEL_COMPUTE_PER_TOKEN, 64);
+    gov_facts_set(facts, GOV_FACT_MODEL_KV_QUANTIZABLE, much);
+}
+
 static void decide(const gov_policy *rules, uint64_t budget, uint64_t weights,
                    bool much)
 {
-    struct gov_facts facts = {0};
+    struct gov_facts facts;
     struct gov_plan plan, again;
     gov_error err = {GOV_OK, 0, ""};
     gov_status status;
     uint32_t block_bytes;
     size_t tried = 0;
 
-    for (int i = 0; much && i < GOV_FACT_COUNT; i++)
-        if (gov_fact_info((gov_fact)i)->type == GOV_TYPE_TEXT)
-            gov_facts_set_text(&facts, (gov_fact)i, "heap");
-        else
-            gov_facts_set(&facts, (gov_fact)i, INT64_MAX / 3);
-    facts.value[GOV_FACT_REQUEST_KV_TYPE].known = false;
-    gov_facts_set(&facts, GOV_FACT_MODEL_ENCRYPTED, 0);
-    gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, budget);
-    gov_facts_set(&facts, GOV_FACT_MODEL_WEIGHTS, weights);
-    gov_facts_set(&facts, GOV_FACT_MODEL_KV_PER_TOKEN, 65536);
-    gov_facts_set(&facts, GOV_FACT_MODEL_COMPUTE, 64 * MIB);
-    gov_facts_set(&facts, GOV_FACT_MODEL_LARGEST_UNIT, weights / 16);
-    gov_facts_set(&facts, GOV_FACT_MODEL_WINDOW_KV, 16384);
-    gov_facts_set(&facts, GOV_FACT_MODEL_WINDOW, 1536);
-    gov_facts_set(&facts, GOV_FACT_MODEL_STATE, 2 * MIB);
-    gov_facts_set(&facts, GOV_FACT_MODEL_COMPUTE_PER_TOKEN, 64);
-    gov_facts_set(&facts, GOV_FACT_MODEL_KV_QUANTIZABLE, much);
+    set_facts(&facts, budget, weights, much);
     status = gov_plan_decide(&plan, rules, &facts, NULL, NULL, &err);
     require(gov_plan_decide(&again, rules, &facts, on_rule, &tried, NULL) ==
             status);
@@ -249,6 +256,93 @@ static size_t cut(const char *text, size_t size,
     }
 }
 
+/* ---- showing ---- */
+
+/* What is shown, line by line; `more`: there is more than a policy may be long. */
+struct shown {
+    char text[GOV__POLICY_TEXT_MAX];
+    size_t bytes;
+    bool more;
+};
+
+static void on_line(void *ctx, const char *text, const char *file, size_t line)
+{
+    struct shown *shown = ctx;
+    size_t bytes = strlen(text);
+
+    require(strpbrk(text, "\r\n") == NULL);
+    require(line == 0 || (file != NULL && file[0] != '\0'));
+    shown->more = shown->more || bytes >= sizeof(shown->text) - shown->bytes;
+    if (shown->more)
+        return;
+    memcpy(shown->text + shown->bytes, text, bytes);
+    shown->bytes += bytes;
+    shown->text[shown->bytes++] = '\n';
+}
+
+static void same_plan(const gov_policy *a, const gov_policy *b,
+                      const struct gov_facts *facts)
+{
+    struct gov_plan plan, again;
+    gov_status status = gov_plan_decide(&plan, a, facts, NULL, NULL, NULL);
+
+    require(gov_plan_decide(&again, b, facts, NULL, NULL, NULL) == status);
+    require(memcmp(&plan, &again, sizeof(plan)) == 0);
+}
+
+/* Two that say the same, whatever files they are from. */
+static void same_meaning(const gov_policy *a, const gov_policy *b)
+{
+    struct gov_level_rules levels[2];
+    struct gov_relief_rules relief[2];
+    struct gov_facts facts;
+
+    memset(levels, 0, sizeof(levels));
+    memset(relief, 0, sizeof(relief));
+    gov_policy_levels(a, &levels[0]);
+    gov_policy_levels(b, &levels[1]);
+    require(memcmp(&levels[0], &levels[1], sizeof(levels[0])) == 0);
+    gov_policy_relief(a, &relief[0]);
+    gov_policy_relief(b, &relief[1]);
+    require(memcmp(&relief[0], &relief[1], sizeof(relief[0])) == 0);
+    require(gov_policy_rules(a) == gov_policy_rules(b));
+    require(gov_policy_doubts(a, "linux", NULL, NULL) ==
+            gov_policy_doubts(b, "linux", NULL, NULL));
+    for (unsigned i = 0; i < 4; i++) {
+        set_facts(&facts, (i % 2 == 0 ? 1024 : 200) * MIB, 512 * MIB, i > 1);
+        same_plan(a, b, &facts);
+        gov_facts_set_text(&facts, GOV_FACT_DEVICE_OS, "linux");
+        gov_facts_set(&facts, GOV_FACT_DEVICE_RAM, 2048 * MIB);
+        gov_facts_set(&facts, GOV_FACT_REQUEST_CONTEXT, 16384);
+        same_plan(a, b, &facts);
+    }
+}
+
+static void show_and_read(const gov_policy *policy)
+{
+    static struct shown shown, again;
+    struct gov_policy_layer layer = {"f", shown.text, 0};
+    gov_policy *read = NULL;
+
+    shown.bytes = again.bytes = 0;
+    shown.more = again.more = false;
+    gov_policy_show(policy, on_line, &shown);
+    if (shown.more)
+        return;
+    require(gov_policy_parse(&read, shown.text, shown.bytes, "f", NULL, NULL) ==
+            GOV_OK);
+    gov_policy_show(read, on_line, &again);
+    require(again.bytes == shown.bytes && !again.more);
+    require(memcmp(again.text, shown.text, shown.bytes) == 0);
+    same_meaning(policy, read);
+    gov_policy_free(read);
+    layer.bytes = shown.bytes;
+    require(gov_policy_build(&read, &layer, 1, NULL, NULL, NULL, NULL) ==
+            GOV_OK);
+    same_meaning(policy, read);
+    gov_policy_free(read);
+}
+
 static void build(const char *text, size_t size)
 {
     struct gov_policy_layer layers[LAYERS];
@@ -281,8 +375,10 @@ static void build(const char *text, size_t size)
     require(gov_policy_build(&second, layers, count, on_flaw, &again, NULL,
                              NULL) == status);
     require(told.digest == again.digest && told.count == again.count);
-    if (status == GOV_OK)
+    if (status == GOV_OK) {
         same(policy, second);
+        show_and_read(policy);
+    }
     gov_policy_free(policy);
     gov_policy_free(second);
     policy = NULL;
@@ -309,6 +405,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         decide(rules, 1024 * MIB, 256 * MIB, false);
         decide(rules, 1024 * MIB, 4096 * MIB, true);
         decide(rules, 200 * MIB, 4096 * MIB, false);
+        show_and_read(rules);
     } else {
         require(rules == NULL);
         check_error(text, size, &err);

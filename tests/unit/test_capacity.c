@@ -327,18 +327,19 @@ START_TEST(scales)
                                  UINT64_MAX - 1,
                                  UINT64_MAX};
 
-    for (size_t i = 0; i < COUNT_OF(n); i++)
-        for (size_t j = 0; j < COUNT_OF(n); j++) {
-            wide exact = n[j] == 0 ? UINT64_MAX : (wide)n[i] * 1000 / n[j];
-            uint64_t want = exact > UINT64_MAX ? UINT64_MAX : (uint64_t)exact;
-            uint64_t got = gov__scaled(n[i], 1000, n[j]);
-            uint64_t off = got > want ? got - want : want - got;
+    for (size_t i = 0; i < COUNT_OF(n) * COUNT_OF(n) * COUNT_OF(n); i++) {
+        uint64_t a = n[i / COUNT_OF(n) / COUNT_OF(n)];
+        uint64_t b = n[i / COUNT_OF(n) % COUNT_OF(n)];
+        uint64_t c = n[i % COUNT_OF(n)];
+        wide exact = c == 0 ? UINT64_MAX : (wide)a * b / c;
+        uint64_t want = exact > UINT64_MAX ? UINT64_MAX : (uint64_t)exact;
+        uint64_t got = gov__scaled(a, b, c);
 
-            ck_assert_msg(off <= want >> 40 || off <= 1,
-                          "%llu * 1000 / %llu: %llu, not %llu",
-                          (unsigned long long)n[i], (unsigned long long)n[j],
-                          (unsigned long long)got, (unsigned long long)want);
-        }
+        ck_assert_msg(got == want, "%llu * %llu / %llu: %llu, not %llu",
+                      (unsigned long long)a, (unsigned long long)b,
+                      (unsigned long long)c, (unsigned long long)got,
+                      (unsigned long long)want);
+    }
     ck_assert_uint_eq(gov__scaled(10, 1000, 4), 2500);
     ck_assert_uint_eq(gov__scaled(8030261248, 48944, 80000), 4912913831);
 }

@@ -68,14 +68,16 @@ static gov_status run(const gov_policy *policy, const char *text,
 {
     size_t bytes = strlen(text);
     char *copy = malloc(bytes + 1); /* exact, for the sanitizer */
+    struct gov_policy_layer cases;
     gov_status status;
 
     ck_assert_ptr_nonnull(copy);
     memcpy(copy, text, bytes);
     memset(seen, 0, sizeof(*seen));
     memset(err, 0, sizeof(*err));
-    status = gov_cases_run(policy, copy, bytes, "f", on_case, seen, on_flaw,
-                           seen, faults_alloc(), err);
+    cases = (struct gov_policy_layer){"f", copy, bytes};
+    status = gov_cases_run(policy, &cases, on_case, seen, on_flaw, seen,
+                           faults_alloc(), err);
     free(copy);
     ck_assert_int_eq(faults_live_blocks(), 0);
     return status;
@@ -118,10 +120,23 @@ static const struct {
      "f:3:5: a case of facts expects no order and no level"},
     {CASE(EXPECT "    level: warn\n"),
      "f:3:5: level and wanted stand beside actions"},
-    {CASE(EXPECT "    actions: []\n"),
+    {CASE(EXPECT "    actions: [{ name: a, offers: 1 B }]\n"),
      "f:3:5: a case with actions has a level and no facts"},
-    {CASE(EXPECT "    level: warn\n    actions: []\n"),
+    {CASE(EXPECT "    level: warn\n    actions: [{ name: a, offers: 1 B }]\n"),
      "f:3:5: a case with actions expects an order"},
+    {CASE("    level: warn\n    actions: []\n    expect: { order: [] }\n"),
+     "f:5:14: a case without an action decides nothing"},
+    {CASE("    evidence: []\n    expect: { level: normal }\n"),
+     "f:4:15: a case without a sample decides nothing"},
+    {CASE("    evidence:\n      - { at: 2 s }\n      - { at: 1 s }\n"
+          "    expect: { level: normal }\n"),
+     "f:6:9: samples run forwards; this one is before the one above it"},
+    {CASE("    evidence: [{ at: 2 s }, {}]\n    expect: { level: normal }\n"),
+     "f:4:29: samples run forwards; this one is before the one above it"},
+    {CASE("    level: warn\n"
+          "    actions: [{ name: a, offers: 1 B, leaves: yes }]\n"
+          "    expect: { order: [a] }\n"),
+     "f:5:47: this cannot be \"yes\"; write false or true"},
     {CASE(EXPECT "    evidence: {}\n"),
      "f:3:5: a case with evidence expects a level"},
     {CASE(EXPECT "    evidence: {}\n    facts: {}\n"),
@@ -130,6 +145,10 @@ static const struct {
      "f:4:12: a level cannot be \"wran\"; did you mean warn?"},
     {CASE("    level: warn\n    actions: [{ name: a }]\n" EXPECT),
      "f:5:15: an action without offers"},
+    {CASE("    level: warn\n    actions:\n"
+          "      - { name: a, offers: 1 B, cost: 4294967296 }\n"
+          "    expect: { order: [a] }\n"),
+     "f:6:39: cost is at most 4294967295"},
     {CASE("    requirement: aaaaaaaaaaaaaaaa\n" EXPECT),
      "f:4:18: requirement has 1 to 15 bytes"},
     {HEAD "  - 5\n", "f:3:5: a case is a mapping: name and what it is"},
@@ -176,6 +195,36 @@ START_TEST(no_case_is_decided_beside_a_mistake)
 }
 END_TEST
 
+/* Facts have more keys than other mappings, and are read like those. */
+START_TEST(every_wrong_fact_is_told)
+{
+    gov_policy *policy = shipped("balanced");
+    struct seen seen;
+    gov_error err;
+
+    ck_assert_int_eq(
+        run(policy,
+            CASE(EXPECT
+                 "    facts:\n      device.rma: { a: [1, &b 2] }\n"
+                 "      device.ram: [4 GiB]\n      model.moe: 1\n"
+                 "      model.layers: 3\n      model.layers: 4\n"
+                 "      budget.ram: 1 s\n"
+                 "    level: wran\n") "  - name: b\n    expect: { x: 1 }\n",
+            &seen, &err),
+        GOV_E_FORMAT);
+    ck_assert_str_eq(err.message, "f:6:7: there is no fact \"device.rma\"; did "
+                                  "you mean device.ram?");
+    ck_assert_uint_eq(seen.flaws, 7);
+    ck_assert_int_eq(run(policy,
+                         "version: 1\ncommon: { device.rma: 1, model.moe: 1 }\n"
+                         "cases:\n  - { name: b, expect: { x: 1 } }\n",
+                         &seen, &err),
+                     GOV_E_FORMAT);
+    ck_assert_uint_eq(seen.flaws, 3);
+    gov_policy_free(policy);
+}
+END_TEST
+
 /* ---- comparing ------------------------------------------------------------ */
 
 #define COMMON                                                                 \
@@ -211,7 +260,7 @@ static const struct {
      "model, which a projector or a part is not"},
     {COMMON "    level: critical\n    actions:\n"
             "      - { name: b, offers: 1 MiB }\n"
-            "      - { name: heap.purge, offers: 1 KiB }\n"
+            "      - { name: heap.purge, offers: 4 KiB }\n"
             "    expect: { order: [heap.purge, b] }\n",
      ""},
     {COMMON "    level: critical\n    actions:\n"
@@ -254,6 +303,45 @@ START_TEST(what_is_expected_is_compared)
 }
 END_TEST
 
+/* An action that cannot leave a part does not run above a floor. */
+static const struct {
+    const char *floor, *action, *sentence; /* "" : it runs */
+} floors[] = {
+    {"floor: 2 MiB", "", "the order is empty"},
+    {"floor: 2 MiB", ", leaves: false", "the order is empty"},
+    {"floor: 2 MiB", ", leaves: true", ""},
+    {"floor: 3 MiB", ", leaves: true", "the order is empty"},
+    {"floor_tokens: 1", "", "the order is empty"},
+    {"floor_tokens: 1", ", leaves: true", ""},
+    {"from: warn", "", ""},
+    {"from: warn", ", leaves: true", ""},
+};
+
+START_TEST(a_floor_is_kept_as_the_runtime_keeps_it)
+{
+    char text[200], ladder[100];
+    struct gov_policy_layer layer = {"test", ladder, 0};
+    gov_policy *policy;
+    struct seen seen;
+    gov_error err;
+
+    layer.bytes = (size_t)snprintf(
+        ladder, sizeof(ladder), "version: 1\nladder:\n  - { action: a, %s }\n",
+        floors[_i].floor);
+    ck_assert_msg(
+        gov_policy_build(&policy, &layer, 1, NULL, NULL, NULL, &err) == GOV_OK,
+        "%s", err.message);
+    snprintf(text, sizeof(text),
+             CASE("    level: critical\n"
+                  "    actions: [{ name: a, offers: 3 MiB%s }]\n"
+                  "    expect: { order: [a] }\n"),
+             floors[_i].action);
+    ck_assert_msg(run(policy, text, &seen, &err) == GOV_OK, "%s", err.message);
+    ck_assert_str_eq(seen.sentence, floors[_i].sentence);
+    gov_policy_free(policy);
+}
+END_TEST
+
 /* Facts of a case are its own: the next one begins from common again. */
 START_TEST(cases_do_not_see_each_other)
 {
@@ -278,6 +366,7 @@ END_TEST
 
 START_TEST(no_memory_is_a_sentence)
 {
+    const struct gov_policy_layer nothing = {"f", "", 0};
     gov_policy *policy = shipped("balanced");
     struct seen seen;
     gov_error err;
@@ -295,7 +384,10 @@ START_TEST(no_memory_is_a_sentence)
         faults_disarm();
     }
     ck_assert_int_eq(
-        gov_cases_run(NULL, "", 0, "f", NULL, NULL, NULL, NULL, NULL, &err),
+        gov_cases_run(NULL, &nothing, NULL, NULL, NULL, NULL, NULL, &err),
+        GOV_E_INVALID);
+    ck_assert_int_eq(
+        gov_cases_run(policy, NULL, NULL, NULL, NULL, NULL, NULL, &err),
         GOV_E_INVALID);
     gov_policy_free(policy);
 }
@@ -330,6 +422,7 @@ START_TEST(shipped_cases_pass)
     const char *const *names = gov_policy_shipped_names(&count);
     char path[128], policy_name[64];
     gov_policy *policy = shipped(names[_i]);
+    struct gov_policy_layer layer;
     gov_error err;
     char *text;
 
@@ -339,8 +432,9 @@ START_TEST(shipped_cases_pass)
                       GOV_OK,
                   "%s", err.message);
     ck_assert_str_eq(policy_name, names[_i]);
-    ck_assert_msg(gov_cases_run(policy, text, bytes, path, on_shipped, &cases,
-                                NULL, NULL, NULL, &err) == GOV_OK,
+    layer = (struct gov_policy_layer){path, text, bytes};
+    ck_assert_msg(gov_cases_run(policy, &layer, on_shipped, &cases, NULL, NULL,
+                                NULL, &err) == GOV_OK,
                   "%s", err.message);
     ck_assert_uint_ge(cases, 5);
     free(text);
@@ -351,7 +445,7 @@ END_TEST
 /* Requirements that are rules, and so have a case. */
 static const char *const requirements[] = {"S1",  "S2",  "S5",  "S8",  "S9",
                                            "S11", "S12", "S14", "S15", "S16",
-                                           "S17", "S18", "S20", "S21"};
+                                           "S17", "S18", "S20", "S21", "S24"};
 
 START_TEST(every_requirement_that_is_a_rule_has_a_case)
 {
@@ -373,6 +467,9 @@ Suite *suite(void)
 
     tcase_add_loop_test(t, a_mistake_has_its_place, 0, COUNT_OF(mistakes));
     tcase_add_test(t, no_case_is_decided_beside_a_mistake);
+    tcase_add_test(t, every_wrong_fact_is_told);
+    tcase_add_loop_test(t, a_floor_is_kept_as_the_runtime_keeps_it, 0,
+                        COUNT_OF(floors));
     tcase_add_loop_test(t, what_is_expected_is_compared, 0, COUNT_OF(compared));
     tcase_add_test(t, cases_do_not_see_each_other);
     tcase_add_test(t, no_memory_is_a_sentence);

@@ -61,6 +61,13 @@ static const struct {
     {"1 GiB == 1024 MiB", 'T'},
     {"1 TiB == 1024GiB", 'T'},
     {"1.5 GiB == 1536 MiB", 'T'},
+    {"1 kB == 1000 B", 'T'},
+    {"1 MB == 1000 kB", 'T'},
+    {"1.5 GB == 1500MB", 'T'},
+    {"2 TB == 2000 GB", 'T'},
+    {"0.000001 TB == 1 MB", 'T'},
+    {"0.0001 kB == 0 B", 'T'},
+    {"931 GiB < 1 TB < 932 GiB", 'T'},
     {"0.1 KiB == 102 B", 'T'}, /* rounded down to whole bytes */
     {"1.000001 MiB == 1048577 B", 'T'},
     {"1 ms == 1000 us", 'T'},
@@ -316,14 +323,20 @@ static const struct {
     {"request.strategy in [\"map\"]", 21,
      "request.strategy is never \"map\"; it is mmap"},
     /* units and numbers */
-    {"device.ram > 2 GB", 15, "unknown unit \"GB\"; did you mean GiB?"},
+    {"device.ram > 2 gb", 15, "unknown unit \"gb\"; did you mean GB?"},
+    {"device.ram > 2 Gb", 15, "unknown unit \"Gb\"; did you mean GB?"},
+    {"device.ram > 2 G", 15, "unknown unit \"G\"; did you mean GB?"},
+    {"device.ram > 2 g", 15, "unknown unit \"g\"; did you mean GB?"},
+    {"device.ram > 2 KB", 15, "unknown unit \"KB\"; did you mean kB?"},
+    {"device.ram > 2 m", 15, "unknown unit \"m\"; did you mean ms?"},
+    {"device.ram > 9300000 TB", 13, "number too large"},
     {"device.ram > 2 gib", 15, "unknown unit \"gib\"; did you mean GiB?"},
     {"device.ram > 2 parsec", 15,
-     "unknown unit \"parsec\"; units are B, KiB, MiB, GiB, TiB, us, ms, s, "
-     "min, h and %"},
+     "unknown unit \"parsec\"; units are B, kB, MB, GB, TB, KiB, MiB, GiB, "
+     "TiB, us, ms, s, min, h and %"},
     {"device.cores > 1_000", 16,
-     "unknown unit \"_000\"; units are B, KiB, MiB, GiB, TiB, us, ms, s, min, "
-     "h and %"},
+     "unknown unit \"_000\"; units are B, kB, MB, GB, TB, KiB, MiB, GiB, "
+     "TiB, us, ms, s, min, h and %"},
     {"device.cores > 1.5", 15, "a count is a whole number; or give a unit"},
     {"device.ram > 1. GiB", 15, "no digit behind the point"},
     {"device.ram > 1.1234567 GiB", 21, "more than 6 digits behind the point"},
@@ -506,6 +519,37 @@ START_TEST(literals)
 }
 END_TEST
 
+static const struct {
+    gov_type type;
+    int64_t number;
+    const char *text;
+} prints[] = {
+    {GOV_TYPE_BYTES, 0, "0 B"},
+    {GOV_TYPE_BYTES, 999, "999 B"},
+    {GOV_TYPE_BYTES, 1000, "1 kB"},
+    {GOV_TYPE_BYTES, 1024000, "1000 KiB"},
+    {GOV_TYPE_BYTES, 5000000000, "5 GB"},
+    {GOV_TYPE_BYTES, INT64_C(1000) << 30, "1000 GiB"},
+    {GOV_TYPE_BYTES, INT64_C(3) << 40, "3 TiB"},
+    {GOV_TYPE_BYTES, INT64_MAX, "9223372036854775807 B"},
+    {GOV_TYPE_DURATION, 1500000, "1500 ms"},
+    {GOV_TYPE_DURATION, 60000000, "1 min"},
+};
+
+START_TEST(prints_what_reads_back)
+{
+    struct gov__expr_error error;
+    char text[32];
+    int64_t n = -1;
+
+    gov__literal_print(text, prints[_i].type, prints[_i].number);
+    ck_assert_str_eq(text, prints[_i].text);
+    ck_assert(
+        gov__expr_literal(text, strlen(text), prints[_i].type, &n, &error));
+    ck_assert_int_eq(n, prints[_i].number);
+}
+END_TEST
+
 START_TEST(no_memory)
 {
     struct gov__expr *expr = NULL;
@@ -607,6 +651,7 @@ Suite *suite(void)
     tcase_add_test(t, limits);
     tcase_add_loop_test(t, shows_values, 0, (int)COUNT_OF(shows));
     tcase_add_test(t, literals);
+    tcase_add_loop_test(t, prints_what_reads_back, 0, (int)COUNT_OF(prints));
     tcase_add_test(t, no_memory);
     tcase_add_test(t, characters);
     tcase_add_test(t, puts_what_fits);

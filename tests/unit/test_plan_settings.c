@@ -412,7 +412,7 @@ START_TEST(traces_what_is_set)
         traced,
         "a|matched|true; sets kv_type q8_0, context 2048, repack false, warn "
         "true, hot 25 %, ahead 3\n"
-        "b|matched|true; sets hold dense, warm file, warm_rate 5.00 MiB, "
+        "b|matched|true; sets hold dense, warm file, warm_rate 5 MiB, "
         "advise_load random, advise_pass sequential, gpu_layers all, warning\n"
         "c|matched|true; sets sequences 2; warn was set by a; gpu_layers was "
         "set by b\n"

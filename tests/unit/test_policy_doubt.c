@@ -233,7 +233,8 @@ static const struct {
                   "strategy: heap, ahead: 4") ALWAYS("d", "sequences: 2")
                  ALWAYS("e", "strategy: hybrid, sequences: 3")
                      RULE("f", "model.moe", "strategy: hybrid, sequences: 3"),
-     "b" COVERED("a") "e" SETTLED("sequences") "f" SHADOWED("e")},
+     "a" IDLE("ahead", "heap") "b" COVERED("a") "c" IDLE(
+         "ahead", "heap") "e" SETTLED("sequences") "f" SHADOWED("e")},
     {HEAD ALWAYS("a", "strategy: heap, context: 512")
          ALWAYS("b", "context: 1024")
              RULE("c", "model.moe", "strategy: heap, context: 512"),
@@ -301,9 +302,11 @@ static const struct {
          RULE("b", "model.moe", "strategy: hybrid, repack: false, hot: 5 %")
              RULE("c", "device.cores > 2",
                   "strategy: mmap, hot: 5 %, hold: first"),
-     "a" IDLE("hot", "heap") "a" IDLE("hold", "heap") "a" IDLE(
-         "warm", "heap") "a" IDLE("advise_pass", "heap") "b" IDLE("repack",
-                                                                  "hybrid")},
+     "a" IDLE("hot", "heap") "a" IDLE("ahead", "heap") "a" IDLE(
+         "hold", "heap") "a" IDLE("warm",
+                                  "heap") "a" IDLE("advise_pass",
+                                                   "heap") "b" IDLE("repack",
+                                                                    "hybrid")},
     /* The ladder. */
     {"version: 1\nladder:\n"
      "  - {action: kv.*, from: warn}\n"

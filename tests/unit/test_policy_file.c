@@ -564,6 +564,32 @@ START_TEST(changed_while_it_was_read)
 }
 END_TEST
 
+/* Files that the system makes up as they are read have no size, or a page. */
+START_TEST(a_size_that_is_not_its_own)
+{
+    static const char *const made_up[] = {
+        "/proc/self/status", "/sys/kernel/mm/transparent_hugepage/enabled"};
+
+    if (access(made_up[_i], R_OK) != 0) {
+        skip_test("a_size_that_is_not_its_own", made_up[_i]);
+        return;
+    }
+    snprintf(want, sizeof(want),
+             "policy file %s has another size than it says, as those of /proc "
+             "and /sys do; copy it and name the copy",
+             made_up[_i]);
+    ck_refused(made_up[_i], GOV_E_FORMAT, want);
+}
+END_TEST
+
+START_TEST(names_in_sentences_are_printable)
+{
+    ck_refused("./no\033[2J\nsuch", GOV_E_NOT_FOUND,
+               "cannot open policy file ./no\\x1B[2J\\x0Asuch: No such file or "
+               "directory");
+}
+END_TEST
+
 /* ---- a text ------------------------------------------------------------------ */
 
 START_TEST(a_text_as_it_is)
@@ -679,6 +705,8 @@ Suite *suite(void)
     tcase_add_test(what, empty);
     tcase_add_test(what, a_text_as_it_is);
     tcase_add_loop_test(what, changed_while_it_was_read, 0, 5);
+    tcase_add_loop_test(what, a_size_that_is_not_its_own, 0, 2);
+    tcase_add_test(what, names_in_sentences_are_printable);
     tcase_add_loop_test(what, each_call_fails_in_turn, 0, 2);
     tcase_add_test(what, an_interrupted_read_goes_on);
     suite_add_tcase(s, where);

@@ -260,6 +260,106 @@ START_TEST(figures_key_by_key)
 }
 END_TEST
 
+/* Exits in permille: of both stalls, then of both headrooms. */
+static const struct {
+    const char *name, *texts[LAYERS];
+    uint32_t exits[4];
+    const char *from[4]; /* where they are said; NULL: built in */
+} exits[] = {
+    {"of a shipped policy",
+     {V LEVELS("warn_headroom: 15 %") "base: responsive\n"},
+     {30, 20, 225, 50},
+     {NULL, NULL, "a:2", "responsive:25"}},
+    {"of the defaults",
+     {NONE LEVELS("warn_stall: 1 %, critical_stall: 100 %,\n"
+                  "warn_headroom: 15 %, critical_headroom: 4 %")},
+     {4, 400, 200, 64},
+     {"a:3", "a:3", "a:4", "a:4"}},
+    {"no more than can be left",
+     {NONE LEVELS("warn_headroom: 80 %")},
+     {30, 20, 900, 80},
+     {NULL, NULL, "a:3", NULL}},
+    {"of a layer below, rounded",
+     {NONE LEVELS("warn_headroom: 20 %, warn_headroom_exit: 30 %"),
+      V LEVELS("warn_headroom: 30.1 %")},
+     {30, 20, 452, 80},
+     {NULL, NULL, "b:2", NULL}},
+    {"one that is given stays",
+     {NONE LEVELS("warn_headroom: 20 %, warn_headroom_exit: 21 %")},
+     {30, 20, 210, 80},
+     {NULL, NULL, "a:3", NULL}},
+    {"one that contradicts what is below has no proportion",
+     {NONE LEVELS("warn_headroom_exit: 7 %, warn_stall_exit: 8 %"),
+      V LEVELS("warn_headroom: 6 %, warn_stall: 9 %")},
+     {80, 20, 70, 80},
+     {"a:3", NULL, "a:3", NULL}},
+    {"from nothing, it is at the entry",
+     {NONE LEVELS("critical_headroom: 0 %"),
+      V LEVELS("critical_headroom: 3 %")},
+     {30, 20, 160, 30},
+     {NULL, NULL, NULL, "b:2"}},
+};
+
+static void add_line(void *ctx, const char *text, const char *file, size_t line)
+{
+    struct told *told = ctx;
+
+    (void)file, (void)line;
+    told->used +=
+        (size_t)snprintf(told->lines + told->used,
+                         sizeof(told->lines) - told->used, "%s\n", text);
+    ck_assert_uint_lt(told->used, sizeof(told->lines));
+}
+
+static void check_exits(const gov_policy *policy, const uint32_t want[4])
+{
+    struct gov_level_rules levels;
+
+    gov_policy_levels(policy, &levels);
+    ck_assert_uint_eq(levels.warn_some_exit_permille, want[0]);
+    ck_assert_uint_eq(levels.critical_full_exit_permille, want[1]);
+    ck_assert_uint_eq(levels.warn_headroom_exit_permille, want[2]);
+    ck_assert_uint_eq(levels.critical_headroom_exit_permille, want[3]);
+}
+
+/* An exit that is not said where its entry is keeps its proportion to it. */
+START_TEST(exits_follow)
+{
+    gov_policy *policy = NULL, *again = NULL;
+    struct told shown = {.used = 0};
+    gov_error err;
+
+    ck_assert_msg(build(&policy, exits[_i].texts, NULL, NULL, &err) == GOV_OK,
+                  "%s: %s", exits[_i].name, err.message);
+    check_exits(policy, exits[_i].exits);
+    for (size_t i = 0; i < 4; i++) {
+        const struct gov__figure_value *figure = &policy->figures[3 + 2 * i];
+        char from[64] = "";
+
+        if (figure->set)
+            snprintf(from, sizeof(from), "%s:%u",
+                     policy->files[figure->at.file], figure->at.line);
+        ck_assert_str_eq(from,
+                         exits[_i].from[i] != NULL ? exits[_i].from[i] : "");
+    }
+    gov_policy_show(policy, add_line, &shown);
+    ck_assert_int_eq(
+        gov_policy_parse(&again, shown.lines, shown.used, "shown", NULL, &err),
+        GOV_OK);
+    check_exits(again, exits[_i].exits);
+    gov_policy_free(again);
+    gov_policy_free(policy);
+    if (exits[_i].texts[1] == NULL && _i > 0) { /* one text alone */
+        ck_assert_int_eq(gov_policy_parse(&again, exits[_i].texts[0],
+                                          strlen(exits[_i].texts[0]), "f", NULL,
+                                          &err),
+                         GOV_OK);
+        check_exits(again, exits[_i].exits);
+        gov_policy_free(again);
+    }
+}
+END_TEST
+
 /* ---- what is told ---- */
 
 static const struct {
@@ -286,14 +386,14 @@ static const struct {
      "a:4:18: warn_headroom is 30 %, more than warn_headroom_exit, which is "
      "20 % in line 3"},
     {"beside the default",
-     {NONE LEVELS("critical_stall: 1 %")},
-     "a:3:26: critical_stall is 1 %, less than critical_stall_exit, which is "
-     "2 % by default"},
+     {NONE LEVELS("critical_stall_exit: 6 %")},
+     "a:3:31: critical_stall_exit is 6 %, more than critical_stall, which is "
+     "5 % by default"},
     {"beside another layer",
      {NONE LEVELS("warn_headroom: 20 %, warn_headroom_exit: 30 %"),
-      V LEVELS("warn_headroom: 30.1 %")},
-     "b:2:25: warn_headroom is 30.1 %, more than warn_headroom_exit, which is "
-     "30 % in a:3"},
+      V LEVELS("warn_headroom_exit: 19.9 %")},
+     "b:2:30: warn_headroom_exit is 19.9 %, less than warn_headroom, which is "
+     "20 % in a:3"},
     {"two at once, and one of each layer",
      {NONE LEVELS("critical_headroom_exit: 4 %"),
       V LEVELS("warn_headroom: 2 %")},
@@ -322,6 +422,12 @@ static const struct {
      "this name; did you mean small-device?\n"
      "warning b:5:14: ladder kv.*: off takes nothing away: no step below has "
      "this name"},
+    {"the nearest name is what was meant, not the first that is near",
+     {NONE "rules:\n" R("fiat") R("fits"), V "rules:\n" OFF("fitz")},
+     "warning a:5:12: fits: fiat before it always matches and leaves it "
+     "nothing\n"
+     "warning b:3:12: fitz: off takes nothing away: no rule below has this "
+     "name; did you mean fits?"},
     {"what is left out takes nothing away, and nobody minds",
      {V "rules:\n" OFF("y"), NONE},
      ""},
@@ -369,7 +475,7 @@ END_TEST
 /* The figures of one text alone are compared, too. */
 START_TEST(parse_compares_figures)
 {
-    static const char text[] = V LEVELS("warn_stall: 1 %");
+    static const char text[] = V LEVELS("warn_stall_exit: 8 %");
     gov_policy *policy = NULL;
     gov_error err;
 
@@ -378,8 +484,8 @@ START_TEST(parse_compares_figures)
                      GOV_E_FORMAT);
     ck_assert_ptr_null(policy);
     ck_assert_str_eq(err.message,
-                     "f:2:22: warn_stall is 1 %, less than warn_stall_exit, "
-                     "which is 3 % by default");
+                     "f:2:27: warn_stall_exit is 8 %, more than warn_stall, "
+                     "which is 7 % by default");
     ck_assert_int_eq(faults_live_blocks(), 0);
 }
 END_TEST
@@ -554,7 +660,7 @@ static const struct {
         "instead: i}, because: x}\n" OFF("x"),
       V "rules:\n  - {name: y, then: {warning: w}, because: z}\n" OFF("gone")}},
     {"mistakes", {V "rules: 7\n", NONE "ladder: 7\n", V "x: y\n"}},
-    {"figures", {NONE LEVELS("warn_stall: 1 %")}},
+    {"figures", {NONE LEVELS("warn_stall_exit: 8 %")}},
     {"too many steps", {NULL}},
 };
 
@@ -610,6 +716,7 @@ Suite *suite(void)
     tcase_add_test(t, none_leaves_out_for_good);
     tcase_add_test(t, shipped_texts);
     tcase_add_test(t, figures_key_by_key);
+    tcase_add_loop_test(t, exits_follow, 0, (int)COUNT_OF(exits));
     tcase_add_loop_test(t, tells, 0, (int)COUNT_OF(flaws));
     tcase_add_test(t, parse_compares_figures);
     tcase_add_test(t, too_many_rules);

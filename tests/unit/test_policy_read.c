@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "policies/language/words_priv.h"
 #include "policies/rules/policy_priv.h"
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
@@ -361,6 +362,13 @@ static const struct {
     {"version: 1\a\n", "1:11: a control character"},
     {"version: 1 # \xe2\x80\xa8\n", "1:14: a control character"},
     {"version: 1 # \xc2\x85\n", "1:14: a control character"},
+    /* what shows a rule in another order than it is read */
+    {"version: 1 # \xe2\x80\xa9\n", "1:14: a control character"},
+    {"version: 1 # \xe2\x80\xaa\n", "1:14: a control character"},
+    {"version: 1 # a\xe2\x80\xae\n", "1:15: a control character"},
+    {"version: 1 # \xe2\x81\xa6\n", "1:14: a control character"},
+    {"version: 1 # \xe2\x81\xa9\n", "1:14: a control character"},
+    {WHEN("\"device.arch == '\\u202e'\""), "4:28: a control character"},
     {NAMED("because: \"x \\e[2J\""), "3:5: a rule without then\n"
                                      "4:17: a control character"},
     {NAMED("because: \"x \\0 y\""), "3:5: a rule without then\n"
@@ -650,10 +658,10 @@ static const struct {
     {WHEN("device.ram <= 500 ms"), "4:25: bytes compared with a duration"},
     {WHEN("device.rma > 2 GiB"),
      "4:11: unknown fact \"device.rma\"; did you mean device.ram?"},
-    {WHEN("device.ram   >   2 GB"),
-     "4:30: unknown unit \"GB\"; did you mean GiB?"},
-    {WHEN("'device.ram > 2 GB'"),
-     "4:27: unknown unit \"GB\"; did you mean GiB?"},
+    {WHEN("device.ram   >   2 gb"),
+     "4:30: unknown unit \"gb\"; did you mean GB?"},
+    {WHEN("'device.ram > 2 gb'"),
+     "4:27: unknown unit \"gb\"; did you mean GB?"},
     {WHEN("'device.os == ''linux'' and device.os == 2'"),
      "4:52: text compared with a count"},
     {WHEN("\"device.os == \\\"li\\x6eux\\\" and device.os == 2\""),
@@ -728,6 +736,58 @@ static const struct {
      "device.rma > 4 GiB and d...\n"},
     {"", ""},
     {"version: 1\nrules: [\n\n", "rules: [\n        ^"},
+    /* two columns, none, emoji, emoji joined, full width, a variation, jamo */
+    {WHEN("device.arch == '\xe6\x97\xa5"
+          "\xe6\x9c\xac"
+          "' or x"),
+     "    when: device.arch == '\xe6\x97\xa5"
+     "\xe6\x9c\xac"
+     "' or x\n"
+     "                                   ^"},
+    {WHEN("device.arch == 'e\xcc\x81"
+          "a\xcc\x88"
+          "' or x"),
+     "    when: device.arch == 'e\xcc\x81"
+     "a\xcc\x88"
+     "' or x\n"
+     "                                 ^"},
+    {WHEN("device.arch == '\xf0\x9f\x99\x82"
+          "' or x"),
+     "    when: device.arch == '\xf0\x9f\x99\x82"
+     "' or x\n"
+     "                                 ^"},
+    {WHEN("device.arch == '\xf0\x9f\x91\xa9"
+          "\xe2\x80\x8d"
+          "\xf0\x9f\x92\xbb"
+          "' or x"),
+     "    when: device.arch == '\xf0\x9f\x91\xa9"
+     "\xe2\x80\x8d"
+     "\xf0\x9f\x92\xbb"
+     "' or x\n"
+     "                                   ^"},
+    {WHEN("device.arch == '\xef\xbc\xa1"
+          "\xef\xbc\xa2"
+          "' or x"),
+     "    when: device.arch == '\xef\xbc\xa1"
+     "\xef\xbc\xa2"
+     "' or x\n"
+     "                                   ^"},
+    {WHEN("device.arch == '\xe2\x9d\xa4"
+          "\xef\xb8\x8f"
+          "' or x"),
+     "    when: device.arch == '\xe2\x9d\xa4"
+     "\xef\xb8\x8f"
+     "' or x\n"
+     "                                ^"},
+    {WHEN("device.arch == '\xe1\x84\x92"
+          "\xe1\x85\xa1"
+          "\xe1\x86\xab"
+          "' or x"),
+     "    when: device.arch == '\xe1\x84\x92"
+     "\xe1\x85\xa1"
+     "\xe1\x86\xab"
+     "' or x\n"
+     "                                 ^"},
 };
 
 START_TEST(points_at_it)
@@ -757,6 +817,34 @@ START_TEST(points_at_it)
         gov_policy_point_error(text, strlen(text), &err, out, bytes);
         ck_assert_int_eq(out[bytes], '#');
     }
+}
+END_TEST
+
+/* First and last of what takes no column and of what takes two, and what stands
+ * beside them. */
+START_TEST(columns_of_characters)
+{
+    static const struct {
+        uint32_t character;
+        unsigned columns;
+    } characters[] = {
+        {0, 1},       {'a', 1},      {0xE4, 1},       {0x2FF, 1},
+        {0x300, 0},   {0x36F, 0},    {0x370, 1},      {0x488, 0},
+        {0x10FF, 1},  {0x1100, 2},   {0x115F, 2},     {0x1160, 0},
+        {0x200A, 1},  {0x200B, 0},   {0x200D, 0},     {0x2010, 1},
+        {0x231A, 2},  {0x231C, 1},   {0x2764, 1},     {0x302A, 0},
+        {0x3042, 2},  {0x3099, 0},   {0x4E00, 2},     {0x9FFF, 2},
+        {0xAC00, 2},  {0xD7A3, 2},   {0xFE0F, 0},     {0xFF01, 2},
+        {0xFF60, 2},  {0xFF61, 1},   {0xFF71, 1},     {0x1F3FB, 2},
+        {0x1F600, 2}, {0x1F7D8, 1},  {0x1FAF6, 2},    {0x20000, 2},
+        {0x3FFFD, 2}, {0x40000, 1},  {0xE0001, 0},    {0xE01EF, 0},
+        {0xF0000, 1}, {0x10FFFF, 1}, {UINT32_MAX, 1},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(characters); i++)
+        ck_assert_msg(gov__columns(characters[i].character) ==
+                          characters[i].columns,
+                      "U+%04X", (unsigned)characters[i].character);
 }
 END_TEST
 
@@ -1282,6 +1370,7 @@ Suite *suite(void)
     tcase_add_test(t, reads_levels_and_relief);
     tcase_add_loop_test(t, says_what_is_wrong_and_where, 0, (int)COUNT_OF(bad));
     tcase_add_loop_test(t, points_at_it, 0, (int)COUNT_OF(carets));
+    tcase_add_test(t, columns_of_characters);
     tcase_add_test(t, points_at_it_in_any_script);
     tcase_add_test(t, points_at_nothing);
     tcase_add_test(t, names_of_files);

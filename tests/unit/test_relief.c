@@ -509,6 +509,47 @@ START_TEST(an_action_is_told_its_floor_at_the_end_of_a_pass)
 }
 END_TEST
 
+static void on_notice(void *ctx, const struct gov_event *event)
+{
+    char *text = ctx;
+
+    if (event->kind == GOV_EVENT_NOTICE)
+        strncat(text, event->text, 255 - strlen(text));
+}
+
+/* A floor is a promise: who cannot keep it does not run, and that is told once. */
+START_TEST(who_cannot_leave_does_not_run_above_a_floor)
+{
+    struct action action = {.name = "a", .offers = 9 * MIB};
+    struct gov_relief_rules rules = {1, {{.action = "a"}}, {1000, 1000}};
+    struct gov_relief relief = gov_relief_default();
+    char told[256] = "";
+    uint32_t id;
+
+    if (_i == 0)
+        rules.step[0].floor_bytes = 1;
+    else
+        rules.step[0].floor_tokens = 1;
+    relief.name = "a";
+    relief.ctx = &action;
+    relief.offer = action_offer;
+    relief.run = action_run;
+    ck_assert_int_eq(gov_relief_add(rt, &relief, &id, NULL), GOV_OK);
+    put_relief(&rules);
+    gov_on_event(rt, on_notice, told);
+    simulate(CRITICAL);
+    turn(250);
+    turn(250);
+    ck_assert_int_eq(action.runs, 0);
+    ck_assert_str_eq(told, "the ladder has a floor for a, which cannot leave a "
+                           "part, so it does not run; take the floor away");
+    rules.count = 0;
+    put_relief(&rules);
+    turn(250);
+    ck_assert_int_eq(action.runs, 1);
+}
+END_TEST
+
 /* No regrow(), nothing to wait for. */
 START_TEST(who_cannot_regrow_holds_nobody_up)
 {
@@ -1409,6 +1450,7 @@ Suite *suite(void)
     ADD(run, rests_by_the_policy);
     tcase_add_loop_test(run, an_action_is_told_its_floor, 0, 2);
     ADD(run, an_action_is_told_its_floor_at_the_end_of_a_pass);
+    tcase_add_loop_test(run, who_cannot_leave_does_not_run_above_a_floor, 0, 2);
     ADD(run, who_cannot_regrow_holds_nobody_up);
     ADD(run, callbacks_are_called_with_no_lock_held);
     ADD(pass, between_passes_at_once_when_there_is_no_pass);

@@ -950,6 +950,41 @@ END_TEST
 
 #define ADD(tc, name) tcase_add_test(tc, name)
 
+/* What a plan may ask before there is a runtime. */
+START_TEST(pressure_at_launch_is_a_fact)
+{
+    static const struct {
+        uint64_t available_mib;
+        const char *level, *frugal;
+    } rows[] = {{4000, "normal", "normal"},
+                {600, "normal", "warn"},
+                {450, "warn", "warn"},
+                {100, "critical", "critical"}};
+    static const char text[] = "version: 1\nbase: frugal\n";
+    const struct gov_policy_layer layer = {"t", text, sizeof(text) - 1};
+    struct gov_facts facts = {0};
+    gov_policy *policy;
+
+    sim_lock(&sim);
+    sim.machine.available_bytes = rows[_i].available_mib * MIB;
+    sim_unlock(&sim);
+    gov__pressure_facts_on(&sim.table, &facts, NULL);
+    /* Of no budget nothing can be said. */
+    ck_assert(!facts.value[GOV_FACT_PRESSURE_LEVEL].known);
+    gov_facts_set(&facts, GOV_FACT_BUDGET_RAM, 4000 * MIB);
+    gov__pressure_facts_on(&sim.table, &facts, NULL);
+    ck_assert_str_eq(facts.value[GOV_FACT_PRESSURE_LEVEL].text, rows[_i].level);
+    ck_assert_uint_le(gov_facts_get(&facts, GOV_FACT_PRESSURE_HEADROOM, 0),
+                      rows[_i].available_mib * MIB);
+    ck_assert_int_eq(
+        gov_policy_build(&policy, &layer, 1, NULL, NULL, NULL, &err), GOV_OK);
+    gov__pressure_facts_on(&sim.table, &facts, policy);
+    ck_assert_str_eq(facts.value[GOV_FACT_PRESSURE_LEVEL].text,
+                     rows[_i].frugal);
+    gov_policy_free(policy);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *s = suite_create("runtime");
@@ -962,6 +997,7 @@ Suite *suite(void)
         tcase_set_timeout(all[i], 30);
         suite_add_tcase(s, all[i]);
     }
+    tcase_add_loop_test(open, pressure_at_launch_is_a_fact, 0, 4);
     ADD(open, sample_times);
     ADD(open, options_of_other_versions);
     ADD(open, structs_are_read_by_their_size);

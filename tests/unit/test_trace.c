@@ -424,17 +424,18 @@ START_TEST(there_is_one_trace_at_a_time)
     ck_assert(!gov__trace_on(rt));
     record(NULL);
     ck_assert(gov__trace_on(rt));
+    sample_at(1);
     ck_assert_int_eq(gov_record(rt, "/nowhere", NULL, &err), GOV_E_BUSY);
     ck_assert_str_eq(err.message,
                      "this runtime records a trace already; end it first");
     end_record();
     ck_assert(!gov__trace_on(rt));
     end_record(); /* there is none: nothing to do */
-    sample_at(1);
+    sample_at(2);
     gov__trace_relief(rt, "late", 1, 1, 1, true);
     gov__trace_regrow(rt, "late");
     ck_reads();
-    ck_assert_uint_eq(count, 0);
+    ck_assert_uint_eq(count, 1);
     snprintf(path, sizeof(path), "%s/y.trace", fresh_directory());
     record(NULL); /* and another one */
     sample_at(7);
@@ -477,6 +478,7 @@ START_TEST(arguments_are_checked)
                                   "than 255; make it shorter");
     note[255] = '\0';
     record(note);
+    sample_at(1);
     end_record();
     ck_reads();
     ck_assert_str_eq(head.note, note);
@@ -493,7 +495,9 @@ START_TEST(a_file_that_is_there_stays)
 {
     make_file("mine", 4);
     ck_assert_int_eq(gov_record(rt, path, NULL, &err), GOV_E_IO);
-    snprintf(want, sizeof(want), "cannot make trace file %s: File exists",
+    snprintf(want, sizeof(want),
+             "%s is there already, and a trace is a new file; take another "
+             "name or remove it",
              path);
     ck_assert_str_eq(err.message, want);
     ck_assert_str_eq(file_text(), "mine");
@@ -501,6 +505,61 @@ START_TEST(a_file_that_is_there_stays)
     ck_assert_int_eq(symlink("elsewhere", path), 0);
     ck_assert_int_eq(gov_record(rt, path, NULL, &err), GOV_E_IO);
     ck_assert_int_eq(gov_record(rt, "/nowhere/x", NULL, &err), GOV_E_NOT_FOUND);
+}
+END_TEST
+
+/* The next attempt finds no file in its way. */
+START_TEST(without_a_sample_none_stays)
+{
+    uint64_t samples = 7;
+    struct stat st;
+    pid_t child;
+    int status;
+
+    record(NULL);
+    gov__trace_relief(rt, "kv.unused", 1, 1, 1, true);
+    child = fork();
+    if (child == 0) {
+        gov__trace_close(rt);
+        _exit(stat(path, &st) == 0 ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(gov_record_end(rt, &samples, &err), GOV_OK);
+    ck_assert_uint_eq(samples, 0);
+    ck_assert_int_eq(stat(path, &st), -1);
+    record(NULL);
+    gov__trace_close(rt);
+    ck_assert_int_eq(stat(path, &st), -1);
+}
+END_TEST
+
+START_TEST(without_a_sample_what_is_not_ours_stays)
+{
+    record(NULL);
+    ck_assert_int_eq(unlink(path), 0);
+    make_file("mine", 4);
+    end_record();
+    ck_assert_str_eq(file_text(), "mine");
+}
+END_TEST
+
+/* A name that would move the cursor, in the sentence. */
+START_TEST(names_in_sentences_are_printable)
+{
+    size_t length = strlen(path);
+
+    snprintf(path + length, sizeof(path) - length, "-\033[2J\n/x");
+    ck_assert_int_eq(gov_record(rt, path, NULL, &err), GOV_E_NOT_FOUND);
+    ck_assert_ptr_nonnull(strstr(err.message,
+                                 "x.trace-\\x1B[2J\\x0A/x: No such "
+                                 "file or directory"));
+    path[length + 6] = '\0';
+    make_file("", 0);
+    ck_assert_int_eq(gov_record(rt, path, NULL, &err), GOV_E_IO);
+    ck_assert_ptr_nonnull(
+        strstr(err.message, "x.trace-\\x1B[2J\\x0A is there already"));
+    ck_assert_int_eq(unlink(path), 0);
 }
 END_TEST
 
@@ -529,6 +588,39 @@ START_TEST(a_full_disk_ends_it)
     ck_reads();
     ck_assert(!head.cut);
     ck_assert_uint_eq(count, (size_t)_i + 1);
+}
+END_TEST
+
+/* The sample itself is what could not be written. */
+START_TEST(a_full_disk_before_a_sample_leaves_none)
+{
+    struct stat st;
+
+    record(NULL);
+    faults_set_errno(ENOSPC);
+    faults_only("write");
+    faults_arm((uint64_t)_i, true);
+    sample_at(1);
+    faults_disarm();
+    ck_happened("event the trace cannot be written and ends; there is no "
+                "sample in it, so it is removed: No space left on device\n");
+    ck_assert_int_eq(stat(path, &st), -1);
+    end_record();
+}
+END_TEST
+
+/* And where it could, it stays. */
+START_TEST(a_full_disk_behind_a_sample_leaves_it)
+{
+    record(NULL);
+    faults_set_errno(ENOSPC);
+    faults_only("write");
+    faults_arm(2, true); /* actions, sample, level */
+    sample_at(1);
+    faults_disarm();
+    ck_happened("event " ENDS "No space left on device\n");
+    ck_reads();
+    ck_assert_uint_eq(count, 1);
 }
 END_TEST
 
@@ -856,7 +948,8 @@ static const struct {
 } wrong[] = {
     {"", "1: no trace: the file is empty", 0},
     {"x", "1: no trace: its first line is no JSON object", 0},
-    {"{\"trace\":1", "1: no trace: its first line is no JSON object", 0},
+    {"{\"trace\":1",
+     "1: no trace: '}' expected near end of file; the file is damaged", 0},
     {"[]\n", "1: no trace: its first line is no JSON object", 0},
     {"\n" HEAD, "1: no trace: its first line is no JSON object", 0},
     {"\0\n", "1: no trace: its first line is no JSON object", 2},
@@ -870,7 +963,8 @@ static const struct {
     {"{\"trace\":\"1\"}\n", "1: trace is no whole number from 0 on", 0},
     {"{\"trace\":1.0}\n", "1: trace is no whole number from 0 on", 0},
     {"{\"trace\":1,\"trace\":1}\n",
-     "1: no trace: its first line is no JSON object", 0},
+     "1: no trace: duplicate object key near '\"trace\"'; the file is damaged",
+     0},
     {"{\"trace\":1,\"app\":1}\n", "1: app is no text", 0},
     {"{\"trace\":1,\"policy\":[]}\n", "1: policy is no text", 0},
     {"{\"trace\":1,\"note\":null}\n", "1: note is no text", 0},
@@ -879,14 +973,25 @@ static const struct {
     {HEAD "\n", "2: no JSON object; the file is damaged", 0},
     {HEAD "x\n", "2: no JSON object; the file is damaged", 0},
     {HEAD "\"x\"\n", "2: no JSON object; the file is damaged", 0},
-    {HEAD "{\"kind\":\"\0\"}\n", "2: no JSON object; the file is damaged",
+    {HEAD "{\"kind\":\"\0\"}\n",
+     "2: control character 0x0 near '\"'; the file is damaged",
      sizeof(HEAD "{\"kind\":\"\0\"}\n") - 1},
-    {HEAD "{\"kind\":\"\\u0000\"}\n", "2: no JSON object; the file is damaged",
+    {HEAD "{\"kind\":\"\\u0000\"}\n",
+     "2: \\u0000 is not allowed without JSON_ALLOW_NUL near '\"\\u0000\"'; the "
+     "file is damaged",
      0},
-    {HEAD "{\"kind\":\"\xff\"}\n", "2: no JSON object; the file is damaged", 0},
-    {HEAD "{\"kind\":\"x\"} {}\n", "2: no JSON object; the file is damaged", 0},
+    {HEAD "{\"kind\":\"\xff\"}\n",
+     "2: unable to decode byte 0xff near '\"'; the file is damaged", 0},
+    {HEAD "{\"kind\":\"x\"} {}\n",
+     "2: end of file expected near '{'; the file is damaged", 0},
     {HEAD "{\"at_ms\":123456789012345678901234567890}\n",
-     "2: no JSON object; the file is damaged", 0},
+     "2: too big integer; the file is damaged", 0},
+    {HEAD "{\"at_ms\":9223372036854775808,\"kind\":\"x\"}\n",
+     "2: too big integer near '9223372036854775808'; the file is damaged", 0},
+    {HEAD "{\"at_ms\":1,\"at_ms\":1}\n",
+     "2: duplicate object key near '\"at_ms\"'; the file is damaged", 0},
+    {HEAD "{\"a\" \x1b[2J:1}\n",
+     "2: ':' expected near '\\x1B'; the file is damaged", 0},
     {HEAD "{}\n", "2: kind is missing", 0},
     {HEAD "{\"kind\":1}\n", "2: kind is no text", 0},
     {HEAD "{\"kind\":\"sample\"}\n", "2: at_ms is missing", 0},
@@ -1171,6 +1276,68 @@ START_TEST(a_runtime_records_itself)
 }
 END_TEST
 
+static struct gov_replay *replayed;
+
+static bool replay(void *ctx, const struct gov_replay_event *event)
+{
+    (void)ctx;
+    gov_replay_step(replayed, event);
+    return true;
+}
+
+/* What an action can be told is in the trace, without which a replay under the
+ * same policy would not regrow what the runtime did. */
+START_TEST(what_a_runtime_did_is_replayed)
+{
+    static struct gov_replay_prices prices;
+    struct gov_relief plain = gov_relief_default();
+    struct gov_replay_result result;
+    struct action able = {.name = "able", .offers = 9 * MIB, .gives = 9 * MIB};
+    struct gov_policy *policy;
+    uint32_t id;
+
+    add(&able);
+    plain.name = "plain";
+    plain.ctx = &able;
+    plain.offer = action_offer;
+    plain.run = action_run;
+    ck_assert_int_eq(gov_relief_add(rt, &plain, &id, &err), GOV_OK);
+    pthread_mutex_lock(&rt->lock);
+    rt->relief_rules.count = 1;
+    rt->relief_rules.step[0] =
+        (struct gov_ladder_step){.action = "*", .floor_bytes = 5};
+    rt->policy_serial++;
+    pthread_mutex_unlock(&rt->lock);
+    record(NULL);
+    simulate(WARN);
+    turn(250);
+    ck_assert_int_eq(gov_simulate_end(rt, 0, &err), GOV_OK);
+    for (int i = 0; i < 40; i++)
+        turn(1000);
+    ck_assert_int_eq(able.regrows, 1);
+    end_record();
+    ck_reads();
+    ck_assert(got[0].action[0].regrows && got[0].action[0].leaves);
+    ck_assert_uint_eq(got[0].action[0].floor_bytes, 5);
+    ck_assert(!got[0].action[1].regrows && !got[0].action[1].leaves);
+    ck_assert_uint_eq(got[0].action[1].floor_bytes, 0);
+    for (size_t i = 0; i < count; i++)
+        gov_replay_learn(&prices, &got[i]);
+    ck_assert_int_eq(gov_policy_open(&policy, "balanced", NULL, NULL, NULL,
+                                     NULL, NULL, &err),
+                     GOV_OK);
+    ck_assert_int_eq(gov_replay_open(&replayed, policy, &prices, NULL, &err),
+                     GOV_OK);
+    ck_assert_int_eq(gov_trace_read(path, NULL, replay, NULL, NULL, &err),
+                     GOV_OK);
+    gov_replay_result(replayed, &result);
+    ck_assert_uint_eq(result.regrows, 1);
+    ck_assert_uint_eq(result.taken_bytes, 9 * MIB + 5); /* nothing is left */
+    gov_replay_free(replayed);
+    gov_policy_free(policy);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *s = suite_create("trace");
@@ -1194,6 +1361,11 @@ Suite *suite(void)
     tcase_add_test(writer, closing_ends_it);
     tcase_add_test(writer, arguments_are_checked);
     tcase_add_test(writer, a_file_that_is_there_stays);
+    tcase_add_test(writer, without_a_sample_none_stays);
+    tcase_add_test(writer, without_a_sample_what_is_not_ours_stays);
+    tcase_add_test(writer, names_in_sentences_are_printable);
+    tcase_add_loop_test(writer, a_full_disk_before_a_sample_leaves_none, 0, 2);
+    tcase_add_test(writer, a_full_disk_behind_a_sample_leaves_it);
     tcase_add_loop_test(writer, a_full_disk_ends_it, 0, 2);
     tcase_add_test(writer, a_line_that_is_cut_goes);
     tcase_add_test(writer, a_limit_of_files_ends_it);
@@ -1203,6 +1375,7 @@ Suite *suite(void)
     tcase_add_test(writer, a_sample_costs_little);
     tcase_add_test(writer, threads_may_tell);
     tcase_add_test(writer, a_runtime_records_itself);
+    tcase_add_test(writer, what_a_runtime_did_is_replayed);
     tcase_add_loop_test(writer, every_fault_of_reading_is_told, 0, 2);
     tcase_add_loop_test(reader, what_is_wrong_is_named, 0, (int)WRONG);
     tcase_add_test(reader, the_last_line_may_be_cut);

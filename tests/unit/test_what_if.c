@@ -58,6 +58,9 @@ static const struct {
      "model.moe: yes, was unknown\ndevice.psi: no, was unknown\n"
      "device.zswap: yes, was unknown\nengine.gpu: no, was unknown\n"},
     {"budget.ram=1.5MB", "budget.ram: 1.43 MiB, was 14.0 GiB\n"},
+    {"budget.ram=1.5kB,swap= 000000000000000000000000000000000000000000001 GB ",
+     "budget.ram: 1.46 KiB, was 14.0 GiB\n"
+     "device.swap: 954 MiB, was unknown\n"},
     {"budget.ram=2TB,swap=0 B",
      "budget.ram: 1.82 TiB, was 14.0 GiB\ndevice.swap: 0 B, was unknown\n"},
     {"os=darwin,cpu=Core i7 @ 3 GHz = fast",
@@ -181,7 +184,7 @@ static const struct {
     {"model.kv=1 GiB",
      "model.kv follows from other facts, which can be given instead"},
     {"ram=8GiB,device.ram=9GiB", "device.ram is given twice"},
-    {"ram=8GB8", "device.ram=8GB8: unknown unit \"GB8\"; did you mean GiB?"},
+    {"ram=8GB8", "device.ram=8GB8: unknown unit \"GB8\"; did you mean GB?"},
     {"ram=fewGB", "device.ram=fewGB: write a size, for instance 16 GiB"},
     {"ram=8 GIB", "device.ram=8 GIB: unknown unit \"GIB\"; did you mean GiB?"},
     {"ram=8", "device.ram=8: write a size, for instance 16 GiB"},

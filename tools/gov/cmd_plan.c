@@ -276,6 +276,23 @@ static int show_plan(const struct gov_planning *planning,
     return gov_print_json("plan", object, true);
 }
 
+/* What was decided is refused, which is an answer, too; it has been said. */
+static void print_refusal(const struct gov_planning *planning,
+                          const struct gov_explain *explain,
+                          const struct options *options)
+{
+    json_t *object;
+
+    if (!options->json || planning->plan.strategy != GOV_STRATEGY_REFUSE)
+        return;
+    object = gov_plan_to_json(planning);
+    if (json_array_size(explain->changes) > 0)
+        json_object_set(object, "what_if", explain->changes);
+    if (options->explain)
+        json_object_set(object, "trace", explain->rules);
+    (void)gov_print_json("plan", object, true);
+}
+
 static const char *const positional_names[] = {"MODEL"};
 
 int gov_cmd_plan(int argc, char **argv)
@@ -331,6 +348,8 @@ int gov_cmd_plan(int argc, char **argv)
                           given.explain ? gov_explain_rule : NULL, &explain,
                           &exit_code))
         exit_code = show_plan(&planning, &explain, &given);
+    else
+        print_refusal(&planning, &explain, &given);
     json_decref(explain.changes);
     json_decref(explain.rules);
     gov_planning_close(&planning);

@@ -118,7 +118,7 @@ static void take_result(struct gov_replay_view *view, const gov_replay *replay)
     gov_replay_result(replay, &view->result);
     while (view->count < GOV_REPLAY_ACTIONS &&
            gov_replay_action_at(replay, view->count, row->name, &row->runs,
-                                &row->given_bytes, &row->modelled)) {
+                                &row->given_bytes, &row->unpriced)) {
         view->count++;
         row++;
     }
@@ -188,8 +188,8 @@ static json_t *actions_value(const struct gov_replay_view *view)
             actions, json_pack("{s:o, s:I, s:I, s:b}", "name",
                                text_value(view->row[i].name), "runs",
                                (json_int_t)view->row[i].runs, "given_bytes",
-                               (json_int_t)view->row[i].given_bytes, "modelled",
-                               (int)view->row[i].modelled));
+                               (json_int_t)view->row[i].given_bytes,
+                               "price_recorded", (int)!view->row[i].unpriced));
     return actions;
 }
 

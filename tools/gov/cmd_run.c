@@ -104,7 +104,11 @@ static gov_status end_record(struct run *run, gov_error *err)
     if (status != GOV_OK || !run->recording)
         return status;
     cli_clean(path, sizeof(path), run->record);
-    if (run->json)
+    if (samples == 0)
+        gov_output_notice(&run->output,
+                          "trace: there was no sample, so there is no %s",
+                          path);
+    else if (run->json)
         gov_output_object(&run->output,
                           json_pack("{s:s, s:s, s:I}", "event", "trace", "path",
                                     path, "samples", (json_int_t)samples));
@@ -151,6 +155,25 @@ static gov_status load(struct run *run, gov_error *err)
     return GOV_OK;
 }
 
+/* More is not to be had where less was planned than was asked for. */
+static void tell_full(struct run *run)
+{
+    const uint32_t context = run->planning.plan.context;
+    const char *s = context == 1 ? "" : "s";
+
+    if (run->wishes.context > context)
+        gov_output_notice(&run->output,
+                          "the context of %" PRIu32 " token%s is full; --ctx "
+                          "asked for %" PRIu64 ", and gov plan --explain shows "
+                          "why it is less",
+                          context, s, run->wishes.context);
+    else
+        gov_output_notice(&run->output,
+                          "the context of %" PRIu32 " token%s is full; ask for "
+                          "more with --ctx",
+                          context, s);
+}
+
 static gov_status generate(struct run *run, const char *prompt, gov_error *err)
 {
     struct gov_generate request = {
@@ -182,10 +205,7 @@ static gov_status generate(struct run *run, const char *prompt, gov_error *err)
                       (json_int_t)out.first_token_us, "ended", out.ended,
                       "context_full", out.context_full));
     if (out.context_full)
-        gov_output_notice(&run->output,
-                          "the context of %" PRIu32 " tokens is full; ask for "
-                          "more with --ctx",
-                          run->planning.plan.context);
+        tell_full(run);
     return status;
 }
 

@@ -55,11 +55,13 @@ static const char *colour_of(const char *verdict)
 
 static void print_head(const struct gov_explain *explain)
 {
+    char source[GOV_MESSAGE_BYTES];
+
     if (explain->change_count > 0)
         putchar('\n');
     printf("rules of ");
-    cli_put_wrapped(explain->planning->policy_source, 9, 9,
-                    cli_columns(STDOUT_FILENO, INT_MAX));
+    cli_clean(source, sizeof(source), explain->planning->policy_source);
+    cli_put_wrapped(source, 9, 9, cli_columns(STDOUT_FILENO, INT_MAX));
     putchar('\n');
 }
 

@@ -119,6 +119,8 @@ static void ask_engine(struct gov_facts *facts, const char *name)
 struct changes {
     const struct gov_wishes *wishes;
     bool keep_budget;
+    bool machine;         /* another one than this */
+    bool headroom, level; /* of pressure.*, named */
 };
 
 static void on_change(void *ctx, const char *fact, const char *now,
@@ -127,6 +129,11 @@ static void on_change(void *ctx, const char *fact, const char *now,
     struct changes *changes = ctx;
     const struct gov_wishes *wishes = changes->wishes;
 
+    changes->machine = changes->machine || strncmp(fact, "device.", 7) == 0 ||
+                       strncmp(fact, "budget.", 7) == 0;
+    changes->headroom =
+        changes->headroom || strcmp(fact, "pressure.headroom") == 0;
+    changes->level = changes->level || strcmp(fact, "pressure.level") == 0;
     if (wishes->budget_bytes != 0 && strcmp(fact, "budget.ram") == 0) {
         changes->keep_budget = because[0] != '\0';
         if (changes->keep_budget)
@@ -139,11 +146,16 @@ static void on_change(void *ctx, const char *fact, const char *now,
 static gov_status ask_what_if(struct gov_planning *planning,
                               const struct gov_wishes *wishes, gov_error *err)
 {
-    struct changes changes = {wishes, false};
+    struct changes changes = {.wishes = wishes};
     gov_status status =
         gov_what_if(&planning->facts, wishes->what_if, planning->what_if_texts,
                     on_change, &changes, err);
 
+    /* How full this machine is says nothing of another. */
+    if (changes.machine && !changes.headroom)
+        planning->facts.value[GOV_FACT_PRESSURE_HEADROOM].known = false;
+    if (changes.machine && !changes.level)
+        planning->facts.value[GOV_FACT_PRESSURE_LEVEL].known = false;
     if (changes.keep_budget)
         gov_facts_set(&planning->facts, GOV_FACT_BUDGET_RAM,
                       wishes->budget_bytes);
@@ -176,6 +188,7 @@ static gov_status gather(struct gov_planning *planning,
     if (!wishes->no_engine)
         ask_engine(&planning->facts, wishes->engine);
     state_wishes(&planning->facts, wishes);
+    gov_pressure_facts(&planning->facts, planning->rules);
     return wishes->what_if != NULL ? ask_what_if(planning, wishes, err)
                                    : GOV_OK;
 }

@@ -94,6 +94,8 @@ static gov_status run_cases(struct tests *tests,
                             struct gov_policy_input *policy_text,
                             gov_error *err)
 {
+    const struct gov_policy_layer layer = {cases->name, cases->text,
+                                           cases->bytes};
     char name[64] = "";
     gov_policy *policy = NULL;
     gov_status status =
@@ -109,8 +111,8 @@ static gov_status run_cases(struct tests *tests,
     else if (status == GOV_E_FORMAT)
         status = open_policy(&policy, "balanced", flaws, policy_text, err);
     if (status == GOV_OK)
-        status = gov_cases_run(policy, cases->text, cases->bytes, cases->name,
-                               on_case, tests, gov_flaw_add, flaws, NULL, err);
+        status = gov_cases_run(policy, &layer, on_case, tests, gov_flaw_add,
+                               flaws, NULL, err);
     gov_policy_free(policy);
     return status;
 }

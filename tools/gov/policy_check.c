@@ -105,7 +105,7 @@ static void add_of_files(void *ctx, const struct gov_flaw *flaw)
 static void check_in_force(struct check *check)
 {
     struct gov_flaw_list list = {json_array(), check->flaws.strict, NULL, 0, 0};
-    char source[GOV_MESSAGE_BYTES] = "", count[64];
+    char source[GOV_MESSAGE_BYTES] = "", shown[GOV_MESSAGE_BYTES], count[64];
     struct gov_relief_rules relief;
     gov_policy *policy = NULL;
     gov_error err;
@@ -119,7 +119,8 @@ static void check_in_force(struct check *check)
     print_flaws(check, &list, NULL);
     if (!check->json && status == GOV_OK) {
         gov_policy_relief(policy, &relief);
-        printf("%s: %zu rules, %u ladder steps: %s\n", source,
+        printf("%s: %zu rules, %u ladder steps: %s\n",
+               cli_clean(shown, sizeof(shown), source),
                gov_policy_rules(policy), relief.count,
                gov_flaw_count(count, &list));
     } else if (!check->json && list.errors > 0) {

@@ -107,9 +107,11 @@ static const char *word(const json_t *flaw, const char *key)
     return text != NULL ? text : "";
 }
 
+/* What is of no line keeps its place behind the others. */
 static bool goes_before(const json_t *a, const json_t *b)
 {
-    return strcmp(word(a, "file"), word(b, "file")) == 0 &&
+    return number(a, "line") > 0 &&
+           strcmp(word(a, "file"), word(b, "file")) == 0 &&
            (number(a, "line") < number(b, "line") ||
             (number(a, "line") == number(b, "line") &&
              number(a, "column") < number(b, "column")));
@@ -212,17 +214,30 @@ void gov_flaw_print(const json_t *flaw, const struct gov_policy_input *input)
     gov_policy_input_free(&again);
 }
 
+/* The library tells no more of a text than these, and that there are more. */
+#define TOLD_MOST 100
+
+/* "3 errors", "more than 100 errors" */
+static size_t put_count(char out[64], size_t used, const char *before, size_t n,
+                        const char *noun)
+{
+    bool more = n > TOLD_MOST;
+
+    return used + (size_t)snprintf(out + used, 64 - used, "%s%s%zu %s%s",
+                                   before, more ? "more than " : "",
+                                   more ? TOLD_MOST : n, noun,
+                                   n == 1 ? "" : "s");
+}
+
 char *gov_flaw_count(char out[64], const struct gov_flaw_list *list)
 {
-    int used;
+    size_t used = 0;
 
     if (list->errors == 0)
-        used = snprintf(out, 64, "no errors");
+        used = (size_t)snprintf(out, 64, "no errors");
     else
-        used = snprintf(out, 64, "%zu error%s", list->errors,
-                        list->errors == 1 ? "" : "s");
+        used = put_count(out, used, "", list->errors, "error");
     if (list->warnings > 0)
-        snprintf(out + used, 64 - (size_t)used, ", %zu warning%s",
-                 list->warnings, list->warnings == 1 ? "" : "s");
+        put_count(out, used, ", ", list->warnings, "warning");
     return out;
 }

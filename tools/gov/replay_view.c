@@ -212,7 +212,7 @@ static void print_action(const struct sheet *sheet, const char *name)
             end_cell(sheet, n,
                      printf("%9" PRIu32 "x %10s %s", row->runs,
                             cli_size(size, row->given_bytes),
-                            row->modelled ? "~~" : "~"));
+                            row->unpriced ? "~~" : "~"));
     }
 }
 

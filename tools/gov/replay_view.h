@@ -12,7 +12,7 @@ struct gov_replay_row {
     char name[GOV_ACTION_NAME];
     uint32_t runs;
     uint64_t given_bytes;
-    bool modelled; /* never ran while the trace was recorded */
+    bool unpriced; /* never ran while the trace was recorded */
 };
 
 struct gov_replay_view {

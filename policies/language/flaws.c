@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What is wrong with policies: kept in order, bounded, told to a person. Finds
  * nothing itself. */
-#include "policies/rules/policy_priv.h"
+#include "policies/language/flaws_priv.h"
 
 #include <string.h>
 

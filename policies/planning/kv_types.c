@@ -27,11 +27,7 @@ static const char *const names[] = {
 
 #define KV_TYPES (sizeof(names) / sizeof(names[0]))
 
-const char *const *gov__kv_type_names(size_t *count)
-{
-    *count = KV_TYPES;
-    return names;
-}
+const struct gov__words gov__kv_types = {names, KV_TYPES, GOV_KV_F16};
 
 static bool is_type(gov_kv_type type)
 {

@@ -40,19 +40,22 @@ const char *const *gov__fact_names(void)
     return names;
 }
 
+static const char *const levels[] = {"normal", "warn", "critical"};
+
+const struct gov__words gov__levels = {levels, 3, 0};
+
 const char *const *gov__fact_values(gov_fact fact, size_t *count)
 {
-    static const char *const levels[] = {"normal", "warn", "critical"};
-    static const char *const strategies[] = {"mmap", "hybrid", "heap"};
     static const char *const formats[] = {"gguf", "safetensors"};
 
     *count = 3;
     if (fact == GOV_FACT_PRESSURE_LEVEL)
         return levels;
     if (fact == GOV_FACT_REQUEST_STRATEGY)
-        return strategies;
+        return gov__strategies.names; /* all but the last, refuse */
+    *count = gov__kv_types.count;
     if (fact == GOV_FACT_REQUEST_KV_TYPE)
-        return gov__kv_type_names(count);
+        return gov__kv_types.names;
     *count = 2;
     if (fact == GOV_FACT_MODEL_FORMAT)
         return formats;

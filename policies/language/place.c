@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* From positions in a policy file to lines and columns and back, and the picture
  * with a caret. Lines end as libyaml sees them: LF, CR LF or CR. */
-#include "policies/rules/policy_priv.h"
+#include "policies/language/place_priv.h"
+#include "policies/policy_text.h"
 
 #include <string.h>
 
@@ -189,6 +190,17 @@ static size_t at_character(const char *text, size_t at, size_t end)
     return at;
 }
 
+/* The length of a character that is shown as it is; of another, which becomes
+ * a '?', the length and 0 in *out. */
+static size_t shown(const char *text, size_t bytes, uint32_t *out)
+{
+    size_t n = gov__utf8(text, bytes, out);
+
+    if (n == 0 || gov__is_control(*out))
+        *out = 0;
+    return n > 0 ? n : 1;
+}
+
 void gov_policy_point_error(const char *text, size_t bytes,
                             const gov_error *err, char *out, size_t out_bytes)
 {
@@ -204,6 +216,7 @@ void gov_policy_point(const char *text, size_t bytes, size_t line,
 {
     struct gov__place place = {line, column};
     size_t start, end, caret, from, to, used;
+    uint32_t c;
 
     if (out_bytes > 0)
         out[0] = '\0';
@@ -224,18 +237,19 @@ void gov_policy_point(const char *text, size_t bytes, size_t line,
     to = at_character(text, to, end);
     used = gov__put(out, out_bytes, 0, "%s", from > start ? "..." : "");
     for (size_t at = from, n; at < to; at += n) {
-        uint32_t c = 0;
-        bool good;
-
-        n = gov__utf8(text + at, to - at, &c);
-        good = n > 0 && !gov__is_control(c);
-        n = n > 0 ? n : 1;
-        used = gov__put(out, out_bytes, used, "%.*s", good ? (int)n : 1,
-                        good ? text + at : "?");
+        n = shown(text + at, to - at, &c);
+        used = gov__put(out, out_bytes, used, "%.*s", c != 0 ? (int)n : 1,
+                        c != 0 ? text + at : "?");
     }
     used = gov__put(out, out_bytes, used, "%s\n%s", to < end ? "..." : "",
                     from > start ? "   " : "");
-    for (size_t at = from; at < caret; at = next_character(text, bytes, at))
-        used = gov__put(out, out_bytes, used, text[at] == '\t' ? "\t" : " ");
+    for (size_t at = from; at < caret;) {
+        at += shown(text + at, to - at, &c);
+        used = gov__put(out, out_bytes, used, "%s",
+                        c == '\t'              ? "\t"
+                        : gov__columns(c) == 0 ? ""
+                        : gov__columns(c) == 1 ? " "
+                                               : "  ");
+    }
     gov__put(out, out_bytes, used, "^");
 }

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/* Who gives memory back: the registered actions, caches among them, and calls of
+ * them, which removing one waits for. Runs nothing itself (relief.c does). */
+#include <stdio.h>
+#include <string.h>
+
+#include "governor/memory/memory_priv.h"
+#include "governor/runtime/runtime_priv.h"
+
+/* ---- slots --------------------------------------------------------------- */
+
+bool gov__slot_enter(struct gov_runtime *runtime, size_t at, uint32_t id,
+                     struct gov__relief_slot *out)
+{
+    struct gov__relief_slot *slot = &runtime->slots[at];
+    bool there;
+
+    pthread_mutex_lock(&runtime->lock);
+    there = slot->id != 0 && !slot->removed && (id == 0 || slot->id == id);
+    if (there) {
+        slot->calls++;
+        *out = *slot;
+    }
+    pthread_mutex_unlock(&runtime->lock);
+    return there;
+}
+
+void gov__slot_leave(struct gov_runtime *runtime, size_t at)
+{
+    pthread_mutex_lock(&runtime->lock);
+    runtime->slots[at].calls--;
+    pthread_cond_broadcast(&runtime->changed);
+    pthread_mutex_unlock(&runtime->lock);
+}
+
+/* What the policy in force says of an action. */
+static void place_locked(const struct gov_runtime *runtime,
+                         struct gov__relief_slot *slot)
+{
+    const struct gov_relief_rules *rules = &runtime->relief_rules;
+    static const struct gov_ladder_step nothing;
+    const struct gov_ladder_step *step;
+
+    slot->policy_serial = runtime->policy_serial;
+    slot->place = gov_ladder_place(rules, slot->name);
+    step = slot->place < rules->count ? &rules->step[slot->place] : &nothing;
+    slot->from_level =
+        step->from_level != 0 ? step->from_level : slot->relief.from_level;
+    slot->floor_bytes = step->floor_bytes;
+    slot->floor_tokens = step->floor_tokens;
+    slot->floor_broken = (step->floor_bytes > 0 || step->floor_tokens > 0) &&
+                         slot->cache == NULL && slot->relief.leave == NULL;
+    if (slot->floor_broken)
+        slot->from_level = GOV_LEVEL_NEVER;
+}
+
+/* A floor that nobody keeps must not be broken, nor be passed over in silence. */
+static void tell_broken_floor(struct gov_runtime *runtime,
+                              const struct gov__relief_slot *slot)
+{
+    struct gov_event event = {.kind = GOV_EVENT_NOTICE};
+    char text[160];
+
+    snprintf(text, sizeof(text),
+             "the ladder has a floor for %s, which cannot leave a part, so it "
+             "does not run; take the floor away",
+             slot->name);
+    event.text = text;
+    gov__runtime_event(runtime, &event);
+}
+
+bool gov__slot_enter_told(struct gov_runtime *runtime, size_t at,
+                          struct gov__relief_slot *out)
+{
+    struct gov__relief_slot *slot = &runtime->slots[at];
+    bool news;
+
+    if (!gov__slot_enter(runtime, at, 0, out))
+        return false;
+    pthread_mutex_lock(&runtime->lock);
+    news = slot->policy_serial != runtime->policy_serial;
+    if (news)
+        place_locked(runtime, slot);
+    *out = *slot;
+    pthread_mutex_unlock(&runtime->lock);
+    if (news && out->floor_broken)
+        tell_broken_floor(runtime, out);
+    if (news && out->relief.leave != NULL)
+        out->relief.leave(out->relief.ctx, out->floor_bytes, out->floor_tokens);
+    return true;
+}
+
+static struct gov__relief_slot *find_locked(struct gov_runtime *runtime,
+                                            uint32_t id)
+{
+    for (size_t i = 0; i < GOV__RELIEFS; i++)
+        if (runtime->slots[i].id == id)
+            return &runtime->slots[i];
+    return NULL;
+}
+
+static gov_status add(struct gov_runtime *runtime,
+                      const struct gov_relief *relief, gov_cache *cache,
+                      uint32_t *id, gov_error *err)
+{
+    struct gov__relief_slot *slot;
+
+    pthread_mutex_lock(&runtime->lock);
+    slot = find_locked(runtime, 0);
+    if (slot != NULL) {
+        memset(slot, 0, sizeof(*slot));
+        slot->relief = *relief;
+        slot->relief.name = NULL; /* the copy is what is used */
+        memcpy(slot->name, relief->name, strlen(relief->name));
+        slot->cache = cache;
+        if (cache != NULL)
+            slot->relief.ctx = slot; /* its floor is there */
+        if (++runtime->last_id == 0)
+            runtime->last_id = 1;
+        slot->id = *id = runtime->last_id;
+    }
+    pthread_mutex_unlock(&runtime->lock);
+    if (slot == NULL)
+        return gov_fail(err, GOV_E_BUSY, 0,
+                        "%d relief actions are registered already; remove one",
+                        GOV__RELIEFS);
+    return GOV_OK;
+}
+
+/* ---- registration -------------------------------------------------------- */
+
+static gov_status check_name(const char *name, gov_error *err)
+{
+    const size_t room = sizeof(((struct gov__relief_slot *)NULL)->name);
+    size_t length = name == NULL ? 0 : strlen(name);
+
+    if (length == 0 || length >= room)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "the name of relief action \"%.40s\" is not 1 to %zu "
+                        "bytes long; change it",
+                        name == NULL ? "" : name, room - 1);
+    return GOV_OK;
+}
+
+gov_status gov_relief_add(gov_runtime *runtime, const struct gov_relief *relief,
+                          uint32_t *id, gov_error *err)
+{
+    struct gov_relief own;
+    gov_status status;
+
+    if (runtime == NULL || relief == NULL || id == NULL)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "gov_relief_add() needs a runtime, a relief action and "
+                        "a place for its id");
+    if (!gov__read_struct(&own, sizeof(own), relief, relief->size))
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "the relief action is of a newer version of this "
+                        "library, or none; start from gov_relief_default()");
+    status = check_name(own.name, err);
+    if (status != GOV_OK)
+        return status;
+    if (own.offer == NULL || own.run == NULL)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "relief action %s has no %s(); set it", own.name,
+                        own.offer == NULL ? "offer" : "run");
+    if (own.from_level < GOV_LEVEL_WARN)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "relief action %s asks to run at level normal; use "
+                        "warn or critical",
+                        own.name);
+    return add(runtime, &own, NULL, id, err);
+}
+
+/* Of a cache ctx is its slot. The floor in it changes only where no other thread
+ * has the turn, and so does what reads it here. */
+static uint64_t cache_offer(void *ctx, gov_level level)
+{
+    const struct gov__relief_slot *slot = ctx;
+    struct gov_cache_usage usage;
+    uint64_t keep;
+
+    gov_cache_usage(slot->cache, &usage);
+    keep = gov__cache_keeps(usage.limit_bytes, level, slot->floor_bytes);
+    return usage.bytes > keep ? usage.bytes - keep : 0;
+}
+
+static void cache_run(void *ctx, gov_level level)
+{
+    const struct gov__relief_slot *slot = ctx;
+
+    gov__cache_apply(slot->cache, level, slot->floor_bytes);
+}
+
+static void cache_regrow(void *ctx)
+{
+    const struct gov__relief_slot *slot = ctx;
+
+    gov_cache_apply_level(slot->cache, GOV_LEVEL_NORMAL);
+}
+
+gov_status gov_relief_add_cache(gov_runtime *runtime, const char *name,
+                                gov_cache *cache, uint32_t *id, gov_error *err)
+{
+    struct gov_relief relief = gov_relief_default();
+    gov_status status;
+
+    if (runtime == NULL || cache == NULL || id == NULL)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "gov_relief_add_cache() needs a runtime, a cache and a "
+                        "place for its id");
+    status = check_name(name, err);
+    if (status != GOV_OK)
+        return status;
+    relief.name = name;
+    relief.offer = cache_offer;
+    relief.run = cache_run;
+    relief.regrow = cache_regrow;
+    return add(runtime, &relief, cache, id, err);
+}
+
+void gov_relief_remove(gov_runtime *runtime, uint32_t id)
+{
+    struct gov__relief_slot *slot;
+    gov_cache *cache = NULL;
+
+    if (runtime == NULL || id == 0)
+        return;
+    pthread_mutex_lock(&runtime->lock);
+    slot = find_locked(runtime, id);
+    if (slot != NULL) {
+        slot->removed = true;
+        while (slot->id == id && slot->calls > 0)
+            pthread_cond_wait(&runtime->changed, &runtime->lock);
+        if (slot->id == id) {
+            cache = slot->cache;
+            memset(slot, 0, sizeof(*slot));
+        }
+    }
+    pthread_mutex_unlock(&runtime->lock);
+    if (cache != NULL)
+        gov_cache_apply_level(cache, GOV_LEVEL_NORMAL);
+}
+
+bool gov__relief_cache_bytes(struct gov_runtime *runtime, uint64_t *bytes)
+{
+    struct gov__relief_slot slot;
+    struct gov_cache_usage usage;
+    bool any = false;
+
+    *bytes = 0;
+    for (size_t at = 0; at < GOV__RELIEFS; at++) {
+        if (!gov__slot_enter(runtime, at, 0, &slot))
+            continue;
+        if (slot.cache != NULL) {
+            gov_cache_usage(slot.cache, &usage);
+            *bytes += usage.bytes;
+            any = true;
+        }
+        gov__slot_leave(runtime, at);
+    }
+    return any;
+}
+
+void gov__relief_close(struct gov_runtime *runtime)
+{
+    for (size_t at = 0; at < GOV__RELIEFS; at++)
+        if (runtime->slots[at].cache != NULL)
+            gov_cache_apply_level(runtime->slots[at].cache, GOV_LEVEL_NORMAL);
+}
+
+void gov__relief_wake_locked(struct gov_runtime *runtime)
+{
+    for (size_t i = 0; i < GOV__RELIEFS; i++)
+        runtime->slots[i].rest_until_ms = 0;
+}
