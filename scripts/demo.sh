@@ -3,11 +3,11 @@
 #
 # The governor's whole job around a real engine, in about two minutes: profile,
 # plan, load, generate, pressure, relief, the same conversation going on, govtop,
-# and the comparison with stock llama.cpp in a small memory cgroup.
+# another policy, and the comparison with stock llama.cpp in a small memory cgroup.
 #
-# Every figure is measured here and now. What it makes is a model of random
-# weights in the cache directory, kept between runs; everything else is removed,
-# also when it is interrupted.
+# Every figure is measured here and now, but for the recorded trace. What it makes
+# is a model of random weights in the cache directory, kept between runs;
+# everything else is removed, also when it is interrupted.
 set -eu
 
 B=${B:-build/plain}
@@ -120,6 +120,12 @@ printf '\n%sThe bytes given back are the difference of the kernel'\''s own count
 title 'govtop, while it ran'
 shown 'govtop --once'
 cat "$work/top"
+
+# ---- another policy ---------------------------------------------------------------
+
+title 'A neighbour that took memory, as it was recorded: under two policies'
+shown 'gov replay configs/traces/squeeze.trace --policy balanced --policy frugal'
+"$B/bin/gov" replay configs/traces/squeeze.trace --policy balanced --policy frugal
 
 # ---- less memory than model ------------------------------------------------------
 

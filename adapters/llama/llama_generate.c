@@ -236,10 +236,11 @@ static bool restore(gov_session *session, const unsigned char *block,
     restored = llama_state_seq_set_data_ext(
                    session->context, block + at.state, bytes - at.state, 0,
                    LLAMA_STATE_SEQ_FLAGS_NONE) == bytes - at.state;
-    if (restored)
-        gov__kv_restored(&session->kv, count);
-    else
+    gov__kv_restored(&session->kv, count); /* also where only a part was */
+    if (!restored) {
         llama_memory_clear(llama_get_memory(session->context), false);
+        gov__kv_cleared(&session->kv);
+    }
     gov_pass_end(session->runtime);
     if (restored) {
         memcpy(session->kept_logits, block + at.logits, at.state - at.logits);

@@ -87,15 +87,37 @@ static void mark(struct gov__llama_kv *kv, struct gov__kv_layer *layer,
         layer->backed = layer->high;
 }
 
+/* Attention reads K through a view of the cells from the first on, behind the
+ * last that holds a token of any sequence (get_n_kv() in llama-kv-cache.cpp). */
+static void bound(struct gov__llama_kv *kv, const struct ggml_tensor *root,
+                  const struct ggml_tensor *view)
+{
+    int index = cache_layer(root->name, 'k');
+    struct gov__kv_layer *layer;
+
+    if (index < 0)
+        return;
+    layer = &kv->layer[index];
+    if (layer->k == root && view->view_offs == 0 && view->ne[3] == 1 &&
+        view->ne[0] * view->ne[1] == root->ne[0] &&
+        view->nb[2] == root->nb[1] && view->ne[2] < layer->reach)
+        layer->reach = (uint32_t)view->ne[2];
+}
+
 void gov__kv_watch(struct gov__llama_kv *kv, const struct ggml_tensor *node)
 {
     const struct ggml_tensor *root = node->view_src;
     int index;
 
-    if (node->op != GGML_OP_SET_ROWS || root == NULL)
+    if ((node->op != GGML_OP_SET_ROWS && node->op != GGML_OP_VIEW) ||
+        root == NULL)
         return;
     while (root->view_src != NULL)
         root = root->view_src;
+    if (node->op == GGML_OP_VIEW) {
+        bound(kv, root, node);
+        return;
+    }
     index = cache_layer(root->name, 'k');
     if (index >= 0) {
         if (learn(kv, root, index, true))
@@ -112,7 +134,7 @@ void gov__kv_watch(struct gov__llama_kv *kv, const struct ggml_tensor *node)
 void gov__kv_cleared(struct gov__llama_kv *kv)
 {
     for (uint32_t i = 0; i < kv->layers; i++)
-        kv->layer[i].high = 0;
+        kv->layer[i].high = kv->layer[i].reach = 0;
     kv->unknown = false;
     gov__kv_account(kv);
 }
@@ -121,10 +143,10 @@ void gov__kv_cleared(struct gov__llama_kv *kv)
  * what is given back does not. */
 void gov__kv_restored(struct gov__llama_kv *kv, uint32_t tokens)
 {
-    kv->unknown = true;
     for (uint32_t i = 0; i < kv->layers; i++) {
         struct gov__kv_layer *layer = &kv->layer[i];
 
+        layer->reach = layer->cells;
         layer->high = tokens < layer->cells ? tokens : layer->cells;
         if (layer->high > layer->backed)
             layer->backed = layer->high;
@@ -181,6 +203,12 @@ static uint64_t each_range(const struct gov__llama_kv *kv,
     return total;
 }
 
+/* From here on no cell holds a token. */
+static uint32_t first_unused(const struct gov__kv_layer *layer)
+{
+    return layer->high > layer->reach ? layer->high : layer->reach;
+}
+
 /* From the first unused cell to the last that has memory behind it; or to the
  * last of all, which reaches the page that those two share. */
 static uint64_t walk(const struct gov__llama_kv *kv, bool to_the_end,
@@ -192,11 +220,11 @@ static uint64_t walk(const struct gov__llama_kv *kv, bool to_the_end,
         return 0;
     for (uint32_t i = 0; i < kv->layers; i++) {
         const struct gov__kv_layer *layer = &kv->layer[i];
-        const uint32_t cells[2] = {layer->high,
+        const uint32_t cells[2] = {first_unused(layer),
                                    to_the_end ? layer->cells : layer->backed};
 
         /* Without K nobody has told which cells are in use. */
-        if (layer->k == NULL || layer->high >= layer->backed)
+        if (layer->k == NULL || cells[0] >= layer->backed)
             continue;
         total += each_range(kv, layer->k, false, cells, fn);
         if (layer->v != NULL)
@@ -239,8 +267,12 @@ void gov__kv_release(struct gov__llama_kv *kv)
         /* Locked into memory, say: do not offer it again. */
         kv->ungovernable = true;
     } else {
-        for (uint32_t i = 0; i < kv->layers; i++)
-            kv->layer[i].backed = kv->layer[i].high;
+        for (uint32_t i = 0; i < kv->layers; i++) {
+            struct gov__kv_layer *layer = &kv->layer[i];
+
+            if (layer->k != NULL && first_unused(layer) < layer->backed)
+                layer->backed = first_unused(layer);
+        }
         atomic_fetch_add(&kv->given_back_bytes, bytes);
     }
     gov__kv_account(kv);

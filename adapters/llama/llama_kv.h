@@ -22,14 +22,18 @@ struct gov__kv_layer {
     const struct ggml_tensor *k, *v; /* NULL: not seen yet, or there is none */
     bool v_transposed;
     uint32_t cells, high, backed;
+    /* State was restored, and which cells it took is a guess: those that hold it
+     * are among [0, reach). All cells until a pass shows how far it reads; 0:
+     * nothing was restored. */
+    uint32_t reach;
 };
 
 struct gov__llama_kv {
     size_t page_bytes;
     uint32_t layers; /* those from here on were never seen */
     struct gov__kv_layer layer[GOV__KV_LAYERS];
-    /* State was restored, or a write was not understood: cells were filled that
-     * no node showed. Nothing is given back until the cache is cleared. */
+    /* A write was not understood: nothing is given back until the cache is
+     * cleared. */
     bool unknown;
     /* Not in this process's own memory, several streams, or the system takes
      * nothing back: nothing is ever given back. */
@@ -48,7 +52,8 @@ void gov__kv_watch(struct gov__llama_kv *kv, const struct ggml_tensor *node);
 /* The cache was cleared: no cell holds a token. */
 void gov__kv_cleared(struct gov__llama_kv *kv);
 
-/* The state of a sequence of so many tokens was put into a cleared cache. */
+/* The state of a sequence of so many tokens was put into a cleared cache: nothing
+ * is given back until a pass has shown how far it reads. */
 void gov__kv_restored(struct gov__llama_kv *kv, uint32_t tokens);
 
 /* Brings the counters up to date with what was watched. */

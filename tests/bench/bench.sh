@@ -6,9 +6,9 @@
 # before each run. Medians and their ratio go to build/bench/decode.md and .json.
 # "Stock" is its best setting that survives the limit.
 #
-# Then what gov profile measures against fio (device.sh), what reading a header
-# takes (header.sh), what models need against llama.cpp's own word (need.sh), and
-# what a decision takes (policy.sh).
+# Then a mixture of experts (sparse.sh), what gov profile measures against fio
+# (device.sh), what reading a header takes (header.sh), what models need against
+# llama.cpp's own word (need.sh), and what a decision takes (policy.sh).
 #
 #   RUNS=5 SIZE=1GB TOKENS=16 THREADS="1 2" tests/bench/bench.sh
 set -eu
@@ -104,7 +104,7 @@ done
 cp "$work/json" build/bench/decode.json
 cat build/bench/decode.md
 # Each of the other benchmarks has a script and a table of its own.
-for other in device header need policy; do
+for other in sparse device header need policy; do
     echo
     B=$B "$(dirname "$0")/$other.sh" || [ $? -eq 77 ]
 done

@@ -82,6 +82,17 @@ static void write_cells(int64_t from, int64_t count, bool transposed)
     gov__kv_account(&bench.kv);
 }
 
+/* As llama.cpp reads cells [0, count). */
+static void read_cells(int64_t count)
+{
+    const struct ggml_tensor *k = bench.k;
+
+    gov__kv_watch(&bench.kv,
+                  ggml_view_4d(bench.graph, bench.k, k->ne[0] / 4, 4, count, 1,
+                               k->nb[1] / 4, k->nb[1], k->nb[2], 0));
+    gov__kv_account(&bench.kv);
+}
+
 /* What cell a byte of a cache tensor belongs to. */
 static uint32_t cell_of(const struct ggml_tensor *tensor, bool transposed,
                         size_t byte)
@@ -342,6 +353,40 @@ START_TEST(restored_cells_are_kept_and_then_go)
 }
 END_TEST
 
+/* Nothing says that a state was put into the first cells. */
+START_TEST(what_a_pass_does_not_read_goes_after_a_restore)
+{
+    bench_open(256, 64, 1, "0");
+    write_cells(0, 1, false);
+    gov__kv_cleared(&bench.kv);
+    gov__kv_restored(&bench.kv, 20);
+    ck_assert_uint_eq(atomic_load(&bench.kv.unused_bytes), 0);
+    read_cells(64);
+    ck_assert_uint_eq(atomic_load(&bench.kv.unused_bytes), 0);
+    /* Not what attention reads: other offset, part of a cell. */
+    gov__kv_watch(&bench.kv, ggml_view_4d(bench.graph, bench.k, 64, 4, 8, 1,
+                                          128, 512, 512 * 64, 512));
+    gov__kv_watch(&bench.kv, ggml_view_4d(bench.graph, bench.k, 32, 4, 8, 1,
+                                          128, 512, 512 * 64, 0));
+    gov__kv_account(&bench.kv);
+    ck_assert_uint_eq(atomic_load(&bench.kv.unused_bytes), 0);
+    write_cells(20, 1, false);
+    read_cells(32);
+    ck_assert_uint_eq(atomic_load(&bench.kv.used_bytes), 2 * 21 * 512);
+    ck_assert_uint_ge(atomic_load(&bench.kv.unused_bytes),
+                      2 * (32 * 512 - bench.kv.page_bytes));
+    gov__kv_release(&bench.kv);
+    ck_assert_uint_ge(lost(bench.k, false, 32) + lost(bench.v, false, 32),
+                      2 * (32 * 512 - bench.kv.page_bytes));
+    ck_assert_uint_eq(atomic_load(&bench.kv.unused_bytes), 0);
+    ck_assert_uint_eq(bench.kv.layer[0].backed, 32);
+    write_cells(40, 1, false); /* behind what was read */
+    ck_assert_uint_eq(bench.kv.layer[0].backed, 41);
+    ck_assert_uint_eq(atomic_load(&bench.kv.unused_bytes), 0);
+    bench_close();
+}
+END_TEST
+
 /* ---- the engine with other settings ------------------------------------------------ */
 
 static void make_models(void)
@@ -429,6 +474,7 @@ Suite *suite(void)
     tcase_add_loop_test(hand, what_is_not_understood_is_left_alone, 0,
                         COUNT(breaks));
     tcase_add_test(hand, restored_cells_are_kept_and_then_go);
+    tcase_add_test(hand, what_a_pass_does_not_read_goes_after_a_restore);
     suite_add_tcase(s, hand);
     tcase_add_unchecked_fixture(engine, make_models, NULL);
     tcase_add_loop_test(engine, released_cells_change_no_logit, 0,
