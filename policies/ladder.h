@@ -55,6 +55,17 @@ GOV_API void gov_relief_rules_default(struct gov_relief_rules *rules);
 GOV_API uint32_t gov_ladder_place(const struct gov_relief_rules *rules,
                                   const char *action);
 
+/* The step at a place; one that says nothing where there is none. Static, or of
+ * *rules. */
+GOV_API const struct gov_ladder_step *
+gov_ladder_step(const struct gov_relief_rules *rules, uint32_t place);
+
+/* The level from which an action runs: the step's, or `own` where that gives none.
+ * GOV_LEVEL_NEVER where the step has a floor and the action cannot leave a part:
+ * a floor is a promise. */
+GOV_API gov_level gov_ladder_from(const struct gov_ladder_step *step,
+                                  gov_level own, bool leaves);
+
 /* ---- the next action ------------------------------------------------------ */
 
 /* What one relief action offers now, and what it gave before. */

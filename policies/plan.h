@@ -70,7 +70,7 @@ typedef enum gov_advice {
     GOV_ADVICE_NORMAL = 0,
     GOV_ADVICE_SEQUENTIAL = 1,
     GOV_ADVICE_RANDOM =
-        2, /* no readahead: a scan takes up to 25 times as long */
+        2, /* no readahead: a scan goes page by page */
 } gov_advice;
 
 /* Their names in policy files; "unset" for a number that is none. */

@@ -38,20 +38,17 @@ static void place_locked(const struct gov_runtime *runtime,
                          struct gov__relief_slot *slot)
 {
     const struct gov_relief_rules *rules = &runtime->relief_rules;
-    static const struct gov_ladder_step nothing;
+    const bool leaves = slot->cache != NULL || slot->relief.leave != NULL;
     const struct gov_ladder_step *step;
 
     slot->policy_serial = runtime->policy_serial;
     slot->place = gov_ladder_place(rules, slot->name);
-    step = slot->place < rules->count ? &rules->step[slot->place] : &nothing;
-    slot->from_level =
-        step->from_level != 0 ? step->from_level : slot->relief.from_level;
+    step = gov_ladder_step(rules, slot->place);
+    slot->from_level = gov_ladder_from(step, slot->relief.from_level, leaves);
     slot->floor_bytes = step->floor_bytes;
     slot->floor_tokens = step->floor_tokens;
-    slot->floor_broken = (step->floor_bytes > 0 || step->floor_tokens > 0) &&
-                         slot->cache == NULL && slot->relief.leave == NULL;
-    if (slot->floor_broken)
-        slot->from_level = GOV_LEVEL_NEVER;
+    slot->floor_broken =
+        !leaves && (step->floor_bytes > 0 || step->floor_tokens > 0);
 }
 
 /* A floor that nobody keeps must not be broken, nor be passed over in silence. */

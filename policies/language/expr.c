@@ -56,36 +56,6 @@ static struct cell logic(const struct cell *a, const struct cell *b,
     return number_cell(1 - dominant);
 }
 
-bool gov__matches(const char *text, size_t text_bytes, const char *pattern,
-                  size_t pattern_bytes)
-{
-    size_t t = 0, p = 0;
-    size_t star = SIZE_MAX, retry = 0;
-
-    while (t < text_bytes) {
-        if (p < pattern_bytes && pattern[p] == '*') {
-            star = p++;
-            retry = t;
-        } else if (p < pattern_bytes && pattern[p] == '?') {
-            p++;
-            t++;
-            while (t < text_bytes && ((unsigned char)text[t] & 0xC0) == 0x80)
-                t++;
-        } else if (p < pattern_bytes && pattern[p] == text[t]) {
-            p++;
-            t++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            t = ++retry;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern_bytes && pattern[p] == '*')
-        p++;
-    return p == pattern_bytes;
-}
-
 static bool compare(enum gov__op op, const struct cell *a, const struct cell *b)
 {
     switch (op) {

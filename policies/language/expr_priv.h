@@ -134,12 +134,6 @@ enum gov__truth gov__expr_eval_open(const struct gov__expr *expr,
                                     const struct gov_facts *facts,
                                     const bool *open);
 
-/* Whether a text is as a pattern says: `*` stands for any characters, `?` for
- * one. Only the last `*` is ever tried again, so the time is at most text times
- * pattern. */
-bool gov__matches(const char *text, size_t text_bytes, const char *pattern,
-                  size_t pattern_bytes);
-
 /* The condition with the value of each fact behind its name. */
 size_t gov__expr_show(const struct gov__expr *expr,
                       const struct gov_facts *facts, char *out, size_t bytes);

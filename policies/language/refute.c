@@ -92,38 +92,6 @@ static bool narrow(refuter *r, gov_fact fact, unsigned order, int64_t n)
 
 /* ---- texts ---- */
 
-bool gov__pattern_within(const char *narrow, size_t narrow_bytes,
-                         const char *wide, size_t wide_bytes)
-{
-    size_t t = 0, p = 0, star = SIZE_MAX, retry = 0;
-
-    /* As gov__matches(), but what stands for any number of characters cannot be
-     * passed by what stands for one. */
-    while (t < narrow_bytes) {
-        if (p < wide_bytes && wide[p] == '*') {
-            star = p++;
-            retry = t;
-        } else if (p < wide_bytes && wide[p] == '?' && narrow[t] != '*') {
-            p++;
-            t++;
-            while (t < narrow_bytes &&
-                   ((unsigned char)narrow[t] & 0xC0) == 0x80)
-                t++;
-        } else if (p < wide_bytes && wide[p] == narrow[t]) {
-            p++;
-            t++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            t = ++retry;
-        } else {
-            return false;
-        }
-    }
-    while (p < wide_bytes && wide[p] == '*')
-        p++;
-    return p == wide_bytes;
-}
-
 /* Whether the text itself is as `w` says. */
 static bool worded(const char *text, size_t bytes, const struct gov__wording *w)
 {

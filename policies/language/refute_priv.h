@@ -82,8 +82,4 @@ bool gov__refuter_be_text(struct gov__refuter *r, gov_fact fact,
 bool gov__refute(struct gov__refuter *r, const struct gov__claim *claims,
                  gov_fact *fact);
 
-/* Whether every text that is as pattern `narrow` says is also as `wide` says. */
-bool gov__pattern_within(const char *narrow, size_t narrow_bytes,
-                         const char *wide, size_t wide_bytes);
-
 #endif

@@ -57,6 +57,14 @@ extern const struct gov__words gov__levels;   /* facts.c; no numbers */
  * turn up. */
 const char *const *gov__fact_values(gov_fact fact, size_t *count);
 
+/* pattern.c: whether a text is as a pattern says (`*` stands for any characters,
+ * `?` for one), and whether every text that is as pattern `narrow` says is also
+ * as `wide` says. */
+bool gov__matches(const char *text, size_t text_bytes, const char *pattern,
+                  size_t pattern_bytes);
+bool gov__pattern_within(const char *narrow, size_t narrow_bytes,
+                         const char *wide, size_t wide_bytes);
+
 /* Bytes as a person reads them, in a buffer that lives as long as the full
  * expression it is used in. */
 #define GOV__BYTES(n) gov__bytes_text((char[32]){0}, (n))

@@ -88,13 +88,10 @@ static void accept(struct gov__decision *d, const struct gov__rule *rule,
     } else if (strategy == GOV_STRATEGY_HYBRID) {
         uint64_t room =
             gov__streamed_hot(d->budget - z->buffers, z->window, d->weights);
-        uint64_t share =
-            d->weights / 1000000 * most + d->weights % 1000000 * most / 1000000;
+        uint64_t share = gov__scaled(d->weights, most, 1000000);
 
         plan->ahead = z->ahead;
         plan->hot_bytes = room < share ? room : share;
-        if (plan->hot_bytes > d->weights)
-            plan->hot_bytes = d->weights;
     }
     plan->cold_bytes = d->weights - plan->hot_bytes;
     gov__put(plan->rule, sizeof(plan->rule), 0, "%s", rule->name);

@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "policies/language/expr_priv.h"
 #include "policies/language/words_priv.h"
 
 /* Where the numbers come from:
@@ -62,6 +61,22 @@ uint32_t gov_ladder_place(const struct gov_relief_rules *rules,
 }
 
 /* ---- the next action ------------------------------------------------------ */
+
+const struct gov_ladder_step *
+gov_ladder_step(const struct gov_relief_rules *rules, uint32_t place)
+{
+    static const struct gov_ladder_step nothing;
+
+    return place < rules->count ? &rules->step[place] : &nothing;
+}
+
+gov_level gov_ladder_from(const struct gov_ladder_step *step, gov_level own,
+                          bool leaves)
+{
+    if (!leaves && (step->floor_bytes > 0 || step->floor_tokens > 0))
+        return GOV_LEVEL_NEVER;
+    return step->from_level != 0 ? step->from_level : own;
+}
 
 static bool may_run(const struct gov_rung *rung, gov_level level,
                     uint64_t now_ms)

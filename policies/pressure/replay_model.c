@@ -99,9 +99,6 @@ uint64_t gov__replay_offer(const struct gov__replay_slot *slot,
     uint64_t held = gov__sum(slot->offered_bytes, slot->recorded_bytes);
     uint64_t leave = 0;
 
-    /* As the runtime: who cannot leave a part does not run above a floor. */
-    if (slot->leaving == 0 && floor_bytes > 0)
-        return 0;
     /* Who offers nothing may hold less than it was told to leave. */
     if (held > 0)
         held = gov__sum(held, slot->floor_bytes);

@@ -74,12 +74,6 @@ static void judge(struct gov_replay *r, const struct gov_evidence *evidence)
 
 /* ---- relief and regrow ---------------------------------------------------- */
 
-static const struct gov_ladder_step *step_of(const struct gov_replay *r,
-                                             uint32_t place)
-{
-    return place < r->relief.count ? &r->relief.step[place] : NULL;
-}
-
 /* A rung for each slot; those whose action is not registered offer nothing, and
  * gave nothing. */
 static void take_inventory(const struct gov_replay *r,
@@ -88,17 +82,15 @@ static void take_inventory(const struct gov_replay *r,
     for (uint32_t i = 0; i < r->model.count; i++) {
         const struct gov__replay_slot *slot = &r->model.slot[i];
         const uint32_t place = gov_ladder_place(&r->relief, slot->name);
-        const struct gov_ladder_step *step = step_of(r, place);
+        const struct gov_ladder_step *step = gov_ladder_step(&r->relief, place);
 
         rungs[i] = (struct gov_rung){
             .name = slot->name,
-            .from_level = step != NULL && step->from_level != 0
-                              ? step->from_level
-                              : slot->from_level,
+            .from_level =
+                gov_ladder_from(step, slot->from_level, slot->leaving > 0),
             .place = place,
             .rebuild_cost = slot->rebuild_cost,
-            .offered_bytes =
-                gov__replay_offer(slot, step != NULL ? step->floor_bytes : 0),
+            .offered_bytes = gov__replay_offer(slot, step->floor_bytes),
             .rest_until_ms = r->deeds[i].rest_until_ms,
             .gave = r->deeds[i].gave && slot->regrows,
         };

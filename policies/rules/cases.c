@@ -159,26 +159,17 @@ static void run_plan(const struct run *run, const struct gov__case *c,
         gov__put(out, SENTENCE, used, " (rule %s)", plan.rule);
 }
 
-/* As the runtime: the ladder's level is before the action's own, and who cannot
- * leave a part does not run above a floor. */
 static struct gov_rung make_rung(const struct gov_relief_rules *rules,
                                  const struct gov__case *c, uint32_t i)
 {
-    static const struct gov_ladder_step nothing;
     const uint32_t place = gov_ladder_place(rules, c->actions[i].name);
-    const struct gov_ladder_step *step =
-        place < rules->count ? &rules->step[place] : &nothing;
+    const struct gov_ladder_step *step = gov_ladder_step(rules, place);
     const uint64_t offered = c->actions[i].offered_bytes;
-    const bool floor = step->floor_bytes > 0 || step->floor_tokens > 0;
-    gov_level from = step->from_level != GOV_LEVEL_NORMAL
-                         ? step->from_level
-                         : c->actions[i].from_level;
 
-    if (floor && c->actions[i].leaves == 0)
-        from = GOV_LEVEL_NEVER;
     return (struct gov_rung){
         .name = c->actions[i].name,
-        .from_level = from,
+        .from_level = gov_ladder_from(step, c->actions[i].from_level,
+                                      c->actions[i].leaves != 0),
         .place = place,
         .rebuild_cost = (uint32_t)c->actions[i].cost,
         .offered_bytes =

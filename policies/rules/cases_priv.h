@@ -53,7 +53,7 @@ extern const struct gov__expectation gov__expectations[GOV__EXPECTATIONS];
 
 struct gov__case {
     char name[96], requirement[16];
-    size_t line, column;
+    size_t line;
     bool has_level, has_wanted, has_actions, has_evidence, has_facts;
 
     struct gov_facts facts;

@@ -401,7 +401,6 @@ static bool read_case(struct gov__yaml *y, void *ctx)
     memset(&r->now, 0, sizeof(r->now));
     r->now.facts = r->common.facts;
     r->now.line = place.line;
-    r->now.column = place.column;
     if (!gov__yaml_mapping(y, &shape, read_case_value, &r->now))
         return false;
     wrong = mismatch(&r->now);

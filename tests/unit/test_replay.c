@@ -940,6 +940,22 @@ START_TEST(floors_are_left)
 }
 END_TEST
 
+/* What cannot leave a part does not run above a floor in tokens, either. */
+START_TEST(a_floor_in_tokens_is_a_floor)
+{
+    plain.relief.count = 1;
+    memcpy(plain.relief.step[0].action, "*", 2);
+    plain.relief.step[0].floor_tokens = 1024;
+    reopen();
+    begin(1000, 0);
+    has("cannot", 25);
+    has("can", 25)->leaves = true;
+    go();
+    ck_assert_uint_eq(got.count, 2);
+    ck_assert_ptr_nonnull(strstr(got.line[1], "can gives back 25600 KiB"));
+}
+END_TEST
+
 START_TEST(actions_of_one_name_are_one)
 {
     struct gov_replay_action *a;
@@ -1379,6 +1395,7 @@ static void add_figures(TCase *tc)
     tcase_add_test(tc, relief_stops_at_what_is_wanted_and_rests);
     tcase_add_test(tc, at_most_eight_actions_a_turn);
     tcase_add_test(tc, floors_are_left);
+    tcase_add_test(tc, a_floor_in_tokens_is_a_floor);
     tcase_add_test(tc, actions_of_one_name_are_one);
     tcase_add_test(tc, who_goes_takes_along_what_it_gave);
     tcase_add_test(tc, only_who_can_regrows);
