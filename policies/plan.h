@@ -69,8 +69,7 @@ typedef enum gov_warm {
 typedef enum gov_advice {
     GOV_ADVICE_NORMAL = 0,
     GOV_ADVICE_SEQUENTIAL = 1,
-    GOV_ADVICE_RANDOM =
-        2, /* no readahead: a scan goes page by page */
+    GOV_ADVICE_RANDOM = 2, /* no readahead: a scan goes page by page */
 } gov_advice;
 
 /* Their names in policy files; "unset" for a number that is none. */
