@@ -124,8 +124,8 @@ typedef enum gov_type {
     X(DEVICE_OTHERS, "device.others", BYTES, "device profile",                 \
       "charged to the limit's group by other processes and not droppable")     \
     X(DEVICE_READ_PATH, "device.read_path", TEXT, "device profile",            \
-      "fastest way to read a file: readahead, populate, parallel, direct or "  \
-      "io_uring")                                                              \
+      "fastest way to read a file: readahead, populate, parallel, direct, "    \
+      "io_uring or huge")                                                      \
     X(DEVICE_RANDOM_READ_RATE, "device.random_read_rate", BYTES,               \
       "device profile", "16 KiB random read bandwidth, bytes a second")        \
     X(DEVICE_MEMORY_RATE, "device.memory_rate", BYTES, "device profile",       \
@@ -181,7 +181,15 @@ typedef enum gov_type {
       "this build of the engine can put layers on a GPU that is there")        \
     X(MODEL_COMPUTE_PER_SEQUENCE, "model.compute_per_sequence", BYTES,         \
       "model file",                                                            \
-      "what each conversation beyond the first adds to model.compute")
+      "what each conversation beyond the first adds to model.compute")         \
+    X(DEVICE_REPACK_GAIN, "device.repack_gain", COUNT, "device profile",       \
+      "speed of the engine with repacked weights, in thousandths of that "     \
+      "with mapped ones: 1000 is no gain")                                     \
+    X(DEVICE_HUGE_GAIN, "device.huge_gain", COUNT, "device profile",           \
+      "the same with anchored weights in huge pages")                          \
+    X(DEVICE_DIRECT_RATE, "device.direct_rate", BYTES, "device profile",       \
+      "the same as device.read_rate past the page cache, into memory in huge " \
+      "pages")
 
 typedef enum gov_fact {
 #define GOV_FACT_ENUM(id, name, type, source, sentence) GOV_FACT_##id,

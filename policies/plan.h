@@ -98,8 +98,20 @@ struct gov_plan {
                                * graphs, working space; an estimate */
     gov_hold hold;            /* hybrid: which units are hot; else spread */
     gov_warm warm;            /* mapped weights: how they are brought in */
-    uint64_t warm_rate;     /* at most so many bytes a second while nobody waits
-                               * for them; 0: as fast as the disk gives */
+    uint64_t warm_rate; /* at most so many bytes a second while nobody waits
+                         * for them; 0: as fast as the disk gives */
+    bool anchor; /* what is hot is anonymous memory in the mapping's place, and
+                  * so part of footprint_bytes; heap without repacking is that */
+    bool direct; /* what becomes anonymous memory is read past the page cache:
+                  * hybrid: cold weights become that, too, and the window they
+                  * pass through is part of footprint_bytes; else as anchor */
+    /* By which reading is predicted, in bytes a second: device.direct_rate where
+     * the page cache is passed by and that is known, else device.read_rate. */
+    uint64_t read_rate; /* what stays; 0: not known, nothing is predicted */
+    uint64_t cold_rate; /* the rest; 0: the same */
+    /* Predicted: bringing in what stays, when nothing of it is in memory; 0 where
+     * the read rate is not known. */
+    uint64_t warm_us;
     gov_advice advise_load; /* the mapping, until it is warm */
     gov_advice advise_pass; /* and from then on */
     uint32_t sequences;  /* conversations that share the context, 1 or more */
@@ -169,6 +181,25 @@ GOV_API GOV_NODISCARD gov_status gov_plan_decide(struct gov_plan *plan,
                                                  gov_trace_fn trace,
                                                  void *trace_ctx,
                                                  gov_error *err);
+
+/* Predicted: what reading `bytes` of the model from storage takes, in microseconds,
+ * rounded up; 0 where the read rate is not known, or there is nothing to read.
+ * What stays counts first, as much as there is of it, and then what is cold.
+ * Pure; any thread. */
+GOV_API uint64_t gov_plan_read_us(const struct gov_plan *plan, uint64_t bytes);
+
+/* What it costs when others take memory. */
+struct gov_evicted {
+    uint64_t bytes; /* read again */
+    uint64_t us;    /* as gov_plan_read_us() */
+};
+
+/* Predicted: the system takes that share (a thousand: all) of what a plan keeps
+ * as file pages, rounded up to bytes: at most, as what a GPU holds is counted.
+ * Nothing of weights that are anchored or in the heap, nor of a refusal. Pure;
+ * any thread. */
+GOV_API struct gov_evicted gov_plan_evicted(const struct gov_plan *plan,
+                                            uint32_t permille);
 
 /* Whether the rules refuse this machine whatever is asked of it: a rule with
  * `strategy: refuse` that is true by facts of the machine alone (device.*, gpu.*,

@@ -38,12 +38,11 @@ static const char *passed_over(const struct gov__decision *d,
 }
 
 /* How the mapping is used; of weights in the heap there is none. */
-static void accept_mapping(struct gov_plan *plan, const struct gov__settings *s,
-                           gov_strategy strategy)
+static void accept_mapping(struct gov_plan *plan, const struct gov__settings *s)
 {
-    if (strategy == GOV_STRATEGY_HEAP)
+    if (plan->strategy == GOV_STRATEGY_HEAP)
         return;
-    if (strategy == GOV_STRATEGY_HYBRID)
+    if (plan->strategy == GOV_STRATEGY_HYBRID)
         plan->hold =
             (gov_hold)gov__plan_setting(s, GOV__SET_HOLD, GOV_HOLD_SPREAD);
     plan->warm = (gov_warm)gov__plan_setting(s, GOV__SET_WARM, GOV_WARM_USE);
@@ -55,13 +54,142 @@ static void accept_mapping(struct gov_plan *plan, const struct gov__settings *s,
                                                       GOV_ADVICE_NORMAL);
 }
 
+/* What the policy's levels call enough headroom: what is streamed as anonymous
+ * memory leaves it free, so that the plan is not itself the pressure. */
+static uint64_t headroom(const struct gov__decision *d)
+{
+    struct gov_level_rules levels;
+
+    gov_policy_levels(d->rules, &levels);
+    return gov__scaled(d->budget, levels.warn_headroom_exit_permille, 1000);
+}
+
+/* Memory that streamed weights may fill. File pages can be given back as soon as
+ * there is pressure. */
+static uint64_t room_to_stream(const struct gov__decision *d,
+                               const struct gov__sizes *z, bool anchor)
+{
+    uint64_t room = d->budget - z->buffers, spare;
+
+    if (!anchor)
+        return room;
+    spare = headroom(d);
+    return room > gov__sat_add(z->window, spare) ? room - spare : z->window;
+}
+
+/* What cold weights take while they pass through, of what is left for them. Where
+ * not every layer keeps the same share, all in the window may be cold. */
+static uint64_t window_in(const struct gov__decision *d,
+                          const struct gov__sizes *z, uint64_t left)
+{
+    uint64_t cold = d->weights - d->plan->hot_bytes;
+    bool spread = d->plan->hold == GOV_HOLD_SPREAD;
+    uint64_t window =
+        gov__streamed_window(z->window, cold, spread ? d->weights : cold);
+
+    return window < left ? window : left;
+}
+
+/* Past the page cache, unless what is on its way were pressure by itself. Then the
+ * window stays that of two units: the layer too many, on its way out, is file
+ * pages, which the system can take back. */
+static void accept_direct(struct gov__decision *d,
+                          const struct gov__settings *s,
+                          const struct gov__sizes *z, uint64_t room)
+{
+    struct gov_plan *plan = d->plan;
+    uint64_t taken =
+        plan->footprint_bytes + window_in(d, z, room - plan->hot_bytes);
+
+    if (gov__plan_setting(s, GOV__SET_DIRECT, 0) == 0 ||
+        gov__sat_add(taken, headroom(d)) > d->budget)
+        return;
+    plan->direct = true;
+    plan->footprint_bytes = taken;
+}
+
+/* Which weights stay, and as what. */
+static void accept_weights(struct gov__decision *d,
+                           const struct gov__settings *s,
+                           const struct gov__sizes *z)
+{
+    struct gov_plan *plan = d->plan;
+    uint64_t most = gov__plan_setting(s, GOV__SET_HOT, 1000000);
+    bool heap = plan->strategy == GOV_STRATEGY_HEAP;
+
+    plan->hot_bytes = d->weights;
+    plan->footprint_bytes = z->buffers;
+    if (heap)
+        plan->repack =
+            gov__plan_setting(s, GOV__SET_REPACK, !d->encrypted) != 0;
+    /* A mapping of which a GPU has a part is the engine's own. */
+    plan->anchor = heap ? !plan->repack
+                        : plan->gpu_layers == 0 &&
+                              gov__plan_setting(s, GOV__SET_ANCHOR, 0) != 0;
+    plan->direct = plan->anchor && plan->strategy != GOV_STRATEGY_HYBRID;
+    if (plan->strategy == GOV_STRATEGY_HYBRID) {
+        uint64_t room = room_to_stream(d, z, plan->anchor);
+        uint64_t hot = gov__streamed_hot(room, z->window, d->weights);
+        uint64_t share = gov__scaled(d->weights, most, 1000000);
+
+        plan->ahead = z->ahead;
+        plan->hot_bytes = hot < share ? hot : share;
+        if (plan->anchor)
+            plan->footprint_bytes += plan->hot_bytes;
+        accept_direct(d, s, z, room);
+    } else if (heap || plan->anchor) {
+        plan->footprint_bytes = gov__plan_need(d, z, plan->strategy);
+    } else if (d->gpu_shares) {
+        /* What a GPU uses in place cannot be dropped either. */
+        plan->footprint_bytes =
+            gov__sat_add(z->buffers, gov__sat_add(z->added, z->gpu_weights));
+    }
+    plan->cold_bytes = d->weights - plan->hot_bytes;
+}
+
+/* The rule that chose may speak of file pages; where another one anchors them, it
+ * has its say. */
+static void put_reason(struct gov__decision *d, const struct gov__rule *rule,
+                       const struct gov__settings *s,
+                       const struct gov__sizes *z)
+{
+    struct gov_plan *plan = d->plan;
+    const struct gov__rule *other;
+    char *out = plan->reason;
+    size_t used = 0;
+
+    if (plan->strategy != rule->strategy && rule->strategy == GOV_STRATEGY_MMAP)
+        used = gov__put(out, sizeof(plan->reason), used,
+                        "%s do not fit the %s budget as a whole, so part of "
+                        "the weights is streamed; ",
+                        GOV__BYTES(gov__plan_need(d, z, GOV_STRATEGY_MMAP)),
+                        GOV__BYTES(d->budget));
+    used = gov__put(out, sizeof(plan->reason), used, "%s", rule->because);
+    if (!plan->anchor || plan->strategy == GOV_STRATEGY_HEAP)
+        return;
+    other = &d->rules->list[s->by[GOV__SET_ANCHOR]];
+    if (other != rule)
+        gov__put(out, sizeof(plan->reason), used, "; %s: %s",
+                 plan->strategy == GOV_STRATEGY_HYBRID
+                     ? "what stays is anchored"
+                     : "anchored instead",
+                 other->because);
+}
+
+static void put_rates(struct gov_plan *plan, const struct gov_facts *facts)
+{
+    uint64_t cached = gov_facts_get(facts, GOV_FACT_DEVICE_READ_RATE, 0);
+    uint64_t direct = gov_facts_get(facts, GOV_FACT_DEVICE_DIRECT_RATE, cached);
+
+    plan->read_rate = plan->direct && plan->anchor ? direct : cached;
+    plan->cold_rate = plan->direct ? direct : cached;
+}
+
 static void accept(struct gov__decision *d, const struct gov__rule *rule,
                    const struct gov__settings *s, const struct gov__sizes *z,
                    gov_strategy strategy)
 {
     struct gov_plan *plan = d->plan;
-    uint64_t most = gov__plan_setting(s, GOV__SET_HOT, 1000000);
-    size_t used = 0;
 
     plan->strategy = strategy;
     plan->kv_type = z->kv_type;
@@ -69,39 +197,17 @@ static void accept(struct gov__decision *d, const struct gov__rule *rule,
     plan->kv_bytes = z->kv;
     plan->compute_bytes = z->compute;
     plan->engine_bytes = d->engine;
-    plan->footprint_bytes = z->buffers;
-    plan->hot_bytes = d->weights;
     plan->sequences = z->sequences;
-    accept_mapping(plan, s, strategy);
     if (strategy != GOV_STRATEGY_HYBRID) {
         plan->gpu_layers = z->gpu_layers;
         plan->gpu_bytes = z->gpu_bytes;
     }
-    /* What a GPU uses in place cannot be dropped either. */
-    if (strategy == GOV_STRATEGY_MMAP && d->gpu_shares)
-        plan->footprint_bytes =
-            gov__sat_add(z->buffers, gov__sat_add(z->added, z->gpu_weights));
-    if (strategy == GOV_STRATEGY_HEAP) {
-        plan->footprint_bytes = gov__plan_need(d, z, strategy);
-        plan->repack =
-            gov__plan_setting(s, GOV__SET_REPACK, !d->encrypted) != 0;
-    } else if (strategy == GOV_STRATEGY_HYBRID) {
-        uint64_t room =
-            gov__streamed_hot(d->budget - z->buffers, z->window, d->weights);
-        uint64_t share = gov__scaled(d->weights, most, 1000000);
-
-        plan->ahead = z->ahead;
-        plan->hot_bytes = room < share ? room : share;
-    }
-    plan->cold_bytes = d->weights - plan->hot_bytes;
+    accept_mapping(plan, s);
+    accept_weights(d, s, z);
+    put_rates(plan, &d->facts);
+    plan->warm_us = gov_plan_read_us(plan, plan->hot_bytes);
     gov__put(plan->rule, sizeof(plan->rule), 0, "%s", rule->name);
-    if (strategy != rule->strategy && rule->strategy == GOV_STRATEGY_MMAP)
-        used = gov__put(plan->reason, sizeof(plan->reason), used,
-                        "%s do not fit the %s budget as a whole, so part of "
-                        "the weights is streamed; ",
-                        GOV__BYTES(gov__plan_need(d, z, GOV_STRATEGY_MMAP)),
-                        GOV__BYTES(d->budget));
-    gov__put(plan->reason, sizeof(plan->reason), used, "%s", rule->because);
+    put_reason(d, rule, s, z);
     gov__plan_warn(d, z, s);
 }
 

@@ -20,6 +20,7 @@ struct gov__sizes {
     uint32_t context, sequences;
     uint32_t ahead_wish, gpu_wish; /* as settled; those below as they fit */
     uint32_t ahead;
+    bool direct; /* as settled */
     uint64_t kv, compute;
     uint64_t buffers; /* both together; cannot be dropped */
     uint64_t window;  /* what streaming needs beside them */

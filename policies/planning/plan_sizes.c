@@ -10,6 +10,9 @@
 
 #define CONTEXT_DEFAULT 4096 /* tokens, when neither app nor rules say */
 #define AHEAD_DEFAULT 2
+/* Past the page cache the layer behind is dropped before the next is read, and
+ * more than one ahead gains nothing (tests/bench/weights.sh, row decode). */
+#define AHEAD_DIRECT 1
 #define SEQUENCES_MAX 256 /* as rules; llama.cpp's LLAMA_MAX_SEQ */
 #define TEXT_FACT_MAX 1024
 
@@ -208,19 +211,19 @@ enum gov__truth gov__plan_heads_take(const struct gov__decision *d,
 /* All that follows from what stands first in *z. */
 static void resize(const struct gov__decision *d, struct gov__sizes *z)
 {
+    uint32_t fewest = z->direct ? GOV__WINDOW_UNITS - 1 : GOV__WINDOW_UNITS;
     uint32_t units = z->ahead_wish + 1;
 
     z->kv = kv_bytes(d, z);
     z->compute = compute_bytes(d, z);
     z->buffers = gov__sat_add(z->kv, gov__sat_add(z->compute, d->engine));
     z->ahead = z->ahead_wish;
-    if (units < GOV__WINDOW_UNITS)
-        units = GOV__WINDOW_UNITS;
+    if (units < fewest)
+        units = fewest;
     z->window = gov__sat_mul(d->unit, units);
-    if (gov__sat_add(z->buffers, z->window) > d->budget &&
-        units > GOV__WINDOW_UNITS) {
-        z->ahead = AHEAD_DEFAULT;
-        z->window = gov__sat_mul(d->unit, GOV__WINDOW_UNITS);
+    if (gov__sat_add(z->buffers, z->window) > d->budget && units > fewest) {
+        z->ahead = z->direct ? AHEAD_DIRECT : AHEAD_DEFAULT;
+        z->window = gov__sat_mul(d->unit, fewest);
     }
     gov__plan_place(d, z);
 }
@@ -243,8 +246,9 @@ struct gov__sizes gov__plan_size(const struct gov__decision *d,
     z.context = (uint32_t)(context < most ? context : most);
     z.sequences =
         (uint32_t)gov__plan_setting(s, GOV__SET_SEQUENCES, d->sequences_wish);
-    z.ahead_wish =
-        (uint32_t)gov__plan_setting(s, GOV__SET_AHEAD, AHEAD_DEFAULT);
+    z.direct = gov__plan_setting(s, GOV__SET_DIRECT, 0) != 0;
+    z.ahead_wish = (uint32_t)gov__plan_setting(
+        s, GOV__SET_AHEAD, z.direct ? AHEAD_DIRECT : AHEAD_DEFAULT);
     z.gpu_wish =
         (uint32_t)gov__plan_setting(s, GOV__SET_GPU_LAYERS, d->gpu_wish);
     resize(d, &z);

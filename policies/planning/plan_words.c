@@ -257,11 +257,6 @@ void gov__plan_warn(struct gov__decision *d, const struct gov__sizes *z,
                  GOV__BYTES(plan->footprint_bytes), GOV__BYTES(d->budget));
         put_note(plan, note);
     }
-    if (plan->strategy == GOV_STRATEGY_HYBRID &&
-        gov_facts_get(&d->facts, GOV_FACT_MODEL_FILES, 1) > 1)
-        put_note(plan, "the model is split into several files, which cannot be "
-                       "streamed yet, so the system decides what stays; join "
-                       "them with llama-gguf-split --merge");
     put_context_warning(d, z);
     if (d->wish != GOV_STRATEGY_UNSET && d->wish != plan->strategy) {
         gov__put(note, sizeof(note), 0, "%s was asked for, %s was chosen",

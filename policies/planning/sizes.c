@@ -79,3 +79,14 @@ uint64_t gov__streamed_hot(uint64_t room, uint64_t window, uint64_t weights)
         return hot;
     return (hot >> 12) * (weights >> 12) / pages << 12;
 }
+
+uint64_t gov__streamed_window(uint64_t window, uint64_t cold, uint64_t of)
+{
+    uint64_t most;
+
+    if (cold == 0)
+        return 0;
+    /* What is rounded off is less than a byte. */
+    most = gov__sat_add(gov__scaled(window, cold, of), 1 + READS_SLACK);
+    return most < cold ? most : cold;
+}

@@ -27,12 +27,17 @@ uint64_t gov__kv_cells(uint64_t context);
  * what is no type. Exact where it is whole blocks, else rounded up. */
 uint64_t gov__kv_of_f16(uint64_t f16_bytes, gov_kv_type type);
 
-/* Least units of a streamed model in memory: one in use, one arriving, one
- * leaving. */
+/* Least units of a streamed model in memory: one in use, one arriving, one leaving,
+ * which past the page cache has left before. */
 #define GOV__WINDOW_UNITS 3
 
 /* Weights that may stay when the rest is streamed through `window` bytes, which
  * fit `room`: the budget less KV and buffers. */
 uint64_t gov__streamed_hot(uint64_t room, uint64_t window, uint64_t weights);
+
+/* What `cold` bytes take at most while they pass through a window of so many bytes
+ * of whole layers, where they are of layers of `of` bytes, the same share of
+ * each. */
+uint64_t gov__streamed_window(uint64_t window, uint64_t cold, uint64_t of);
 
 #endif

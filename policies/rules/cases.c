@@ -32,6 +32,8 @@ ANSWER(context_of, context)
 ANSWER(sequences_of, sequences)
 ANSWER(gpu_layers_of, gpu_layers)
 ANSWER(repack_of, repack)
+ANSWER(anchor_of, anchor)
+ANSWER(direct_of, direct)
 ANSWER(ahead_of, ahead)
 ANSWER(warm_rate_of, warm_rate)
 ANSWER(warn_of, warn)
@@ -60,6 +62,8 @@ const struct gov__expectation gov__expectations[GOV__EXPECTATIONS] = {
     NUMBER("repack", FLAG, repack_of),
     NUMBER("hot", BYTES, hot_of),
     WORD("hold", gov__holds, hold_of),
+    NUMBER("anchor", FLAG, anchor_of),
+    NUMBER("direct", FLAG, direct_of),
     NUMBER("ahead", COUNT, ahead_of),
     WORD("warm", gov__warms, warm_of),
     NUMBER("warm_rate", BYTES, warm_rate_of),

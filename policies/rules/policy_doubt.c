@@ -369,6 +369,7 @@ static uint32_t idle_settings(gov_strategy strategy)
 {
     if (strategy == GOV_STRATEGY_HEAP)
         return 1U << GOV__SET_HOT | 1U << GOV__SET_AHEAD | 1U << GOV__SET_HOLD |
+               1U << GOV__SET_ANCHOR | 1U << GOV__SET_DIRECT |
                1U << GOV__SET_WARM | 1U << GOV__SET_WARM_RATE |
                1U << GOV__SET_ADVISE_LOAD | 1U << GOV__SET_ADVISE_PASS;
     if (strategy == GOV_STRATEGY_MMAP || strategy == GOV_STRATEGY_HYBRID)

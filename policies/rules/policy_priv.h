@@ -20,6 +20,8 @@ enum gov__setting {
     GOV__SET_HOT,         /* parts per million of the weights */
     GOV__SET_AHEAD,       /* units */
     GOV__SET_HOLD,        /* gov_hold */
+    GOV__SET_ANCHOR,      /* 0 or 1 */
+    GOV__SET_DIRECT,      /* 0 or 1 */
     GOV__SET_WARM,        /* gov_warm */
     GOV__SET_WARM_RATE,   /* bytes a second */
     GOV__SET_ADVISE_LOAD, /* gov_advice */

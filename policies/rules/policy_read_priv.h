@@ -7,7 +7,7 @@
 #include "policies/language/yaml_priv.h"
 #include "policies/rules/policy_priv.h"
 
-#define GOV__KEYS_MAX 16 /* of any mapping in a policy file */
+#define GOV__KEYS_MAX 20 /* of any mapping in a policy file */
 
 struct gov__reader {
     struct gov__yaml y; /* first: what is called back gets it */

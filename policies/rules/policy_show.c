@@ -154,6 +154,8 @@ const char *gov__setting_name(enum gov__setting which)
         [GOV__SET_HOT] = "hot",
         [GOV__SET_AHEAD] = "ahead",
         [GOV__SET_HOLD] = "hold",
+        [GOV__SET_ANCHOR] = "anchor",
+        [GOV__SET_DIRECT] = "direct",
         [GOV__SET_WARM] = "warm",
         [GOV__SET_WARM_RATE] = "warm_rate",
         [GOV__SET_ADVISE_LOAD] = "advise_load",
@@ -174,6 +176,8 @@ const char *gov__setting_print(char out[32], enum gov__setting which,
         return gov_kv_type_name((gov_kv_type)value);
     case GOV__SET_REPACK:
     case GOV__SET_WARN:
+    case GOV__SET_ANCHOR:
+    case GOV__SET_DIRECT:
         return value != 0 ? "true" : "false";
     case GOV__SET_HOLD:
         return gov_hold_name((gov_hold)value);

@@ -145,6 +145,8 @@ static const struct gov__key keys[] = {
     SETTING("hot", HOT, RATIO, 0, 1000000),
     SETTING("ahead", AHEAD, COUNT, 1, 16),
     WORD("hold", read_word, HOLD),
+    WORD("anchor", read_word, ANCHOR),
+    WORD("direct", read_word, DIRECT),
     WORD("warm", read_word, WARM),
     SETTING("warm_rate", WARM_RATE, BYTES, MIB, INT64_MAX),
     WORD("advise_load", read_word, ADVISE_LOAD),
@@ -155,6 +157,7 @@ static const struct gov__key keys[] = {
     WORD("warning", read_warning, WARNING),
     {.name = "instead", .read = read_instead},
 };
+_Static_assert(COUNT_OF(keys) <= GOV__KEYS_MAX, "raise GOV__KEYS_MAX");
 
 bool gov__read_then(struct gov__reader *r, const struct gov__key *key,
                     void *into)

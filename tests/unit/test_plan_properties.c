@@ -67,19 +67,21 @@ static size_t random_rule(char *text, size_t room, int number,
     static const char *const strategies[] = {"mmap", "hybrid", "heap",
                                              "refuse"};
     static const char *const settings[] = {
+        "anchor: true", "anchor: false", "direct: true", "direct: false",
         "warn: true", "hot: 10 %", "ahead: 16", "ahead: 1", "hold: first",
         "warm: file", "warm_rate: 50 MiB", "advise_load: sequential",
-        "warning: look out", "repack: true",
+        "warning: look out", "repack: true", "repack: false",
         /* from here on sizes follow */
         "kv_type: q8_0", "kv_type: f16", "context: 64", "context: 100000",
         "kv_type: f32", "kv_type: iq4_nl", "sequences: 4", "sequences: 256",
         "gpu_layers: all", "gpu_layers: 7", "gpu_layers: 0"};
     const char *strategy = strategies[dice(4)];
-    size_t which = dice(recipe->sizing ? COUNT_OF(settings) : 10);
+    size_t which =
+        dice(4) == 0 ? dice(4) : dice(recipe->sizing ? COUNT_OF(settings) : 15);
     bool chooses = dice(3) > 0, refuses = chooses && strategy[0] == 'r';
     /* refuse takes no setting, mapped strategies not those of others */
     bool with = !chooses || (dice(2) == 0 && strategy[0] == 'h' &&
-                             (which < 5 || which > 9));
+                             (which < 9 || which > 14));
     int asks = refuses ? recipe->refuse_asks : recipe->asks;
 
     return (size_t)snprintf(
@@ -185,6 +187,12 @@ static void random_facts(struct gov_facts *facts)
         GOV_FACT_MODEL_REPACK};
 
     memset(facts, 0, sizeof(*facts));
+    if (dice(2) == 0)
+        gov_facts_set(facts, GOV_FACT_DEVICE_READ_RATE,
+                      dice(8) == 0 ? dice(8) : random_bytes());
+    if (dice(2) == 0)
+        gov_facts_set(facts, GOV_FACT_DEVICE_DIRECT_RATE,
+                      dice(8) == 0 ? dice(8) : random_bytes());
     for (size_t i = 0; i < COUNT_OF(sizes); i++)
         gov_facts_set(facts, sizes[i], random_bytes());
     if (dice(4) > 0)
@@ -358,9 +366,82 @@ static wide check_gpu(const struct gov_plan *plan,
     return less < weights ? less : weights;
 }
 
-/* The invariant, worked out anew from the facts. */
+/* How long reading takes, rounded up: what stays, and then the rest, each at its
+ * rate. */
+static uint64_t slow_us(const struct gov_plan *plan,
+                        const struct gov_facts *facts, uint64_t bytes)
+{
+    wide cached = gov_facts_get(facts, GOV_FACT_DEVICE_READ_RATE, 0), us;
+    wide direct =
+        gov_facts_get(facts, GOV_FACT_DEVICE_DIRECT_RATE, (uint64_t)cached);
+    wide first = plan->anchor && plan->direct ? direct : cached;
+    wide then = plan->direct && direct > 0 ? direct
+                : plan->direct             ? first
+                                           : cached;
+    uint64_t hot = bytes < plan->hot_bytes ? bytes : plan->hot_bytes;
+
+    if (first == 0)
+        return 0;
+    if (first == then)
+        hot = bytes;
+    us = ((wide)hot * 1000000 + first - 1) / first;
+    if (bytes > hot)
+        us += ((wide)(bytes - hot) * 1000000 + then - 1) / then;
+    return us < UINT64_MAX ? (uint64_t)us : UINT64_MAX;
+}
+
+static void check_reads(const struct gov_plan *plan,
+                        const struct gov_facts *facts)
+{
+    uint32_t share = (uint32_t)dice(1100);
+    struct gov_evicted evicted = gov_plan_evicted(plan, share);
+    wide bytes = (wide)plan->hot_bytes * (share < 1000 ? share : 1000);
+
+    ck_assert_uint_eq(plan->warm_us, slow_us(plan, facts, plan->hot_bytes));
+    ck_assert_uint_eq(gov_plan_read_us(plan, plan->weights_bytes),
+                      slow_us(plan, facts, plan->weights_bytes));
+    if (plan->anchor || plan->strategy == GOV_STRATEGY_HEAP)
+        bytes = 0;
+    ck_assert(evicted.bytes == (bytes + 999) / 1000);
+    ck_assert_uint_eq(evicted.us, slow_us(plan, facts, evicted.bytes));
+}
+
+/* The footprint of what is streamed: anchored, and on its way past the page cache,
+ * where reads in flight may take 12 MiB beside the window, and a byte was rounded
+ * up. Never more than there is room for, nor than there is to read. */
+static void check_streamed(const struct gov_plan *plan, uint64_t room,
+                           wide window)
+{
+    uint64_t kept = plan->anchor ? plan->hot_bytes : 0;
+    wide buffers = (wide)plan->budget_bytes - room;
+    wide passing = (wide)plan->footprint_bytes - buffers - kept;
+
+    ck_assert((wide)plan->footprint_bytes >= buffers + kept);
+    if (!plan->direct) {
+        ck_assert(passing == 0);
+        return;
+    }
+    ck_assert(passing <= room - plan->hot_bytes);
+    /* 16 % of the budget stay free: no rules of these speak of levels. */
+    ck_assert((wide)plan->footprint_bytes * 1000 <=
+              (wide)plan->budget_bytes * 840 + 1000);
+    ck_assert(passing <= plan->cold_bytes);
+    if (plan->hold != GOV_HOLD_SPREAD)
+        ck_assert(passing <= window + (12 << 20) + 1);
+    else
+        ck_assert(passing * plan->weights_bytes <=
+                  window * plan->cold_bytes +
+                      (wide)plan->weights_bytes * ((12 << 20) + 1));
+    /* and no less than passes, where there is room for it */
+    if (passing < plan->cold_bytes && passing < room - plan->hot_bytes &&
+        !plan->anchor)
+        ck_assert(passing * plan->weights_bytes >= window * plan->cold_bytes);
+}
+
+/* The invariant, worked out anew from the facts. `least_units`: of a window, two
+ * where a rule may have asked to pass the page cache by, even if that is refused. */
 static void check_plan(const struct gov_plan *plan,
-                       const struct gov_facts *facts)
+                       const struct gov_facts *facts, uint32_t least_units)
 {
     uint64_t weights = gov_facts_get(facts, GOV_FACT_MODEL_WEIGHTS, 0);
     uint64_t unit = gov_facts_get(facts, GOV_FACT_MODEL_LARGEST_UNIT, weights);
@@ -389,16 +470,26 @@ static void check_plan(const struct gov_plan *plan,
     ck_assert(!plan->repack || plan->strategy == GOV_STRATEGY_HEAP);
     ck_assert(gov_facts_get(facts, GOV_FACT_MODEL_ENCRYPTED, 0) == 0 ||
               plan->strategy == GOV_STRATEGY_HEAP);
+    ck_assert_uint_le(plan->footprint_bytes, budget);
+    check_reads(plan, facts);
+    if (plan->strategy == GOV_STRATEGY_HEAP)
+        ck_assert_int_eq(plan->anchor, !plan->repack);
+    else
+        ck_assert(!plan->anchor || plan->gpu_layers == 0);
     if (plan->strategy == GOV_STRATEGY_HYBRID) {
+        uint32_t units = plan->ahead + 1;
+
         ck_assert_uint_ge(plan->ahead, 1);
         ck_assert_uint_le(plan->hot_bytes, budget - buffers);
+        if (units < least_units)
+            units = least_units;
         /* The window holds the cold share of each of its units. */
-        ck_assert((wide)unit * (plan->ahead > 2 ? plan->ahead + 1 : 3) *
-                      plan->cold_bytes <=
+        ck_assert((wide)unit * units * plan->cold_bytes <=
                   ((wide)(budget - buffers) - plan->hot_bytes) * weights);
-        ck_assert_uint_eq(plan->footprint_bytes, buffers);
+        check_streamed(plan, budget - buffers, (wide)unit * units);
         return;
     }
+    ck_assert_int_eq(plan->direct, plan->anchor);
     ck_assert_uint_eq(plan->ahead, 0);
     ck_assert_uint_eq(plan->cold_bytes, 0);
     ram = (wide)weights + buffers;
@@ -407,6 +498,8 @@ static void check_plan(const struct gov_plan *plan,
     if (plan->strategy == GOV_STRATEGY_HEAP)
         ck_assert(plan->footprint_bytes >= ram &&
                   plan->footprint_bytes <= budget);
+    else if (plan->anchor)
+        ck_assert(plan->footprint_bytes == ram);
     else if (!more)
         ck_assert_uint_eq(plan->footprint_bytes, buffers);
 }
@@ -457,13 +550,16 @@ START_TEST(no_rules_beat_the_budget)
 {
     static struct run run, again;
     char text[4096];
-    size_t loaded = 0, on_gpu = 0;
+    size_t loaded = 0, on_gpu = 0, anchored[GOV_STRATEGY_REFUSE] = {0},
+           direct = 0;
 
     seed = UINT64_C(0x9E3779B97F4A7C15) * (uint64_t)(_i + 1);
-    for (int r = 0; r < 200; r++) {
+    for (int r = 0; r < 400; r++) {
         gov_policy *rules;
+        uint32_t least_units;
 
         random_rules(text, sizeof(text), &anything);
+        least_units = strstr(text, "direct: true") != NULL ? 2 : 3;
         rules = read_rules(text);
         for (int f = 0; f < 20; f++) {
             struct gov_facts facts, before;
@@ -487,9 +583,12 @@ START_TEST(no_rules_beat_the_budget)
             ck_assert_int_gt((int)strlen(run.plan.reason), 0);
             ck_assert_int_eq(run.plan.warning[0] != '\0', run.plan.warn);
             if (status == GOV_OK) {
-                check_plan(&run.plan, &facts);
+                check_plan(&run.plan, &facts, least_units);
                 loaded++;
                 on_gpu += run.plan.gpu_layers > 1;
+                anchored[run.plan.strategy] += run.plan.anchor;
+                direct +=
+                    run.plan.strategy == GOV_STRATEGY_HYBRID && run.plan.direct;
             } else {
                 ck_assert_int_eq(status, GOV_E_REFUSED);
                 ck_assert_int_eq(run.plan.strategy, GOV_STRATEGY_REFUSE);
@@ -498,8 +597,11 @@ START_TEST(no_rules_beat_the_budget)
         }
         gov_policy_free(rules);
     }
-    ck_assert_uint_gt(loaded, 400); /* the dice were not all against it */
+    ck_assert_uint_gt(loaded, 800); /* the dice were not all against it */
     ck_assert_uint_gt(on_gpu, 40);
+    ck_assert_uint_gt(direct, 10);
+    for (int s = GOV_STRATEGY_MMAP; s <= GOV_STRATEGY_HEAP; s++)
+        ck_assert_uint_gt(anchored[s], 10);
 }
 END_TEST
 

@@ -78,6 +78,334 @@ START_TEST(maps)
 }
 END_TEST
 
+/* ---- anchored weights ---- */
+
+#define ANCHOR HEAD RULE("a", "true", "anchor: true")
+#define AND(then) RULE("b", "true", then)
+#define BUFFERS (768 * MIB)
+/* Of 3 GiB, less buffers, what is streamed, reads in flight and the headroom that
+ * is no reason to warn any more (16 %): 1992 and 1500.48 MiB, and then some, as
+ * the window holds the cold share only. */
+#define HOT_KEPT UINT64_C(2253836288)
+#define HOT_ANCHORED UINT64_C(1697705984)
+
+static const struct {
+    const char *rules, *given;
+    const char *want; /* strategy, anchor and repack as 0 or 1 */
+    uint64_t hot, footprint;
+} anchors[] = {
+    {HEAD "  []\n", "", "mmap 0 0", 4 * GIB, BUFFERS},
+    {ANCHOR, "", "mmap 1 0", 4 * GIB, 4 * GIB + BUFFERS},
+    {HEAD RULE("n", "true", "anchor: false") RULE("a", "true", "anchor: true"),
+     "", "mmap 0 0", 4 * GIB, BUFFERS},
+    {ALWAYS("mmap, anchor: true"), "", "mmap 1 0", 4 * GIB, 4 * GIB + BUFFERS},
+    /* what is anchored has to fit, to the byte */
+    {ANCHOR, "budget.ram=5100273664", "mmap 1 0", 4 * GIB, 5100273664},
+    {ANCHOR, "budget.ram=5100273663", "hybrid 1 0", 3400847360,
+     3400847360 + BUFFERS},
+    {HEAD "  []\n", "budget.ram=3G", "hybrid 0 0", HOT_KEPT, BUFFERS},
+    {ANCHOR, "budget.ram=3G", "hybrid 1 0", HOT_ANCHORED,
+     HOT_ANCHORED + BUFFERS},
+    {ALWAYS("hybrid, anchor: true, hot: 25 %"), "", "hybrid 1 0", GIB,
+     GIB + BUFFERS},
+    {ALWAYS("hybrid, hot: 25 %"), "", "hybrid 0 0", GIB, BUFFERS},
+    /* the headroom is never taken from what streaming needs */
+    {ANCHOR, "budget.ram=1080M", "hybrid 1 0", 0, BUFFERS},
+    /* the heap is anchored, unless the engine copies it */
+    {ALWAYS("heap"), "", "heap 0 1", 4 * GIB, 4 * GIB + BUFFERS},
+    {ANCHOR AND("strategy: heap"), "", "heap 0 1", 4 * GIB, 4 * GIB + BUFFERS},
+    {ALWAYS("heap, repack: false"), "", "heap 1 0", 4 * GIB, 4 * GIB + BUFFERS},
+    {ALWAYS("heap, repack: false, anchor: false"), "", "heap 1 0", 4 * GIB,
+     4 * GIB + BUFFERS},
+    {ALWAYS("heap"), "model.encrypted=1", "heap 1 0", 4 * GIB,
+     4 * GIB + BUFFERS},
+    /* a mapping of which a GPU has a part is the engine's */
+    {ANCHOR,
+     "engine.gpu=1 gpu.count=1 gpu.shares_ram=0 budget.gpu=8G "
+     "model.layers=32 request.gpu_layers=3",
+     "mmap 0 0", 4 * GIB, BUFFERS},
+    {ANCHOR,
+     "engine.gpu=1 gpu.count=1 gpu.shares_ram=0 budget.gpu=8G "
+     "model.layers=32",
+     "mmap 1 0", 4 * GIB, 4 * GIB + BUFFERS},
+};
+
+START_TEST(anchors_what_is_hot)
+{
+    char got[32];
+
+    ck_assert_msg(decide(anchors[_i].rules, anchors[_i].given) == GOV_OK, "%s",
+                  err.message);
+    snprintf(got, sizeof(got), "%s %d %d", gov_strategy_name(plan.strategy),
+             plan.anchor, plan.repack);
+    ck_assert_str_eq(got, anchors[_i].want);
+    ck_assert_uint_eq(plan.hot_bytes, anchors[_i].hot);
+    ck_assert_uint_eq(plan.cold_bytes, 4 * GIB - anchors[_i].hot);
+    ck_assert_uint_eq(plan.footprint_bytes, anchors[_i].footprint);
+}
+END_TEST
+
+/* ---- read past the page cache ---- */
+
+#define DIRECT HEAD RULE("a", "true", "direct: true")
+/* Two units of 100 MiB are in memory then, one in use and one arriving: of 3 GiB,
+ * less buffers, those, 12 MiB in flight and the headroom where it is anchored, 2092
+ * and 1600.48 MiB stay, times 4096 / 3896. */
+#define HOT_DIRECT UINT64_C(2306228224)
+#define HOT_DIRECT_ANCHORED UINT64_C(1764368384)
+/* The share of 200 MiB that is cold, a byte for what was rounded off, and 12 MiB in
+ * flight: together with what stays 2304 and 1812.48 MiB, within a page. */
+#define PASSING_KEPT UINT64_C(109689313)
+#define PASSING_ANCHORED UINT64_C(136147313)
+#define PASSING_75 (162 * MIB + 1)
+
+static const struct {
+    const char *rules, *given, *want; /* strategy, anchor and direct */
+    uint64_t hot, footprint;
+} directs[] = {
+    {DIRECT, "", "mmap 0 0", 4 * GIB, BUFFERS},
+    {DIRECT, "budget.ram=3G", "hybrid 0 1", HOT_DIRECT, BUFFERS + PASSING_KEPT},
+    {HEAD RULE("n", "true", "direct: false") RULE("a", "true", "direct: true"),
+     "budget.ram=3G", "hybrid 0 0", HOT_KEPT, BUFFERS},
+    {DIRECT AND("anchor: true"), "budget.ram=3G", "hybrid 1 1",
+     HOT_DIRECT_ANCHORED, BUFFERS + HOT_DIRECT_ANCHORED + PASSING_ANCHORED},
+    {ALWAYS("hybrid, direct: true, hot: 25 %"), "", "hybrid 0 1", GIB,
+     BUFFERS + PASSING_75},
+    /* whole layers are cold then */
+    {ALWAYS("hybrid, direct: true, hot: 25 %, hold: first"), "", "hybrid 0 1",
+     GIB, BUFFERS + 212 * MIB + 1},
+    {ALWAYS("hybrid, direct: true, hot: 25 %, hold: dense"), "", "hybrid 0 1",
+     GIB, BUFFERS + 212 * MIB + 1},
+    /* what is on its way is never more than there is */
+    {ALWAYS("hybrid, direct: true, hot: 99.9 %"), "", "hybrid 0 1",
+     UINT64_C(4290672328), BUFFERS + UINT64_C(4294968)},
+    {ALWAYS("hybrid, direct: true"), "", "hybrid 0 1", 4 * GIB, BUFFERS},
+    /* nor pressure by itself: 16 % of the budget stay free */
+    {DIRECT, "budget.ram=980M", "hybrid 0 0", 0, BUFFERS},
+    {DIRECT AND("anchor: true"), "budget.ram=980M", "hybrid 1 0", 0, BUFFERS},
+    {DIRECT, "budget.ram=1212066047", "hybrid 0 0", 193925120, BUFFERS},
+    {DIRECT, "budget.ram=1212066048", "hybrid 0 1", 193925120, 1018135481},
+    /* what is anchored as a whole always comes so */
+    {ANCHOR, "", "mmap 1 1", 4 * GIB, 4 * GIB + BUFFERS},
+    {ALWAYS("heap, repack: false"), "", "heap 1 1", 4 * GIB, 4 * GIB + BUFFERS},
+    {ALWAYS("heap"), "", "heap 0 0", 4 * GIB, 4 * GIB + BUFFERS},
+};
+
+START_TEST(counts_what_is_on_its_way)
+{
+    char got[32];
+
+    ck_assert_msg(decide(directs[_i].rules, directs[_i].given) == GOV_OK, "%s",
+                  err.message);
+    snprintf(got, sizeof(got), "%s %d %d", gov_strategy_name(plan.strategy),
+             plan.anchor, plan.direct);
+    ck_assert_str_eq(got, directs[_i].want);
+    ck_assert_uint_eq(plan.hot_bytes, directs[_i].hot);
+    ck_assert_uint_eq(plan.footprint_bytes, directs[_i].footprint);
+}
+END_TEST
+
+/* How far ahead is read, and through how many units: what stays tells. */
+static const struct {
+    const char *rules, *given;
+    uint32_t ahead;
+    bool direct;
+    uint64_t hot;
+} aheads[] = {
+    {HEAD "  []\n", "budget.ram=3G", 2, false, HOT_KEPT},
+    {DIRECT, "budget.ram=3G", 1, true, HOT_DIRECT},
+    /* through the page cache one layer is on its way out all the same */
+    {ALWAYS("hybrid, ahead: 1"), "budget.ram=3G", 1, false, HOT_KEPT},
+    {ALWAYS("hybrid, direct: true, ahead: 1"), "budget.ram=3G", 1, true,
+     HOT_DIRECT},
+    /* what a rule names wins, wherever direct is settled: 1992 MiB times 4096 /
+     * 3796, and 1892 MiB times 4096 / 3696 */
+    {ALWAYS("hybrid, direct: true, ahead: 2"), "budget.ram=3G", 2, true,
+     HOT_KEPT},
+    {ALWAYS("hybrid, direct: true, ahead: 3"), "budget.ram=3G", 3, true,
+     UINT64_C(2198614016)},
+    {HEAD RULE("a", "true", "ahead: 3") RULE("b", "true", "direct: true"),
+     "budget.ram=3G", 3, true, UINT64_C(2198614016)},
+    {DIRECT AND("ahead: 3"), "budget.ram=3G", 3, true, UINT64_C(2198614016)},
+    /* as long as it fits: 768 + 4 * 100 MiB */
+    {DIRECT AND("ahead: 3"), "budget.ram=1168M", 3, false, 0},
+    {DIRECT AND("ahead: 3"), "budget.ram=1167M", 1, true, 206147584},
+    {DIRECT AND("ahead: 2"), "budget.ram=1067M", 1, false, 95907840},
+    /* where direct is too much, the window stays as it was for it */
+    {DIRECT, "budget.ram=1080M", 1, false, 110239744},
+    {DIRECT, "budget.ram=968M", 1, false, 0},
+};
+
+START_TEST(reads_so_far_ahead)
+{
+    ck_assert_msg(decide(aheads[_i].rules, aheads[_i].given) == GOV_OK, "%s",
+                  err.message);
+    ck_assert_int_eq(plan.strategy, GOV_STRATEGY_HYBRID);
+    ck_assert_uint_eq(plan.ahead, aheads[_i].ahead);
+    ck_assert_int_eq(plan.direct, aheads[_i].direct);
+    ck_assert_uint_eq(plan.hot_bytes, aheads[_i].hot);
+}
+END_TEST
+
+START_TEST(needs_two_units_past_the_cache_and_three_through_it)
+{
+    ck_assert_int_eq(decide(DIRECT, "budget.ram=1015021567"), GOV_E_REFUSED);
+    ck_assert_int_eq(decide(DIRECT, "budget.ram=1015021568"), GOV_OK);
+    ck_assert_int_eq(decide(HEAD "  []\n", "budget.ram=1119879167"),
+                     GOV_E_REFUSED);
+    ck_assert_int_eq(decide(HEAD "  []\n", "budget.ram=1119879168"), GOV_OK);
+}
+END_TEST
+
+START_TEST(says_why_it_anchors)
+{
+    static const struct {
+        const char *rules, *given, *reason;
+    } rows[] = {
+        {ANCHOR AND("strategy: mmap"), "",
+         "because of b; anchored instead: because of a"},
+        {ANCHOR AND("strategy: hybrid"), "",
+         "because of b; what stays is anchored: because of a"},
+        {ANCHOR AND("strategy: mmap"), "budget.ram=3G",
+         "4.75 GiB do not fit the 3.00 GiB budget as a whole, so part of the "
+         "weights is streamed; because of b; what stays is anchored: because "
+         "of a"},
+        {ANCHOR, "",
+         "no rule chose a strategy that fits; anchored instead: because of a"},
+        {ANCHOR AND("strategy: heap, repack: false"), "", "because of b"},
+        {ALWAYS("mmap, anchor: true"), "", "because of r"},
+        {HEAD RULE("n", "true", "anchor: false") AND("strategy: mmap"), "",
+         "because of b"},
+    };
+
+    ck_assert_int_eq(decide(rows[_i].rules, rows[_i].given), GOV_OK);
+    ck_assert_str_eq(plan.reason, rows[_i].reason);
+}
+END_TEST
+
+/* The headroom that is left is that of the policy that anchors. */
+START_TEST(leaves_the_headroom_of_the_policy)
+{
+    static const char levels[] =
+        "version: 1\nlevels: {warn_headroom: 0 %, warn_headroom_exit: 0 %, "
+        "critical_headroom: 0 %, critical_headroom_exit: 0 %}\n"
+        "rules:\n" RULE("a", "true", "anchor: true");
+
+    ck_assert_int_eq(decide(levels, "budget.ram=3G"), GOV_OK);
+    ck_assert(plan.anchor);
+    ck_assert_uint_eq(plan.hot_bytes, HOT_KEPT);
+}
+END_TEST
+
+/* ---- reading ---- */
+
+static const struct {
+    const char *given;
+    uint64_t hot, warm_us;
+} warmed[] = {
+    {"", 4 * GIB, 0},
+    {"device.read_rate=0", 4 * GIB, 0},
+    {"device.read_rate=4294967296", 4 * GIB, 1000000},
+    {"device.read_rate=4294967297", 4 * GIB, 1000000}, /* 999999.8 */
+    {"device.read_rate=4294967295", 4 * GIB, 1000001}, /* 1000000.2 */
+    {"device.read_rate=4G budget.ram=3G", HOT_KEPT, 524763},
+    {"model.weights=0 model.largest_unit=0 device.read_rate=1", 0, 0},
+    /* longer than 64 bits tell */
+    {"device.read_rate=1 model.weights=9223372036854775000 "
+     "budget.ram=9223372036854775807 model.kv_per_token=0 model.compute=0",
+     UINT64_C(9223372036854775000), UINT64_MAX},
+};
+
+START_TEST(predicts_warming)
+{
+    ck_assert_int_eq(decide(HEAD "  []\n", warmed[_i].given), GOV_OK);
+    ck_assert_uint_eq(plan.hot_bytes, warmed[_i].hot);
+    ck_assert_uint_eq(plan.warm_us, warmed[_i].warm_us);
+    ck_assert_uint_eq(gov_plan_read_us(&plan, plan.hot_bytes), plan.warm_us);
+    ck_assert_uint_eq(gov_plan_read_us(&plan, 0), 0);
+}
+END_TEST
+
+/* What stays and the rest, each by its way. */
+static const struct {
+    const char *rules, *given;
+    uint64_t first_us, warm_us;
+} ways[] = {
+    {ALWAYS("hybrid, hot: 25 %"), "device.read_rate=1G device.direct_rate=3G",
+     4000000, 1000000},
+    {ALWAYS("hybrid, hot: 25 %, direct: true"),
+     "device.read_rate=1G device.direct_rate=3G", 2000000, 1000000},
+    {ALWAYS("hybrid, hot: 25 %, direct: true, anchor: true"),
+     "device.read_rate=1G device.direct_rate=2G", 2000000, 500000},
+    {ALWAYS("hybrid, hot: 25 %, anchor: true"),
+     "device.read_rate=1G device.direct_rate=2G", 4000000, 1000000},
+    {ALWAYS("mmap"), "device.read_rate=1G device.direct_rate=2G", 4000000,
+     4000000},
+    {ALWAYS("mmap, anchor: true"), "device.read_rate=1G device.direct_rate=2G",
+     2000000, 2000000},
+    {ALWAYS("heap, repack: false"), "device.read_rate=1G device.direct_rate=2G",
+     2000000, 2000000},
+    {ALWAYS("heap"), "device.read_rate=1G device.direct_rate=2G", 4000000,
+     4000000},
+    /* what passes the cache by is then not known to be faster */
+    {ALWAYS("hybrid, hot: 25 %, direct: true"), "device.read_rate=1G", 4000000,
+     1000000},
+    {ALWAYS("hybrid, hot: 25 %, direct: true"), "device.direct_rate=1G", 0, 0},
+    {ALWAYS("mmap, anchor: true"), "device.direct_rate=1G", 4000000, 4000000},
+};
+
+START_TEST(predicts_by_the_way_that_is_taken)
+{
+    ck_assert_int_eq(decide(ways[_i].rules, ways[_i].given), GOV_OK);
+    ck_assert_uint_eq(gov_plan_read_us(&plan, plan.weights_bytes),
+                      ways[_i].first_us);
+    ck_assert_uint_eq(plan.warm_us, ways[_i].warm_us);
+    ck_assert_uint_eq(gov_plan_read_us(&plan, plan.hot_bytes), plan.warm_us);
+}
+END_TEST
+
+static const struct {
+    gov_strategy strategy;
+    bool anchor;
+    uint64_t hot, rate;
+    uint32_t permille;
+    struct gov_evicted want;
+} evictions[] = {
+    {GOV_STRATEGY_MMAP, false, 1000000000, 1666666667, 50, {50000000, 30000}},
+    {GOV_STRATEGY_HYBRID, false, 1000000000, 1000000000, 50, {50000000, 50000}},
+    {GOV_STRATEGY_MMAP, false, 1000, 1000000, 1, {1, 1}},
+    {GOV_STRATEGY_MMAP, false, 1001, 1000000, 1, {2, 2}},
+    {GOV_STRATEGY_MMAP, false, 999, 1000001, 1000, {999, 999}},
+    {GOV_STRATEGY_MMAP, false, 999, 1000000, 1001, {999, 999}},
+    {GOV_STRATEGY_MMAP, false, 999, 1000000, 0, {0, 0}},
+    {GOV_STRATEGY_MMAP, false, 999, 0, 500, {500, 0}},
+    {GOV_STRATEGY_MMAP, false, 0, 1000, 500, {0, 0}},
+    {GOV_STRATEGY_MMAP, true, 1000, 1000, 500, {0, 0}},
+    {GOV_STRATEGY_HYBRID, true, 1000, 1000, 500, {0, 0}},
+    {GOV_STRATEGY_HEAP, false, 1000, 1000, 500, {0, 0}},
+    {GOV_STRATEGY_REFUSE, false, 1000, 1000, 500, {0, 0}},
+    {GOV_STRATEGY_MMAP, false, UINT64_MAX, 1, 1000, {UINT64_MAX, UINT64_MAX}},
+    {GOV_STRATEGY_MMAP,
+     false,
+     UINT64_MAX,
+     UINT64_MAX,
+     1000,
+     {UINT64_MAX, 1000000}},
+};
+
+START_TEST(predicts_eviction)
+{
+    const struct gov_plan made = {.strategy = evictions[_i].strategy,
+                                  .anchor = evictions[_i].anchor,
+                                  .hot_bytes = evictions[_i].hot,
+                                  .read_rate = evictions[_i].rate};
+    struct gov_evicted got = gov_plan_evicted(&made, evictions[_i].permille);
+
+    ck_assert_uint_eq(got.bytes, evictions[_i].want.bytes);
+    ck_assert_uint_eq(got.us, evictions[_i].want.us);
+}
+END_TEST
+
 /* ---- conversations ---- */
 
 #define WINDOWED                                                               \
@@ -400,8 +728,10 @@ START_TEST(traces_what_is_set)
                   "kv_type: q8_0, context: 2048, repack: false, warn: true, "
                   "hot: 25 %, ahead: 3")
             RULE("b", "true",
-                 "hold: dense, warm: file, warm_rate: 5 MiB, advise_load: "
-                 "random, advise_pass: sequential, gpu_layers: all, warning: w")
+                 "hold: dense, anchor: false, direct: true, warm: file, "
+                 "warm_rate: 5 MiB, "
+                 "advise_load: random, advise_pass: sequential, gpu_layers: "
+                 "all, warning: w")
                 RULE("c", "true", "warn: false, sequences: 2, gpu_layers: 7")
                     RULE("d", "true", "warn: false, ahead: 9") RULE(
                         "e", "true", "strategy: hybrid, ahead: 9, hold: first")
@@ -412,7 +742,9 @@ START_TEST(traces_what_is_set)
         traced,
         "a|matched|true; sets kv_type q8_0, context 2048, repack false, warn "
         "true, hot 25 %, ahead 3\n"
-        "b|matched|true; sets hold dense, warm file, warm_rate 5 MiB, "
+        "b|matched|true; sets hold dense, anchor false, direct true, warm "
+        "file, warm_rate 5 "
+        "MiB, "
         "advise_load random, advise_pass sequential, gpu_layers all, warning\n"
         "c|matched|true; sets sequences 2; warn was set by a; gpu_layers was "
         "set by b\n"
@@ -437,6 +769,17 @@ Suite *suite(void)
     TCase *t = tcase_create("plan_settings");
 
     tcase_add_loop_test(t, maps, 0, (int)COUNT_OF(mapped));
+    tcase_add_loop_test(t, anchors_what_is_hot, 0, (int)COUNT_OF(anchors));
+    tcase_add_loop_test(t, says_why_it_anchors, 0, 7);
+    tcase_add_test(t, leaves_the_headroom_of_the_policy);
+    tcase_add_loop_test(t, predicts_warming, 0, (int)COUNT_OF(warmed));
+    tcase_add_loop_test(t, counts_what_is_on_its_way, 0,
+                        (int)COUNT_OF(directs));
+    tcase_add_loop_test(t, reads_so_far_ahead, 0, (int)COUNT_OF(aheads));
+    tcase_add_test(t, needs_two_units_past_the_cache_and_three_through_it);
+    tcase_add_loop_test(t, predicts_by_the_way_that_is_taken, 0,
+                        (int)COUNT_OF(ways));
+    tcase_add_loop_test(t, predicts_eviction, 0, (int)COUNT_OF(evictions));
     tcase_add_loop_test(t, shares_a_context, 0, (int)COUNT_OF(shared));
     tcase_add_test(t, conversations_come_first);
     tcase_add_test(t, too_many_conversations);

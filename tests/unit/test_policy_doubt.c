@@ -307,6 +307,14 @@ static const struct {
                                   "heap") "a" IDLE("advise_pass",
                                                    "heap") "b" IDLE("repack",
                                                                     "hybrid")},
+    {HEAD RULE("a", "true", "strategy: heap, anchor: true, repack: false")
+         RULE("b", "true", "strategy: mmap, anchor: true")
+             RULE("c", "true", "strategy: hybrid, anchor: false"),
+     "a" IDLE("anchor", "heap")},
+    {HEAD RULE("a", "true", "strategy: heap, direct: true, repack: false")
+         RULE("b", "true", "strategy: mmap, direct: true")
+             RULE("c", "true", "strategy: hybrid, direct: false"),
+     "a" IDLE("direct", "heap")},
     /* The ladder. */
     {"version: 1\nladder:\n"
      "  - {action: kv.*, from: warn}\n"

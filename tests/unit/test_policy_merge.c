@@ -269,7 +269,7 @@ static const struct {
     {"of a shipped policy",
      {V LEVELS("warn_headroom: 15 %") "base: responsive\n"},
      {30, 20, 225, 50},
-     {NULL, NULL, "a:2", "responsive:25"}},
+     {NULL, NULL, "a:2", "responsive:46"}},
     {"of the defaults",
      {NONE LEVELS("warn_stall: 1 %, critical_stall: 100 %,\n"
                   "warn_headroom: 15 %, critical_headroom: 4 %")},

@@ -145,6 +145,8 @@ START_TEST(reads_what_stands_there)
         "      hot: 40 %\n"
         "      ahead: 3\n"
         "      hold: dense\n"
+        "      anchor: true\n"
+        "      direct: true\n"
         "      warm: file\n"
         "      warm_rate: 100 MiB\n"
         "      advise_load: sequential\n"
@@ -167,6 +169,8 @@ START_TEST(reads_what_stands_there)
         [GOV__SET_HOT] = 400000,
         [GOV__SET_AHEAD] = 3,
         [GOV__SET_HOLD] = GOV_HOLD_DENSE,
+        [GOV__SET_ANCHOR] = 1,
+        [GOV__SET_DIRECT] = 1,
         [GOV__SET_WARM] = GOV_WARM_FILE,
         [GOV__SET_WARM_RATE] = INT64_C(100) << 20,
         [GOV__SET_ADVISE_LOAD] = GOV_ADVICE_SEQUENTIAL,
@@ -207,8 +211,8 @@ START_TEST(reads_what_stands_there)
     ck_assert_ptr_null(rule->instead);
     rule = &rules->list[1];
     ck_assert(!rule->unknown_matches);
-    ck_assert_uint_eq(rule->unknown_line, 26);
-    ck_assert_uint_eq(rule->instead_line, 26);
+    ck_assert_uint_eq(rule->unknown_line, 28);
+    ck_assert_uint_eq(rule->instead_line, 28);
     ck_assert_str_eq(rule->instead, "less, 'e.g.'");
     ck_assert_ptr_null(rule->when);
     ck_assert_uint_eq(rule->at.column, 13);
@@ -483,6 +487,11 @@ static const struct {
     {THEN("{sequences: 0}"), "5:23: sequences is a number from 1 to 256"},
     {THEN("{sequences: 257}"), "5:23: sequences is a number from 1 to 256"},
     {THEN("{sequences: 99999999999999999999}"), "5:23: number too large"},
+    {THEN("{anchor: yes}"),
+     "5:20: anchor cannot be \"yes\"; write false or true"},
+    {THEN("{direct: 1}"), "5:20: direct cannot be \"1\"; write false or true"},
+    {THEN("{strategy: refuse, anchor: true}"),
+     "5:11: a rule that refuses sets nothing else"},
     {THEN("{warning: ' '}"), "5:21: warning is empty; leave it out for none"},
     {THEN("{strategy: refuse, instead: ''}"),
      "5:39: instead is empty; say what would fit"},
@@ -492,8 +501,8 @@ static const struct {
      "5:11: a rule that refuses sets nothing else"},
     {THEN("{priority: 1}"),
      "5:12: then has no key \"priority\"; write strategy, kv_type, context, "
-     "repack, warn, hot, ahead, hold, warm, warm_rate, advise_load, "
-     "advise_pass, gpu_layers, sequences, warning or instead"},
+     "repack, warn, hot, ahead, hold, anchor, direct, warm, warm_rate, "
+     "advise_load, advise_pass, gpu_layers, sequences, warning or instead"},
     /* what takes a rule away */
     {RULE("name: a\n    off: false"), "4:10: off is true, or is left out"},
     {RULE("name: a\n    off: [true]"),

@@ -429,11 +429,16 @@ static const char *const conditions[] = {
 };
 
 static const char *const settings[] = {
-    "kv_type: q8_0",      "context: 8192",       "warn: true",
-    "hot: 33.3333 %",     "hot: 0.0001 %",       "ahead: 16",
-    "hold: first",        "warm: none",          "warm_rate: 1048577 B",
-    "warm_rate: 1.5 GiB", "advise_load: random", "advise_pass: sequential",
-    "gpu_layers: all",    "gpu_layers: 0",       "sequences: 256",
+    "kv_type: q8_0",        "context: 8192",
+    "warn: true",           "hot: 33.3333 %",
+    "hot: 0.0001 %",        "ahead: 16",
+    "anchor: true",         "anchor: false",
+    "direct: true",         "direct: false",
+    "hold: first",          "warm: none",
+    "warm_rate: 1048577 B", "warm_rate: 1.5 GiB",
+    "advise_load: random",  "advise_pass: sequential",
+    "gpu_layers: all",      "gpu_layers: 0",
+    "sequences: 256",
 };
 
 static size_t put_rule(char *out, size_t bytes, size_t used, unsigned index)
