@@ -43,8 +43,8 @@ GOV_CPPFLAGS := -I. -D_POSIX_C_SOURCE=200809L -D_XOPEN_SOURCE=700 -D_FILE_OFFSET
 GOV_CFLAGS   := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -fvisibility=hidden -fPIC -pthread
 GOV_LDFLAGS  := -pthread
 ifeq ($(SYSTEM),Darwin)
-# POSIX's name for the time of the last change is not known there.
-GOV_CPPFLAGS += -D_DARWIN_C_SOURCE -Dst_mtim=st_mtimespec
+# POSIX's names for the times of the last changes are not known there.
+GOV_CPPFLAGS += -D_DARWIN_C_SOURCE -Dst_mtim=st_mtimespec -Dst_ctim=st_ctimespec
 endif
 ifeq ($(WERROR),1)
 GOV_CFLAGS += -Werror
@@ -76,10 +76,10 @@ CHECK_LIBS     := $(call pkg,--libs,check)
 # Headers only: the loader is opened at run time.
 VULKAN_CFLAGS  := $(call pkg,--cflags,vulkan)
 # Tests make calls fail by wrapping them at link time (tests/support/faults.c).
-WRAPPED := open openat close read pread write pwrite fstat lstat ftruncate fsync fdatasync rename unlink mkdir mmap munmap madvise pipe pthread_create posix_fallocate
+WRAPPED := open openat close read pread write pwrite fstat lstat ftruncate fsync fdatasync rename unlink mkdir mmap munmap madvise pipe pthread_create posix_fallocate mprotect msync mremap fcntl ioctl poll syscall setpriority getrusage sigaction
 WRAP    := $(foreach call,$(WRAPPED),-Wl,--wrap=$(call))
 # With _FILE_OFFSET_BITS=64 glibc's headers rename these calls.
-WRAPPED64 := open openat pread pwrite fstat lstat ftruncate mmap posix_fallocate
+WRAPPED64 := open openat pread pwrite fstat lstat ftruncate mmap posix_fallocate fcntl
 WRAP    += $(foreach call,$(WRAPPED64),-Wl,--wrap=$(call)64 -Wl,--defsym=__wrap_$(call)64=__wrap_$(call))
 
 LIB_SRC   := $(sort $(wildcard policies/*.c policies/*/*.c) $(wildcard governor/*/*.c))
@@ -90,7 +90,7 @@ GOVTOP_SRC := $(sort $(wildcard tools/govtop/*.c))
 LLAMA_SRC := $(filter-out %/llama_ask.c,$(sort $(wildcard adapters/llama/*.c)))
 MODEL_SRC := $(sort $(wildcard tests/models/mkmodel*.c))
 UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
-ENGINE_TEST_SRC := $(sort $(wildcard tests/engine/test_*.c))
+ENGINE_TEST_SRC := $(filter-out $(if $(filter Linux,$(SYSTEM)),,%/test_llama_interpose.c),$(sort $(wildcard tests/engine/test_*.c)))
 FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
 PUBLIC_H  := $(sort $(wildcard governor/*.h)) policies/alloc.h policies/capacity.h policies/cases.h policies/facts.h policies/ladder.h policies/level.h policies/plan.h policies/policy_text.h policies/replay.h policies/status.h policies/what_if.h
@@ -113,6 +113,9 @@ GOVTOP  := $(B)/bin/govtop
 MKMODEL := $(B)/tests/mkmodel
 MEMLIMIT := $(B)/tests/memlimit
 STOCK   := $(B)/tests/stock
+READRATE := $(B)/tests/readrate
+CUT     := $(B)/tests/cut
+DENY    := $(if $(filter Linux,$(SYSTEM)),$(B)/tests/deny)
 HEADER_TIME := $(B)/tests/header_time
 HEADER_MAKE := $(B)/tests/header_make
 POLICY_TIME := $(B)/tests/policy_time
@@ -120,6 +123,12 @@ POLICY_TIME := $(B)/tests/policy_time
 SHAPE   := $(B)/tests/shape
 NEED    := $(B)/tests/need
 ADAPTER := $(B)/lib/governor/libgovernor-llama.so
+# mmap() without MAP_POPULATE while llama.cpp loads: adapters/llama_interpose. Darwin's
+# reads nothing, so there is nothing to do there.
+INTERPOSE := $(if $(filter Linux,$(SYSTEM)),$(B)/lib/libgovernor-llama-interpose.so)
+INTERPOSEA := $(INTERPOSE:.so=.a)
+INTERPOSE_SONAME := libgovernor-llama-interpose.so.0
+INTERPOSE_WRAP := -Wl,--wrap=mmap -Wl,--wrap=mmap64 -Wl,--wrap=posix_madvise
 
 -include $(ENGINE)/engine.mk
 # The dry run needs what only the engine's sources tell.
@@ -137,7 +146,7 @@ HAVE_ENGINE := $(wildcard $(ENGINE)/engine.mk)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-all: $(LIB) $(LIBA) $(GOV) $(GOVTOP) $(if $(HAVE_ENGINE),$(ADAPTER)) ## build the library, the tools and, where there is an engine, its adapter
+all: $(LIB) $(LIBA) $(INTERPOSE) $(INTERPOSEA) $(GOV) $(GOVTOP) $(if $(HAVE_ENGINE),$(ADAPTER)) ## build the library, the tools and, where there is an engine, its adapter
 
 ## ---- set-up ------------------------------------------------------------------
 
@@ -188,6 +197,8 @@ $(B)/governor/platform/gpu_vulkan.o: private EXTRA += $(VULKAN_CFLAGS)
 # For O_TMPFILE, where the system has it.
 $(B)/governor/device/measure_storage.o: private EXTRA += $(if $(filter Linux,$(SYSTEM)),-D_GNU_SOURCE)
 $(LLAMA_OBJ): private EXTRA = $(ENGINE_CFLAGS) $(DRY_RUN_FLAGS)
+# For madvise(), and anonymous memory.
+$(B)/adapters/llama/llama_gains.o: private EXTRA += -D_GNU_SOURCE
 $(B)/adapters/llama/llama_dry_run.o: private EXTRA = $(ENGINE_CXXFLAGS) $(DRY_RUN_FLAGS)
 $(GOVTOP_OBJ): private EXTRA = $(NCURSES_CFLAGS)
 
@@ -230,10 +241,33 @@ $(LIB): $(LIB_OBJ)
 	$(Q)$(LINK) $(call SHARED,$(SONAME)) -o $(@D)/$(SONAME) $^ $(LIB_LIBS) $(LIBS)
 	$(Q)ln -sf $(SONAME) $@
 
-$(GOV): $(GOV_OBJ) $(CLI_OBJ) $(LIB)
+# It names mmap() itself: _FILE_OFFSET_BITS would give it the name of mmap64().
+$(B)/adapters/llama_interpose/%.o: private GOV_CPPFLAGS = -I. -D_GNU_SOURCE
+$(B)/adapters/llama_interpose/wrapped.o: private EXTRA = -DGOV_INTERPOSE_WRAP
+$(B)/adapters/llama_interpose/wrapped.o: adapters/llama_interpose/interpose.c $(B)/.flags
+	$(Q)mkdir -p $(@D)
+	$(Q)$(COMPILE)
+
+$(B)/lib/libgovernor-llama-interpose.so: $(B)/adapters/llama_interpose/interpose.o
 	$(Q)mkdir -p $(@D)
 	$(if $(V),,@printf '  LINK    %s\n' $@)
-	$(Q)$(LINK) -o $@ $(GOV_OBJ) $(CLI_OBJ) $(RPATH) -L$(B)/lib -lgovernor $(call pkg,--libs,jansson) $(TOOL_LIBS) $(LIBS)
+	$(Q)$(LINK) $(call SHARED,$(INTERPOSE_SONAME)) -o $(@D)/$(INTERPOSE_SONAME) $^ $(LIBS)
+	$(Q)ln -sf $(INTERPOSE_SONAME) $@
+
+$(B)/lib/libgovernor-llama-interpose.a: $(B)/adapters/llama_interpose/wrapped.o
+	$(Q)mkdir -p $(@D) && rm -f $@
+	$(if $(V),,@printf '  AR      %s\n' $@)
+	$(Q)$(AR) rcs $@ $^
+
+# Before the C library, which comes last, and also where nothing of ours calls it:
+# the engine does, which is opened at run time.
+INTERPOSE_LINK := -Wl,--push-state,--no-as-needed -lgovernor-llama-interpose -Wl,--pop-state
+INTERPOSE_LIBS := $(if $(INTERPOSE),$(INTERPOSE_LINK))
+
+$(GOV): $(GOV_OBJ) $(CLI_OBJ) $(LIB) $(INTERPOSE)
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@printf '  LINK    %s\n' $@)
+	$(Q)$(LINK) -o $@ $(GOV_OBJ) $(CLI_OBJ) $(RPATH) -L$(B)/lib $(INTERPOSE_LIBS) -lgovernor $(call pkg,--libs,jansson) $(TOOL_LIBS) $(LIBS)
 
 $(GOVTOP): $(GOVTOP_OBJ) $(CLI_OBJ) $(LIB)
 	$(Q)mkdir -p $(@D)
@@ -250,10 +284,10 @@ $(MKMODEL): $(MODEL_OBJ)
 	$(Q)$(LINK) -o $@ $^ -lm $(LIBS)
 $(MODEL_OBJ): private EXTRA = -D_GNU_SOURCE
 
-$(MEMLIMIT): $(B)/tests/tools/memlimit.o
+$(MEMLIMIT) $(READRATE) $(DENY): $(B)/tests/%: $(B)/tests/tools/%.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
-$(B)/tests/tools/memlimit.o: private EXTRA = -D_GNU_SOURCE
+$(patsubst %,$(B)/tests/tools/%.o,memlimit readrate cut deny): private EXTRA = -D_GNU_SOURCE
 
 $(STOCK): $(B)/tests/tools/stock.o
 	$(Q)mkdir -p $(@D)
@@ -265,7 +299,7 @@ $(SHAPE): $(B)/tests/tools/shape.o
 	$(Q)$(LINK_CXX) -o $@ $^ -Wl,-rpath,$(ENGINE_LIBDIR) $(ENGINE_LIBS) $(LIBS)
 $(B)/tests/tools/shape.o: private EXTRA = $(ENGINE_CXXFLAGS)
 
-$(NEED): $(B)/tests/tools/need.o $(LIB)
+$(NEED) $(CUT): $(B)/tests/%: $(B)/tests/tools/%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(LIBS)
 
@@ -304,8 +338,11 @@ $(B)/tests/unit/test_gpus.o: private EXTRA += -DFAKES='"$(B)/tests/fakes/"'
 
 $(ENGINE_TEST_BIN): $(B)/tests/%: $(B)/tests/engine/%.o $(B)/tests/support/run.o $(LIB)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(if $(filter %/llama_breakdown.o,$^),$(LINK_CXX),$(LINK)) -o $@ $(filter %.o,$^) $(RPATH) -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib -lgovernor $(ENGINE_LIBS) $(CHECK_LIBS) $(LIBS)
+	$(Q)$(if $(filter %/llama_breakdown.o,$^),$(LINK_CXX),$(LINK)) -o $@ $(filter %.o,$^) $(RPATH) -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib $(INTERPOSED) -lgovernor $(ENGINE_LIBS) $(CHECK_LIBS) $(LIBS)
 $(ENGINE_TEST_BIN:$(B)/tests/%=$(B)/tests/engine/%.o): private EXTRA += $(ENGINE_CFLAGS) $(DRY_RUN_FLAGS)
+# The others are programs that have not got it.
+$(B)/tests/test_llama_interpose: private INTERPOSED = $(INTERPOSE_LIBS)
+$(B)/tests/test_llama_interpose: $(INTERPOSE)
 $(B)/tests/test_llama_need: $(if $(DRY_RUN),$(B)/tests/engine/llama_breakdown.o)
 $(B)/tests/engine/llama_breakdown.o: private EXTRA = $(ENGINE_CXXFLAGS)
 $(B)/tests/test_llama_gpu: $(if $(DRY_RUN),$(B)/tests/engine/fake_gpu.o)
@@ -324,7 +361,7 @@ check: ## build and run every test, setting up what they need
 check-run: all tests check-headers check-symbols check-generic check-docs
 	$(Q)B=$(B) SAN=$(SAN) tests/run.sh
 
-tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(STOCK) $(POLICY_TIME) $(if $(DRY_RUN),$(SHAPE) $(NEED)) $(if $(HAVE_ENGINE),$(ENGINE_TEST_BIN))
+tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(DENY) $(STOCK) $(POLICY_TIME) $(if $(DRY_RUN),$(SHAPE) $(NEED)) $(if $(HAVE_ENGINE),$(ENGINE_TEST_BIN))
 
 check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=asan check
@@ -333,7 +370,7 @@ check-tsan: ## the tests under ThreadSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=tsan check
 
 # The device part's, which a kernel of another version or page size may break.
-GUEST_TESTS := $(filter $(addprefix test_,device profile measure platform_linux platform_facts),$(notdir $(UNIT_BIN)))
+GUEST_TESTS := $(filter $(addprefix test_,device profile measure platform_linux platform_facts platform_place),$(notdir $(UNIT_BIN)))
 FOLLOWER := $(B)/tests/follower
 $(FOLLOWER): $(B)/tests/guest/follower.o $(LIB)
 	$(Q)mkdir -p $(@D)
@@ -359,8 +396,10 @@ check-headers:
 	  printf '#include "%s"\ntypedef int alone;\n' $$h | $(CXX) -std=c++11 -I. -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c++ - || exit 1; \
 	done
 
-# Only gov_ names leave the library.
-check-symbols: $(LIB)
+# Only gov_ names leave the library, and of the other the three that it stands for.
+check-symbols: $(LIB) $(INTERPOSE)
+	$(if $(INTERPOSE),$(Q)odd=$$(nm -D --defined-only $(INTERPOSE) | awk '$$3 !~ /^(mmap|mmap64|posix_madvise|gov_llama_interpose_(begin|end))$$/ && $$3 !~ /^_(init|fini|edata|end|_bss_start)$$/ && $$3 !~ /^__(asan|odr_asan|bss)/ {print $$3}'); \
+	 [ -z "$$odd" ] || { echo "libgovernor-llama-interpose exports names of others: $$odd"; exit 1; })
 	$(Q)odd=$$(nm -D --defined-only $(LIB) | awk '$$3 !~ /^gov_/ && $$3 !~ /^_(init|fini|edata|end|_bss_start)$$/ && $$3 !~ /^__(asan|odr_asan|bss)/ {print $$3}'); \
 	 [ -z "$$odd" ] || { echo "libgovernor exports names of others: $$odd"; exit 1; }
 
@@ -389,7 +428,7 @@ bench: ## measure against stock llama.cpp and fio; figures go to build/bench
 	$(Q)scripts/engine.sh $(ENGINE)
 	$(Q)$(MAKE) --no-print-directory bench-run
 
-bench-run: all $(MKMODEL) $(MEMLIMIT) $(STOCK) $(POLICY_TIME) $(if $(HAVE_ENGINE),$(HEADER_TIME) $(HEADER_MAKE)) $(if $(DRY_RUN),$(SHAPE) $(NEED))
+bench-run: all $(MKMODEL) $(MEMLIMIT) $(READRATE) $(CUT) $(STOCK) $(POLICY_TIME) $(if $(HAVE_ENGINE),$(HEADER_TIME) $(HEADER_MAKE)) $(if $(DRY_RUN),$(SHAPE) $(NEED))
 	$(Q)B=$(B) tests/bench/bench.sh
 
 FUZZ_SECONDS ?= 60
@@ -477,6 +516,9 @@ install: all ## install to prefix (/usr/local), below DESTDIR
 	$(Q)install -m 755 $(B)/lib/$(SONAME) $(DESTDIR)$(libdir)
 	$(Q)ln -sf $(SONAME) $(DESTDIR)$(libdir)/libgovernor.so
 	$(Q)install -m 644 $(LIBA) $(DESTDIR)$(libdir)
+	$(if $(INTERPOSE),$(Q)install -m 755 $(B)/lib/$(INTERPOSE_SONAME) $(DESTDIR)$(libdir) && \
+	  ln -sf $(INTERPOSE_SONAME) $(DESTDIR)$(libdir)/libgovernor-llama-interpose.so && \
+	  install -m 644 $(INTERPOSEA) $(DESTDIR)$(libdir))
 	$(if $(HAVE_ENGINE),$(Q)install -m 755 $(ADAPTER) $(DESTDIR)$(enginedir))
 	$(if $(ENGINE_SHIPPED),$(Q)cd $(ENGINE_LIBDIR) && cp -P $(ENGINE_SHIPPED) $(abspath $(DESTDIR)$(enginedir)))
 	$(Q)install -m 644 $(filter governor/%,$(PUBLIC_H)) $(DESTDIR)$(includedir)/governor-0/governor
@@ -496,6 +538,7 @@ install: all ## install to prefix (/usr/local), below DESTDIR
 uninstall: ## remove what install put there
 	$(Q)rm -f $(DESTDIR)$(bindir)/gov $(DESTDIR)$(bindir)/govtop $(DESTDIR)$(libdir)/$(SONAME) \
 	  $(DESTDIR)$(libdir)/libgovernor.so $(DESTDIR)$(libdir)/libgovernor.a \
+	  $(addprefix $(DESTDIR)$(libdir)/,$(INTERPOSE_SONAME) $(notdir $(INTERPOSE) $(INTERPOSEA))) \
 	  $(DESTDIR)$(libdir)/pkgconfig/governor.pc $(DESTDIR)$(enginedir)/libgovernor-llama.so \
 	  $(addprefix $(DESTDIR)$(enginedir)/,$(ENGINE_SHIPPED)) $(patsubst docs/man/%,$(DESTDIR)$(mandir)/man1/%,$(wildcard docs/man/*.1))
 	$(Q)rm -rf $(DESTDIR)$(includedir)/governor-0 $(DESTDIR)$(datadir)/governor

@@ -33,7 +33,9 @@ extern "C" {
     X(MAJOR_FAULT, "fault.major", NS, true,                                    \
       "first touch of a page of a file that is not in memory")                 \
     X(GIVE_BACK, "memory.give_back", NS, false,                                \
-      "giving 64 MiB back and touching them again")
+      "giving 64 MiB back and touching them again")                            \
+    X(READ_HUGE, "read.huge", RATE, false,                                     \
+      "sequential, pread() of 4 MiB past the page cache into huge pages")
 
 typedef enum gov_figure {
 #define GOV_FIGURE_ENUM(id, name, unit, full, sentence) GOV_FIGURE_##id,
@@ -177,6 +179,14 @@ struct gov_measure_options {
 GOV_API GOV_NODISCARD gov_status
 gov_device_measure(struct gov_device *device,
                    const struct gov_measure_options *options, gov_error *err);
+
+/* Lists device.repack_gain and device.huge_gain as `gains` has them, which is what
+ * gov_engine.gains (governor/engine.h) fills in: measured by `source`, an engine
+ * and its version. Where one is not in it, or is no gain, `why` says why it is
+ * unknown. gains NULL means neither is. Texts are copied, and cut. */
+GOV_API void gov_device_set_gains(struct gov_device *device,
+                                  const struct gov_facts *gains,
+                                  const char *source, const char *why);
 
 /* Writes the default path of the profile ($XDG_CONFIG_HOME/governor/device.json
  * or ~/.config/governor/device.json) into out.

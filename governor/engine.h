@@ -8,13 +8,14 @@
 #include "governor/device.h"
 #include "governor/model.h"
 #include "governor/runtime.h"
+#include "governor/weights.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /* Raised when a member changes its meaning; adapters of another are refused. */
-#define GOV_ENGINE_ABI 3
+#define GOV_ENGINE_ABI 4
 
 typedef struct gov_session gov_session; /* a loaded model with one context */
 
@@ -27,6 +28,13 @@ struct gov_load {
                        * weights are streamed */
     gov_progress_fn progress; /* may be NULL; returning false cancels */
     void *progress_ctx;
+    /* Told while weights are brought in after load() has returned, on a thread of
+     * the library; returning false leaves the rest to its use. May be NULL. */
+    gov_progress_fn warming;
+    void *warming_ctx;
+    /* For a file whose tensors are encrypted; may be NULL. Needs a heap plan. */
+    gov_decrypt_fn decrypt;
+    void *decrypt_ctx;
 };
 
 struct gov_generate {
@@ -115,6 +123,24 @@ struct gov_engine {
                           struct gov_need *out, gov_error *err);
     /* (optional) Sets the engine.* facts. Cheap; any thread. */
     void (*facts)(struct gov_facts *facts);
+    /* (optional) How the weights are held and what passes cost; `exact` as in
+     * gov_weights_account(). False: they are not governed. Any thread. */
+    bool (*weights)(gov_session *session, bool exact,
+                    struct gov_weights_account *out);
+    /* (optional) Waits as gov_weights_wait(); true also where nothing is to be
+     * waited for. Any thread. */
+    bool (*wait)(gov_session *session, bool all, uint32_t timeout_ms);
+    /* (optional) Measures what this engine gains on this machine from repacked
+     * weights and from huge pages, as device.repack_gain and device.huge_gain:
+     * 1000 is none, 1250 a quarter faster. Takes about a second; any thread.
+     *
+     * GOV_E_UNSUPPORTED  this build of the engine repacks nothing here
+     * GOV_E_CANCELLED    progress said so */
+    gov_status (*gains)(struct gov_facts *facts, gov_progress_fn progress,
+                        void *progress_ctx, gov_error *err);
+    /* (optional) What of load() was the adapter's own work, in microseconds: all
+     * but the engine's loading of the model and making of its context. */
+    uint64_t (*load_own_us)(const gov_session *session);
 };
 
 /* What an adapter exports; never NULL. */

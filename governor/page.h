@@ -44,7 +44,16 @@ extern "C" {
     X(FIRST_TOKEN_US, "first_token_us", "latency of the last first token")     \
     X(RELIEFS, "reliefs", "relief actions run")                                \
     X(YIELD_TOTAL, "yield_bytes", "bytes given back, measured")                \
-    X(YIELD_LAST, "last_yield_bytes", "bytes the last action gave")
+    X(YIELD_LAST, "last_yield_bytes", "bytes the last action gave")            \
+    X(PASS_US, "pass_us", "time of the last forward pass")                     \
+    X(PASS_WEIGHTS_US, "pass_weights_us", "of that, waited for weights")       \
+    X(PASS_RECLAIM_US, "pass_reclaim_us", "of that, stalled for memory")       \
+    X(PASS_MAJOR_FAULTS, "pass_major_faults", "in that pass")                  \
+    X(PASS_READ, "pass_read_bytes", "read from storage in that pass")          \
+    X(WEIGHTS_ANCHORED, "weights_anchored_bytes",                              \
+      "weights in anonymous memory")                                           \
+    X(WEIGHTS_WARM, "weights_warm_permille",                                   \
+      "of the weights that stay, those that are there")
 
 typedef enum gov_page_counter {
 #define GOV_PAGE_ENUM(id, name, sentence) GOV_PAGE_##id,

@@ -96,6 +96,13 @@ GOV_API void gov_pass_end(gov_runtime *runtime);
 
 GOV_API gov_level gov_level_now(const gov_runtime *runtime);
 
+/* What the app may use now, as the last step saw it. Any thread. */
+GOV_API uint64_t gov_budget_now(const gov_runtime *runtime);
+
+/* The app names another budget (0: the device's again), which takes effect at the
+ * next step; what is loaded follows it (gov_relief.budget). Any thread. */
+GOV_API void gov_set_budget(gov_runtime *runtime, uint64_t budget_bytes);
+
 /* Sets pressure.headroom and pressure.level, for a plan: how memory is now, before
  * the model is loaded. One look against budget.ram, which must be set, by the
  * policy's levels (NULL: the defaults); whether anybody waits for memory takes
@@ -181,6 +188,10 @@ struct gov_relief {
      * changes. May be NULL: then it never runs under a policy that has a floor
      * for it, and a NOTICE says so. */
     void (*leave)(void *ctx, uint64_t floor_bytes, uint32_t floor_tokens);
+    /* The budget is another one now: a limit was changed, or gov_set_budget() was
+     * called. Before relief of the same step, and whether it is short or not; on
+     * the thread of gov_step(). Must not call the runtime. May be NULL. */
+    void (*budget)(void *ctx, uint64_t budget_bytes);
 };
 
 static inline struct gov_relief gov_relief_default(void)
@@ -190,6 +201,7 @@ static inline struct gov_relief gov_relief_default(void)
                                 GOV_LEVEL_WARN,
                                 0,
                                 false,
+                                NULL,
                                 NULL,
                                 NULL,
                                 NULL,

@@ -11,8 +11,6 @@
 #include "adapters/llama/llama_params.h"
 #include "adapters/llama/llama_session.h"
 
-#define NO_UNIT UINT32_MAX
-
 /* Sessions and lists: gov_heap_alloc() is for large blocks. */
 void *gov__llama_new(size_t bytes)
 {
@@ -51,13 +49,16 @@ static bool report(float share, void *data)
     return !progress->stopped;
 }
 
-static struct llama_model_params model_params(const struct gov_plan *plan,
+static struct llama_model_params model_params(const gov_session *session,
                                               struct progress *progress)
 {
+    const struct gov_plan *plan = &session->plan;
     struct llama_model_params params =
         gov__llama_model_params(plan->gpu_layers);
 
-    if (plan->strategy == GOV_STRATEGY_HEAP) {
+    /* Without repacking heap is a mapping whose pages become anonymous. */
+    if (plan->strategy == GOV_STRATEGY_HEAP &&
+        !gov__llama_anchors_heap(session)) {
         params.load_mode = LLAMA_LOAD_MODE_NONE;
         params.use_extra_bufts = plan->repack;
     }
@@ -96,9 +97,7 @@ static struct llama_context_params context_params(gov_session *session,
     return params;
 }
 
-/* Goes on with what describe() says. */
-__attribute__((format(printf, 2, 3))) static void say(gov_session *session,
-                                                      const char *format, ...)
+void gov__llama_say(gov_session *session, const char *format, ...)
 {
     size_t at = strlen(session->text);
     va_list values;
@@ -106,99 +105,6 @@ __attribute__((format(printf, 2, 3))) static void say(gov_session *session,
     va_start(values, format);
     vsnprintf(session->text + at, sizeof(session->text) - at, format, values);
     va_end(values);
-}
-
-/* Units are in order of use, and what a layer begins with is its first. */
-static gov_status map_layers(gov_session *session, gov_error *err)
-{
-    size_t count;
-    const struct gov_unit *units = gov_model_units(session->file, &count);
-
-    session->layers = (uint32_t)llama_model_n_layer(session->model);
-    session->output_unit = NO_UNIT;
-    session->unit_of_layer =
-        gov__llama_new((session->layers + 1) * sizeof(uint32_t));
-    if (session->unit_of_layer == NULL)
-        return gov_fail(err, GOV_E_NOMEM, 0,
-                        "no memory for a list of %u layers", session->layers);
-    for (uint32_t i = 0; i <= session->layers; i++)
-        session->unit_of_layer[i] = NO_UNIT;
-    for (size_t i = count; i-- > 0;) {
-        if (units[i].kind == GOV_UNIT_OUTPUT)
-            session->output_unit = (uint32_t)i;
-        if (units[i].kind == GOV_UNIT_LAYER && units[i].layer < session->layers)
-            session->unit_of_layer[units[i].layer] = (uint32_t)i;
-    }
-    return GOV_OK;
-}
-
-static struct gov_weights_options weights_options(const struct gov_plan *plan,
-                                                  bool stream)
-{
-    struct gov_weights_options options = gov_weights_options_default();
-
-    options.hot_bytes = stream ? plan->hot_bytes : UINT64_MAX;
-    options.ahead = plan->ahead;
-    options.hold = plan->hold;
-    options.warm = plan->warm;
-    options.warm_rate = plan->warm_rate;
-    options.advise_load = plan->advise_load;
-    options.advise_pass = plan->advise_pass;
-    return options;
-}
-
-/* Takes charge of the engine's mapping. That it cannot be governed is no
- * failure: the model runs as it would without us, and says why. Streaming needs
- * the engine to say where it is; an architecture that names few of its layers
- * or none would find the next ones dropped. Of a model that is partly on a GPU
- * the engine has unmapped what it needs no more, at the ends of the file. */
-static void adopt(gov_session *session)
-{
-    const struct gov_plan *plan = &session->plan;
-    bool stream = plan->strategy == GOV_STRATEGY_HYBRID &&
-                  session->layers_shown >= (session->layers + 1) / 2;
-    struct gov_weights_options options = weights_options(plan, stream);
-    gov_error err;
-
-    session->strategy = GOV_STRATEGY_MMAP;
-    if (plan->gpu_layers > 0) {
-        say(session, "mmap, not governed: layers are on a GPU");
-        return;
-    }
-    if (gov_weights_adopt(&session->weights, session->file, &options, &err) !=
-        GOV_OK) {
-        say(session, "mmap, not governed: %s", err.message);
-        return;
-    }
-    if (stream) {
-        session->streaming = true;
-        session->strategy = GOV_STRATEGY_HYBRID;
-        say(session,
-            "hybrid: %" PRIu64 " MB of weights stay in memory, %" PRIu64
-            " MB are streamed each pass, %u units ahead",
-            plan->hot_bytes / 1000000, plan->cold_bytes / 1000000, plan->ahead);
-    } else if (plan->strategy == GOV_STRATEGY_HYBRID) {
-        say(session,
-            "mmap, not streamed: llama.cpp reports %u of the %u layers of this "
-            "architecture, so the system decides what stays",
-            session->layers_shown, session->layers);
-    } else {
-        say(session,
-            "mmap: %" PRIu64 " MB of weights are mapped and all may stay",
-            plan->weights_bytes / 1000000);
-    }
-}
-
-static void hold_weights(gov_session *session)
-{
-    if (session->plan.strategy != GOV_STRATEGY_HEAP) {
-        adopt(session);
-        return;
-    }
-    session->strategy = GOV_STRATEGY_HEAP;
-    say(session, "heap: %" PRIu64 " MB of weights are in anonymous memory%s",
-        session->plan.weights_bytes / 1000000,
-        session->plan.repack ? ", repacked by the engine" : "");
 }
 
 /* A plan that was made for an engine with a GPU runs without one, too. */
@@ -209,10 +115,12 @@ static void place(gov_session *session, uint32_t gpu_layers)
     if (gpu_layers > most)
         gpu_layers = most;
     if (session->plan.gpu_layers > 0)
-        say(session, "; %u of %u layers are on the GPU, the output being one",
-            gpu_layers, most);
+        gov__llama_say(session,
+                       "; %u of %u layers are on the GPU, the output being one",
+                       gpu_layers, most);
     else if (gpu_layers > 0)
-        say(session,
+        gov__llama_say(
+            session,
             "; this llama.cpp has no GPU, so the %u layers planned there are "
             "in memory, too",
             gpu_layers);
@@ -235,6 +143,12 @@ static gov_status check_load(const struct gov_load *load, gov_error *err)
     status = gov__llama_check(&request, "load", err);
     if (status != GOV_OK)
         return status;
+    if (load->decrypt != NULL &&
+        (load->plan->strategy != GOV_STRATEGY_HEAP || load->plan->repack ||
+         load->plan->gpu_layers > 0))
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "load: encrypted weights are decrypted into memory of "
+                        "their own; plan heap without repacking or a GPU");
     if (load->threads > GGML_MAX_N_THREADS)
         return gov_fail(err, GOV_E_INVALID, 0,
                         "load: %" PRIu32 " threads are more than the %d that "
@@ -304,9 +218,11 @@ static gov_status load_model(gov_session *session, const struct gov_load *load,
     size_t count;
     const char *path = gov_model_files(session->file, &count)[0].path;
     char doing[128];
+    const uint64_t start_us = gov__llama_now_us();
 
-    session->model = llama_model_load_from_file(
-        path, model_params(&session->plan, &progress));
+    session->model =
+        gov__llama_map_model(session, path, model_params(session, &progress));
+    session->engine_us += gov__llama_now_us() - start_us;
     if (session->model == NULL && progress.stopped)
         return gov_fail(err, GOV_E_CANCELLED, 0, "loading was stopped");
     if (session->model == NULL) {
@@ -330,12 +246,14 @@ static gov_status make_context(gov_session *session,
                                const struct gov_load *load, gov_error *err)
 {
     const struct gov_alloc *alloc = gov_alloc_default();
+    const uint64_t start_us = gov__llama_now_us();
     char doing[64];
 
     session->context = llama_init_from_model(
         session->model,
         context_params(session,
                        thread_count(load->threads, session->plan.strategy)));
+    session->engine_us += gov__llama_now_us() - start_us;
     if (session->context == NULL) {
         snprintf(doing, sizeof(doing), "make a context of %u tokens",
                  session->plan.context);
@@ -357,6 +275,67 @@ static gov_status make_context(gov_session *session,
                         "no memory for a list of %u tokens",
                         llama_n_ctx(session->context));
     return GOV_OK;
+}
+
+static void close_engine(gov_session *session)
+{
+    gov_weights_release(session->weights);
+    if (session->context != NULL)
+        llama_free(session->context);
+    if (session->model != NULL)
+        llama_model_free(session->model);
+    gov__llama_delete(session->unit_of_layer);
+    gov__llama_delete(session->kept_logits);
+    gov__llama_delete(session->tokens);
+    session->weights = NULL;
+    session->context = NULL;
+    session->model = NULL;
+    session->unit_of_layer = session->experts_of_layer = NULL;
+    session->kept_logits = NULL;
+    session->tokens = NULL;
+    memset(&session->kv, 0, sizeof(session->kv));
+    session->kv.page_bytes = gov_page_bytes();
+}
+
+static gov_status open_engine(gov_session *session, const struct gov_load *load,
+                              gov_error *err)
+{
+    gov_status status;
+
+    session->layers_shown = session->choices_shown = 0;
+    status = load_model(session, load, err);
+    if (status == GOV_OK)
+        status = check_files(session->file, err);
+    if (status == GOV_OK)
+        status = make_context(session, load, err);
+    if (status == GOV_OK)
+        status = gov__llama_map_layers(session, err);
+    if (status == GOV_OK)
+        gov__llama_explore(session);
+    return status;
+}
+
+/* Where a mapping cannot be made anonymous the engine copies the weights itself,
+ * as it would without us. What is encrypted only we can read. */
+static gov_status open_held(gov_session *session, const struct gov_load *load,
+                            gov_error *err)
+{
+    gov_error why;
+    gov_status status = open_engine(session, load, err);
+
+    if (status != GOV_OK)
+        return status;
+    status = gov__llama_hold_weights(session, &why);
+    if (status == GOV_OK)
+        return GOV_OK;
+    if (session->decrypt != NULL) {
+        *err = why;
+        return status;
+    }
+    snprintf(session->no_anchor, sizeof(session->no_anchor), "%s", why.message);
+    close_engine(session);
+    status = open_engine(session, load, err);
+    return status == GOV_OK ? gov__llama_hold_weights(session, err) : status;
 }
 
 /* ---- relief -------------------------------------------------------------------- */
@@ -398,7 +377,11 @@ static gov_status register_relief(gov_session *session, gov_error *err)
     relief.ctx = session;
     relief.offer = offer_unused;
     relief.run = release_unused;
-    return gov_relief_add(session->runtime, &relief, &session->relief_id, err);
+    status =
+        gov_relief_add(session->runtime, &relief, &session->relief_id, err);
+    if (status != GOV_OK)
+        return status;
+    return gov__llama_offer_weights(session, err);
 }
 
 /* ---- the interface --------------------------------------------------------------- */
@@ -407,10 +390,11 @@ static gov_status register_relief(gov_session *session, gov_error *err)
 static void publish_end(gov_session *session)
 {
     static const gov_page_counter gone[] = {
-        GOV_PAGE_WEIGHTS_MAPPED, GOV_PAGE_WEIGHTS_RESIDENT,
-        GOV_PAGE_WEIGHTS_HOT,    GOV_PAGE_WEIGHTS_COLD,
-        GOV_PAGE_KV_RESERVED,    GOV_PAGE_KV_USED,
-        GOV_PAGE_CONTEXT,        GOV_PAGE_CONTEXT_USED};
+        GOV_PAGE_WEIGHTS_MAPPED,   GOV_PAGE_WEIGHTS_RESIDENT,
+        GOV_PAGE_WEIGHTS_HOT,      GOV_PAGE_WEIGHTS_COLD,
+        GOV_PAGE_WEIGHTS_ANCHORED, GOV_PAGE_WEIGHTS_WARM,
+        GOV_PAGE_KV_RESERVED,      GOV_PAGE_KV_USED,
+        GOV_PAGE_CONTEXT,          GOV_PAGE_CONTEXT_USED};
 
     for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++)
         gov_publish(session->runtime, gone[i], 0);
@@ -421,17 +405,13 @@ static void publish_end(gov_session *session)
 
 static void close_session(gov_session *session)
 {
+    gov_relief_remove(session->runtime, session->weights_id);
     gov_relief_remove(session->runtime, session->relief_id);
     gov_relief_remove(session->runtime, session->cache_id);
-    gov_weights_release(session->weights);
-    if (session->context != NULL)
-        llama_free(session->context);
-    if (session->model != NULL)
-        llama_model_free(session->model);
+    close_engine(session);
     gov_cache_free(session->prompts);
-    gov__llama_delete(session->unit_of_layer);
-    gov__llama_delete(session->kept_logits);
-    gov__llama_delete(session->tokens);
+    gov__llama_delete(session->places);
+    pthread_mutex_destroy(&session->hot.lock);
     gov__llama_delete(session);
     gov__llama_log_release();
 }
@@ -461,6 +441,7 @@ static void publish_names(gov_session *session)
 static gov_status llama_load(gov_session **out, const struct gov_load *load,
                              gov_error *err)
 {
+    const uint64_t start_us = gov__llama_now_us();
     gov_session *session;
     gov_status status;
 
@@ -469,36 +450,42 @@ static gov_status llama_load(gov_session **out, const struct gov_load *load,
     if (status != GOV_OK)
         return status;
     session = gov__llama_new(sizeof(*session));
-    if (session == NULL)
+    if (session == NULL || pthread_mutex_init(&session->hot.lock, NULL) != 0) {
+        gov__llama_delete(session);
         return gov_fail(err, GOV_E_NOMEM, 0, "no memory for a session");
+    }
     gov__llama_log_acquire();
     session->file = load->model;
     session->plan = *load->plan;
     if (session->plan.gpu_layers > 0 && !gov__llama_has_gpu())
         session->plan.gpu_layers = 0;
     session->runtime = load->runtime;
+    session->decrypt = load->decrypt;
+    session->decrypt_ctx = load->decrypt_ctx;
+    session->warming = load->warming;
+    session->warming_ctx = load->warming_ctx;
     session->kv.page_bytes = gov_page_bytes();
-    status = load_model(session, load, err);
+    status = open_held(session, load, err);
     if (status == GOV_OK)
-        status = check_files(session->file, err);
-    if (status == GOV_OK)
-        status = make_context(session, load, err);
-    if (status == GOV_OK)
-        status = map_layers(session, err);
-    if (status == GOV_OK) {
-        gov__llama_explore(session);
         status = register_relief(session, err);
-    }
     if (status != GOV_OK) {
         close_session(session);
         return status;
     }
-    hold_weights(session);
     place(session, load->plan->gpu_layers);
+    gov__llama_say_lost(session);
     publish_names(session);
-    gov__llama_publish(session, true);
+    gov__llama_publish(session, false);
+    if (session->weights != NULL)
+        gov__llama_publish_weights(session, false);
+    session->own_us = gov__llama_now_us() - start_us - session->engine_us;
     *out = session;
     return GOV_OK;
+}
+
+static uint64_t llama_load_own_us(const gov_session *session)
+{
+    return session->own_us;
 }
 
 static const char *llama_describe(const gov_session *session)
@@ -541,6 +528,10 @@ static const struct gov_engine engine = {
     .reset = gov__llama_reset,
     .logits = llama_logits,
     .facts = llama_facts,
+    .weights = gov__llama_weights,
+    .wait = gov__llama_wait,
+    .gains = gov__llama_gains,
+    .load_own_us = llama_load_own_us,
 #ifdef GOV_LLAMA_VERSION
     .dry_run = gov__llama_ask,
 #endif

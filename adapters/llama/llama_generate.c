@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "adapters/llama/llama_session.h"
@@ -17,14 +18,16 @@ uint64_t gov__llama_now_us(void)
 
 /* ---- where the engine is -------------------------------------------------------- */
 
-/* "l_out-12" is the last node of layer 12. */
-static bool layer_output(const char *name, uint32_t *layer)
+/* "l_out-12" is the last node of layer 12, "ffn_moe_topk-12" its choice of
+ * experts. */
+static bool layer_of(const char *name, const char *prefix, uint32_t *layer)
 {
+    const size_t length = strlen(prefix);
     uint32_t n = 0;
 
-    if (strncmp(name, "l_out-", 6) != 0 || name[6] == '\0')
+    if (strncmp(name, prefix, length) != 0 || name[length] == '\0')
         return false;
-    for (name += 6; *name >= '0' && *name <= '9'; name++)
+    for (name += length; *name >= '0' && *name <= '9'; name++)
         n = n * 10 + (uint32_t)(*name - '0');
     *layer = n;
     return *name == '\0';
@@ -37,20 +40,24 @@ bool gov__llama_node(struct ggml_tensor *node, bool ask, void *data)
 
     if (ask)
         gov__kv_watch(&session->kv, node);
-    if (!session->streaming && !session->exploring)
-        return !ask; /* not wanted; and if it was computed, go on */
-    if (!layer_output(node->name, &layer))
-        return !ask;
     if (session->exploring) {
-        session->layers_shown++;
-        return !ask;
+        session->layers_shown += layer_of(node->name, "l_out-", &layer);
+        session->choices_shown += layer_of(node->name, "ffn_moe_topk-", &layer);
+        return !ask; /* not wanted; and if it was computed, go on */
     }
-    if (!ask)
-        gov_weights_reached(session->weights,
-                            layer + 1 < session->layers
-                                ? session->unit_of_layer[layer + 1]
-                                : session->output_unit);
-    return true;
+    if (atomic_load_explicit(&session->reporting, memory_order_relaxed) &&
+        layer_of(node->name, "l_out-", &layer)) {
+        if (!ask)
+            gov__llama_reached(session, layer);
+        return true;
+    }
+    if (session->follows_experts &&
+        layer_of(node->name, "ffn_moe_topk-", &layer)) {
+        if (!ask)
+            gov__llama_chosen(session, node, layer);
+        return true;
+    }
+    return !ask;
 }
 
 static bool wants_stop(const gov_session *session)
@@ -69,14 +76,22 @@ bool gov__llama_stop(void *data)
 }
 
 /* All nodes are shown before the first is computed, after which the pass ends:
- * it costs as much as looking one token up. */
+ * it costs as much as looking one token up, whose page alone is to be read: with
+ * its neighbours, which nobody needs yet, that took 30 ms of a cold disk. */
 void gov__llama_explore(gov_session *session)
 {
+    const int32_t threads = llama_n_threads(session->context);
+    const int32_t batch_threads = llama_n_threads_batch(session->context);
     llama_token token = 0;
 
+    gov__llama_advise(session, POSIX_MADV_RANDOM);
+    /* Several would meet for each node: 0.6 ms became 40 on two busy cores. */
+    llama_set_n_threads(session->context, 1, 1);
     session->exploring = true;
     (void)llama_decode(session->context, llama_batch_get_one(&token, 1));
     session->exploring = false;
+    llama_set_n_threads(session->context, threads, batch_threads);
+    gov__llama_advise(session, POSIX_MADV_NORMAL);
     llama_memory_clear(llama_get_memory(session->context), false);
     gov__kv_cleared(&session->kv);
 }
@@ -130,22 +145,32 @@ static gov_status evaluate(gov_session *session, llama_token *tokens,
 {
     uint32_t before = session->past;
     uint32_t batch = llama_n_batch(session->context);
+    gov_status status = GOV_OK;
     int rc = 0;
 
     for (uint32_t at = 0; at < count && rc == 0; at += batch) {
         uint32_t n = count - at < batch ? count - at : batch;
 
         gov_pass_begin(session->runtime);
-        /* Also where layers are not reported: what is left to the engine to
-         * bring in is there once it has been over it. */
-        if (session->weights != NULL)
-            gov_weights_reached(session->weights, session->unit_of_layer[0]);
-        rc = llama_decode(session->context,
-                          llama_batch_get_one(tokens + at, (int32_t)n));
-        if (session->weights != NULL && rc == 0)
-            gov_weights_reached(session->weights, session->output_unit);
+        status = gov__llama_pass_begin(session, err);
+        if (status == GOV_OK) {
+            rc = llama_decode(session->context,
+                              llama_batch_get_one(tokens + at, (int32_t)n));
+            gov__llama_pass_end(session, rc == 0);
+            if (session->pass.changed)
+                status = gov_fail(err, GOV_E_IO, 0,
+                                  "the model's file was written to while a "
+                                  "pass was under way; unload it and load it "
+                                  "again");
+        }
         gov__kv_account(&session->kv);
         gov_pass_end(session->runtime);
+        if (status != GOV_OK) { /* err says why */
+            session->logits = NULL;
+            if (!take_back(session, before))
+                gov__llama_reset(session);
+            return status;
+        }
         if (rc == 0)
             session->past += n;
         if (rc == 0 && at + n < count && wants_stop(session))
@@ -368,26 +393,6 @@ static bool emit(gov_session *session, llama_token token)
     return go_on;
 }
 
-static void publish_weights(gov_session *session)
-{
-    struct gov_weights_account account;
-    char map[512];
-
-    gov_weights_account(session->weights, true, &account);
-    gov_publish(session->runtime, GOV_PAGE_WEIGHTS_MAPPED,
-                account.mapped_bytes);
-    if (account.resident_known)
-        gov_publish(session->runtime, GOV_PAGE_WEIGHTS_RESIDENT,
-                    account.resident_bytes);
-    gov_publish(session->runtime, GOV_PAGE_WEIGHTS_HOT, account.hot_bytes);
-    gov_publish(session->runtime, GOV_PAGE_WEIGHTS_COLD, account.cold_bytes);
-    gov_publish(session->runtime, GOV_PAGE_WEIGHTS_STREAMED,
-                account.streamed_bytes);
-    gov_publish(session->runtime, GOV_PAGE_WEIGHTS_LATE, account.late_units);
-    gov_weights_map(session->weights, map, sizeof(map));
-    gov_publish_text(session->runtime, GOV_PAGE_TEXT_UNITS, map);
-}
-
 void gov__llama_publish(gov_session *session, bool settled)
 {
     gov_runtime *runtime = session->runtime;
@@ -404,7 +409,7 @@ void gov__llama_publish(gov_session *session, bool settled)
     gov_publish(runtime, GOV_PAGE_KV_GIVEN_BACK,
                 atomic_load(&session->kv.given_back_bytes));
     if (settled && session->weights != NULL)
-        publish_weights(session);
+        gov__llama_publish_weights(session, true);
 }
 
 /* The exact account costs 6 ms a GiB (mincore): every two seconds, 0.3 %. */

@@ -11,6 +11,7 @@
 #define GOV_ADAPTERS_LLAMA_SESSION_H
 
 #include <llama.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "adapters/llama/llama_kv.h"
@@ -18,6 +19,22 @@
 
 /* States of prompts; a prompt of 1000 tokens takes 48 MB on a 1B model. */
 #define GOV__LLAMA_PROMPT_BYTES (UINT64_C(64) << 20)
+
+/* Experts of a layer that can be told apart; those beyond are left to demand
+ * paging. More than any model has. */
+#define GOV__LLAMA_EXPERTS 1024
+
+/* How much of the weights stays: the least of what the budget and relief say. */
+struct gov__llama_hot {
+    pthread_mutex_t lock;   /* all that follows */
+    bool governed;          /* constant once loaded */
+    uint64_t all, plan;     /* constant, and: */
+    uint64_t budget, slack; /* at load, and what the plan left of it */
+    uint64_t window;        /* beside what stays, as far as is known */
+    uint64_t by_budget, by_relief, floor, now;
+    bool growing; /* step by step, after relief */
+    uint64_t stepped_us;
+};
 
 struct gov_session {
     const gov_model *file;
@@ -30,16 +47,37 @@ struct gov_session {
     /* A pass can be taken back: its state is one cell a token. */
     bool revocable;
 
-    gov_weights *weights; /* NULL: heap, or a mapping that cannot be governed */
-    bool streaming;       /* cold units: the callback reports every layer */
-    /* The first unit of each layer, and of the output; UINT32_MAX: none. */
-    uint32_t *unit_of_layer;
+    gov_weights *weights;  /* NULL: the engine's, or cannot be governed */
+    bool streaming;        /* by the plan: there are cold units */
+    atomic_bool reporting; /* the callback reports every layer; relief, which
+                            * makes units cold, turns it on */
+    bool until_warm;       /* it does so, too, while what stays is read: a layer
+                            * is then waited for, and not faulted in */
+    bool by_bells;         /* the range finds out where the engine is */
+    bool follows_experts;  /* the callback reports which are used */
+    /* The first unit of each layer, of its experts, and of the output;
+     * UINT32_MAX: none. One block. */
+    uint32_t *unit_of_layer, *experts_of_layer;
     uint32_t layers, output_unit;
-    bool exploring; /* a pass that is shown and not computed */
-    uint32_t layers_shown;
+    uint32_t told_unit;         /* the last that was reported, or UINT32_MAX */
+    uint64_t weights_bytes;     /* of all units */
+    uint64_t engine_us, own_us; /* of load() */
+    bool exploring;             /* a pass that is shown and not computed */
+    uint32_t layers_shown, choices_shown;
+    /* Where the engine mapped the files, in their order; NULL: not known. */
+    struct gov_weights_place *places;
+    bool read_first; /* it read all of them when it did */
+    char no_anchor
+        [GOV_MESSAGE_BYTES]; /* why heap weights are the engine's copy; or "" */
+    gov_decrypt_fn decrypt;
+    void *decrypt_ctx;
+    gov_progress_fn warming;
+    void *warming_ctx;
+    struct gov__llama_hot hot;
+    struct gov_pass_account pass; /* the last one */
 
     struct gov__llama_kv kv;
-    uint32_t relief_id, cache_id;
+    uint32_t relief_id, cache_id, weights_id;
     gov_cache *prompts; /* state after a prompt, by a hash of its tokens */
 
     llama_token *tokens;   /* room for one context */
@@ -49,12 +87,16 @@ struct gov_session {
     uint64_t generated;
     uint64_t published_us;
     const struct gov_generate *request; /* during generate(), else NULL */
-    char text[512];                     /* describe() */
+    char text[1024];                    /* describe() */
 };
 
 /* Memory for small things, zeroed; NULL when there is none. */
 void *gov__llama_new(size_t bytes);
 void gov__llama_delete(void *block); /* accepts NULL */
+
+/* Goes on with what describe() says. */
+__attribute__((format(printf, 2, 3))) void
+gov__llama_say(gov_session *session, const char *format, ...);
 
 /* Microseconds of a monotonic clock. */
 uint64_t gov__llama_now_us(void);
@@ -70,11 +112,48 @@ bool gov__llama_stop(void *session);
  * cache lies and which layers are reported is known before the first prompt. */
 void gov__llama_explore(gov_session *session);
 
+/* ---- llama_weights.c ---- */
+
+/* llama_model_load_from_file(), without reading what is mapped where the program
+ * can do that; finds out where it is. NULL as llama.cpp. */
+struct llama_model *gov__llama_map_model(gov_session *session, const char *path,
+                                         struct llama_model_params params);
+/* posix_madvise() of where it is, if that is known. */
+void gov__llama_advise(const gov_session *session, int advice);
+/* Heap weights are a mapping that becomes anonymous, not the engine's copy. */
+bool gov__llama_anchors_heap(const gov_session *session);
+/* Which units are a layer's. */
+gov_status gov__llama_map_layers(gov_session *session, gov_error *err);
+/* Puts the weights under the plan; what becomes of it is in session->text. Fails
+ * only for heap weights that gov__llama_anchors_heap(). */
+gov_status gov__llama_hold_weights(gov_session *session, gov_error *err);
+/* What there is without the interposed mmap(). */
+void gov__llama_say_lost(gov_session *session);
+/* Registers "weights.hot", where weights can be lowered. */
+gov_status gov__llama_offer_weights(gov_session *session, gov_error *err);
+/* Around a pass; `whole` when it was computed to its end. */
+gov_status gov__llama_pass_begin(gov_session *session, gov_error *err);
+void gov__llama_pass_end(gov_session *session, bool whole);
+/* A layer was computed, experts of one were chosen. */
+void gov__llama_reached(gov_session *session, uint32_t layer);
+void gov__llama_chosen(gov_session *session, const struct ggml_tensor *chosen,
+                       uint32_t layer);
+/* `exact` also asks what is in memory, which takes 2 ms a GiB and more. */
+void gov__llama_publish_weights(gov_session *session, bool exact);
+/* gov_engine's weights and wait. */
+bool gov__llama_weights(gov_session *session, bool exact,
+                        struct gov_weights_account *out);
+bool gov__llama_wait(gov_session *session, bool all, uint32_t timeout_ms);
+
 /* gov_engine's generate and reset. */
 gov_status gov__llama_generate(gov_session *session,
                                const struct gov_generate *request,
                                struct gov_generated *out, gov_error *err);
 void gov__llama_reset(gov_session *session);
+
+/* gov_engine's gains. */
+gov_status gov__llama_gains(struct gov_facts *facts, gov_progress_fn progress,
+                            void *progress_ctx, gov_error *err);
 
 /* Publishes the counters of a session; `settled` also those that cost more. */
 void gov__llama_publish(gov_session *session, bool settled);

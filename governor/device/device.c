@@ -44,6 +44,8 @@ static const gov_fact order[] = {
     GOV_FACT_DEVICE_WIRED_LIMIT,
     GOV_FACT_GPU_COUNT,
     GOV_FACT_DEVICE_TIER,
+    GOV_FACT_DEVICE_REPACK_GAIN,
+    GOV_FACT_DEVICE_HUGE_GAIN,
 };
 
 #define LISTED (sizeof(order) / sizeof(order[0]))
@@ -331,6 +333,11 @@ static void probe_told(const struct gov_platform *platform,
         case GOV_FACT_DEVICE_TIER:
             gov__device_tier(out);
             break;
+        case GOV_FACT_DEVICE_REPACK_GAIN:
+        case GOV_FACT_DEVICE_HUGE_GAIN:
+            gov__device_unknown(out, order[i],
+                                "the engine is asked when it is measured");
+            break;
         default:
             (void)list_told(platform, out, order[i]);
         }
@@ -378,6 +385,25 @@ uint32_t gov_device_cores(void)
     return error == 0 && told.number <= UINT32_MAX ? (uint32_t)told.number : 0;
 }
 
+/* ---- what an engine gains ----------------------------------------------------- */
+
+void gov_device_set_gains(struct gov_device *device,
+                          const struct gov_facts *gains, const char *source,
+                          const char *why)
+{
+    static const gov_fact listed[] = {GOV_FACT_DEVICE_REPACK_GAIN,
+                                      GOV_FACT_DEVICE_HUGE_GAIN};
+
+    for (size_t i = 0; i < sizeof(listed) / sizeof(listed[0]); i++) {
+        uint64_t gain = gains != NULL ? gov_facts_get(gains, listed[i], 0) : 0;
+
+        if (gain >= 1 && gain <= GOV__GAIN_MOST)
+            gov__device_set(device, listed[i], gain, source);
+        else
+            gov__device_unknown(device, listed[i], why);
+    }
+}
+
 /* ---- as facts ------------------------------------------------------------------ */
 
 static uint64_t larger(uint64_t a, uint64_t b)
@@ -395,11 +421,13 @@ static void figure_facts(const struct gov_device *device,
                  {GOV_FIGURE_READ_POPULATE, "populate"},
                  {GOV_FIGURE_READ_PARALLEL, "parallel"},
                  {GOV_FIGURE_READ_DIRECT, "direct"},
-                 {GOV_FIGURE_READ_IO_URING, "io_uring"}};
-    /* The governor reads by these two. */
+                 {GOV_FIGURE_READ_IO_URING, "io_uring"},
+                 {GOV_FIGURE_READ_HUGE, "huge"}};
+    /* The governor reads by these two, and past the cache by one. */
     uint64_t read =
         larger(gov_device_measured(device, GOV_FIGURE_READ_READAHEAD, 0),
                gov_device_measured(device, GOV_FIGURE_READ_POPULATE, 0));
+    uint64_t direct = gov_device_measured(device, GOV_FIGURE_READ_HUGE, 0);
     uint64_t random = gov_device_measured(device, GOV_FIGURE_READ_RANDOM, 0);
     uint64_t memory = gov_device_measured(
         device, GOV_FIGURE_MEMORY_READ_ALL,
@@ -408,6 +436,8 @@ static void figure_facts(const struct gov_device *device,
 
     if (read > 0)
         gov_facts_set(facts, GOV_FACT_DEVICE_READ_RATE, read);
+    if (direct > 0)
+        gov_facts_set(facts, GOV_FACT_DEVICE_DIRECT_RATE, direct);
     if (random > 0)
         gov_facts_set(facts, GOV_FACT_DEVICE_RANDOM_READ_RATE, random);
     if (memory > 0)

@@ -37,6 +37,9 @@ void gov__device_set_text(struct gov_device *device, gov_fact fact,
 void gov__device_unknown(struct gov_device *device, gov_fact fact,
                          const char *why);
 
+/* A gain is from 1 to this, in thousandths. */
+#define GOV__GAIN_MOST 1000000
+
 /* Whether a device lists the fact, rather than deriving it from figures and
  * graphics processors. */
 bool gov__device_lists(gov_fact fact);

@@ -511,7 +511,10 @@ static void take_measured(struct gov_device *out,
                           size_t bytes)
 {
     static const char again[] = "; run gov profile again";
-    const struct gov_device_fact *count;
+    /* Facts that probing does not tell. */
+    static const gov_fact measured[] = {GOV_FACT_GPU_COUNT,
+                                        GOV_FACT_DEVICE_REPACK_GAIN,
+                                        GOV_FACT_DEVICE_HUGE_GAIN};
     size_t used;
 
     if (stored->measured_at == 0) {
@@ -529,11 +532,14 @@ static void take_measured(struct gov_device *out,
     memcpy(out->figures, stored->figures, sizeof(out->figures));
     memcpy(out->gpus, stored->gpus, sizeof(out->gpus));
     out->gpu_count = stored->gpu_count;
-    count = gov_device_fact(stored, GOV_FACT_GPU_COUNT);
-    if (count != NULL && count->known)
-        gov__device_set(out, count->fact, count->number, count->source);
-    else if (count != NULL)
-        gov__device_unknown(out, count->fact, count->source);
+    for (size_t i = 0; i < sizeof(measured) / sizeof(measured[0]); i++) {
+        const struct gov_device_fact *at = gov_device_fact(stored, measured[i]);
+
+        if (at != NULL && at->known)
+            gov__device_set(out, at->fact, at->number, at->source);
+        else if (at != NULL)
+            gov__device_unknown(out, at->fact, at->source);
+    }
     out->measured_full = stored->measured_full;
     out->measured_at = stored->measured_at;
     memcpy(out->measured_on, stored->measured_on, sizeof(out->measured_on));

@@ -247,6 +247,7 @@ static const uint64_t *fact_range(gov_fact fact, gov_type type)
     static const uint64_t bytes[] = {0, MAX_BYTES};
     static const uint64_t processors[] = {1, 1 << 20};
     static const uint64_t kind[] = {0, 1 << 20};
+    static const uint64_t gain[] = {1, GOV__GAIN_MOST};
 
     switch (fact) {
     case GOV_FACT_DEVICE_RAM:
@@ -255,6 +256,9 @@ static const uint64_t *fact_range(gov_fact fact, gov_type type)
         return page;
     case GOV_FACT_DEVICE_CORES:
         return processors;
+    case GOV_FACT_DEVICE_REPACK_GAIN:
+    case GOV_FACT_DEVICE_HUGE_GAIN:
+        return gain;
     case GOV_FACT_DEVICE_MEMLOCK: /* without a limit it is all there is */
     case GOV_FACT_DEVICE_LIMIT:
     case GOV_FACT_DEVICE_OTHERS:

@@ -3,18 +3,115 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "governor/platform/platform.h"
 
 /* ---- parts ---------------------------------------------------------------- */
 
-uint32_t gov__residency_parts_of(uint64_t begin, uint64_t end)
-{
-    uint64_t parts = (end - begin + GOV__PART_BYTES - 1) / GOV__PART_BYTES;
+/* A unit, or what is on one side of its bell, being cut. */
+struct cut {
+    uint64_t begin, end;   /* of that */
+    uint64_t at;           /* where the next part begins */
+    uint32_t parts, index; /* equal ones */
+};
 
-    /* 2^31 parts of 4 MiB are 8 PiB: no file. */
-    assert(parts < INT32_MAX);
-    return parts == 0 ? 1 : (uint32_t)parts;
+static uint64_t after_bell(const struct gov__unit *unit, uint64_t page)
+{
+    return unit->bell + page < unit->end ? unit->bell + page : unit->end;
+}
+
+/* Two sides, of which one may be empty; the only one where there is no bell. */
+static uint32_t sides_of(const struct gov__unit *unit, uint64_t page,
+                         struct cut sides[2])
+{
+    uint32_t count = 0;
+
+    memset(sides, 0, 2 * sizeof(sides[0]));
+    if (unit->bell < unit->begin || unit->bell >= unit->end) {
+        sides[0].begin = unit->begin;
+        sides[0].end = unit->end;
+        count = 1;
+    } else {
+        if (unit->bell > unit->begin) {
+            sides[count].begin = unit->begin;
+            sides[count++].end = unit->bell;
+        }
+        if (after_bell(unit, page) < unit->end || count == 0) {
+            sides[count].begin = after_bell(unit, page);
+            sides[count++].end = unit->end;
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t bytes = sides[i].end - sides[i].begin;
+        uint64_t parts = (bytes + GOV__PART_BYTES - 1) / GOV__PART_BYTES;
+
+        /* 2^31 parts of 4 MiB are 8 PiB: no file. */
+        assert(parts < INT32_MAX);
+        sides[i].at = sides[i].begin;
+        sides[i].parts = parts == 0 ? 1 : (uint32_t)parts;
+    }
+    return count;
+}
+
+/* At addresses that are multiples of the grain: an edge up to the first, whole
+ * parts, and an edge behind the last. */
+static uint64_t cut_at_grains(const struct cut *cut, uint64_t phase,
+                              uint64_t grain)
+{
+    uint64_t address = cut->at + phase, end;
+
+    if (address % grain != 0)
+        end = gov__round_up(address, grain) - phase;
+    else if (cut->end - cut->at >= GOV__PART_BYTES)
+        end = cut->at + GOV__PART_BYTES;
+    else
+        end = gov__round_down(cut->end + phase, grain) - phase;
+    return end <= cut->at || end > cut->end ? cut->end : end;
+}
+
+/* Equal parts, cut at pages: only a unit's own edges can lie within one. */
+static uint64_t cut_equally(struct cut *cut, uint64_t page)
+{
+    uint64_t bytes = cut->end - cut->begin, end = cut->end;
+
+    if (++cut->index < cut->parts)
+        end = gov__round_down(
+            cut->begin + bytes / cut->parts * (uint64_t)cut->index, page);
+    return end < cut->at ? cut->at : end; /* pages larger than the part */
+}
+
+/* Where the next part ends; false when there is none. A side of no bytes has one
+ * part. */
+static bool cut_next(struct cut *cut, const struct gov__unit *unit,
+                     uint64_t page, uint64_t grain, uint64_t *end)
+{
+    if (grain > page) {
+        if (cut->index > 0 && cut->at >= cut->end)
+            return false;
+        cut->index++;
+        *end = cut_at_grains(cut, unit->phase, grain);
+    } else {
+        if (cut->index >= cut->parts)
+            return false;
+        *end = cut_equally(cut, page);
+    }
+    return true;
+}
+
+uint32_t gov__residency_parts_of(const struct gov__unit *unit, uint64_t page,
+                                 uint64_t grain)
+{
+    struct cut sides[2];
+    uint32_t count = sides_of(unit, page, sides), parts = 0;
+    uint64_t end;
+
+    for (uint32_t i = 0; i < count; i++)
+        while (cut_next(&sides[i], unit, page, grain, &end)) {
+            sides[i].at = end;
+            parts++;
+        }
+    return parts;
 }
 
 static int by_file_offset(const void *left, const void *right)
@@ -22,35 +119,97 @@ static int by_file_offset(const void *left, const void *right)
     const struct gov__part *a = *(struct gov__part *const *)left;
     const struct gov__part *b = *(struct gov__part *const *)right;
 
+    if (a->file != b->file)
+        return a->file < b->file ? -1 : 1;
     if (a->begin != b->begin)
         return a->begin < b->begin ? -1 : 1;
     return (a->end > b->end) - (a->end < b->end);
 }
 
-/* Equal parts, cut at pages: only a unit's own edges can lie within one. */
-static void cut(struct gov__residency *res, uint32_t index)
+static bool is_edge(const struct gov__residency *res,
+                    const struct gov__unit *unit, uint64_t begin, uint64_t end)
+{
+    return res->grain > res->page && ((begin + unit->phase) % res->grain != 0 ||
+                                      (end + unit->phase) % res->grain != 0);
+}
+
+static void cut_unit(struct gov__residency *res, uint32_t index)
 {
     struct gov__unit *unit = &res->units[index];
-    uint64_t bytes = unit->end - unit->begin, at = unit->begin;
+    bool others = unit->use == GOV__USE_OTHERS;
+    struct cut sides[2];
+    uint32_t count = sides_of(unit, res->page, sides);
+    uint64_t end;
 
-    for (uint32_t i = 0; i < unit->parts; i++) {
-        struct gov__part *part = &res->parts[unit->first + i];
-        uint64_t end = unit->end;
+    for (uint32_t i = 0; i < count; i++)
+        while (cut_next(&sides[i], unit, res->page, res->grain, &end)) {
+            res->parts[res->part_count++] = (struct gov__part){
+                .begin = sides[i].at,
+                .end = end,
+                .file = unit->file,
+                .unit = index,
+                .edge = is_edge(res, unit, sides[i].at, end),
+                .target_hot = true,
+                .hot = true,
+                .held = others ? GOV__PRESENT : GOV__UNKNOWN};
+            sides[i].at = end;
+        }
+    unit->parts = res->part_count - unit->first;
+}
 
-        if (i + 1 < unit->parts)
-            end = gov__round_down(unit->begin +
-                                      bytes / unit->parts * ((uint64_t)i + 1),
-                                  res->page);
-        if (end < at) /* pages larger than the part */
-            end = at;
-        *part = (struct gov__part){.begin = at,
-                                   .end = end,
-                                   .unit = index,
-                                   .target_hot = true,
-                                   .hot = true,
-                                   .held = GOV__UNKNOWN};
-        at = end;
-    }
+/* Not there and needed whenever the unit is used. What is read by nobody, the
+ * engine brings in. */
+static bool is_missing(const struct gov__residency *res,
+                       const struct gov__part *part)
+{
+    if (part->held == GOV__PRESENT)
+        return false;
+    if (part->hot)
+        return res->warm != GOV_WARM_NONE;
+    return res->units[part->unit].use != GOV__USE_ROWS;
+}
+
+static void count_missing(struct gov__residency *res)
+{
+    for (uint32_t i = 0; i < res->unit_count; i++)
+        res->units[i].missing = 0;
+    for (uint32_t i = 0; i < res->part_count; i++)
+        if (is_missing(res, &res->parts[i]))
+            res->units[res->parts[i].unit].missing++;
+}
+
+void gov__residency_hold(struct gov__residency *res, uint32_t index,
+                         enum gov__held held)
+{
+    struct gov__part *part = &res->parts[index];
+    struct gov__unit *unit = &res->units[part->unit];
+    bool before = is_missing(res, part), after;
+
+    part->held = held;
+    after = is_missing(res, part);
+    if (before && !after)
+        unit->missing--;
+    else if (after && !before)
+        unit->missing++;
+}
+
+/* The first unit of the layer that a unit is of. */
+static uint32_t layer_of(const struct gov__residency *res, uint32_t unit)
+{
+    while (unit > 0 && res->units[unit].joined)
+        unit--;
+    return unit;
+}
+
+bool gov__residency_is_there(const struct gov__residency *res, uint32_t unit)
+{
+    uint32_t i = layer_of(res, unit);
+
+    do
+        if (res->units[i].missing > 0)
+            return false;
+    while (++i < res->unit_count && res->units[i].joined);
+    return true;
 }
 
 void gov__residency_init(struct gov__residency *res)
@@ -60,12 +219,10 @@ void gov__residency_init(struct gov__residency *res)
         struct gov__unit *unit = &res->units[i];
 
         unit->first = res->part_count;
-        unit->parts = gov__residency_parts_of(unit->begin, unit->end);
         unit->target_cold_bytes = 0;
         unit->any_cold = false;
         unit->wanted = false;
-        res->part_count += unit->parts;
-        cut(res, i);
+        cut_unit(res, i);
     }
     for (uint32_t i = 0; i < res->part_count; i++)
         res->order[i] = &res->parts[i];
@@ -73,6 +230,7 @@ void gov__residency_init(struct gov__residency *res)
           by_file_offset);
     for (uint32_t i = 0; i < res->part_count; i++)
         res->order[i]->rank = i;
+    count_missing(res);
 }
 
 static enum gov__use use_of(const struct gov__residency *res, uint32_t part)
@@ -103,26 +261,42 @@ static bool is_of(const struct gov__unit *unit, unsigned set)
         return (set & ROWS) != 0;
     case GOV__USE_HEAD:
         return (set & HEADS) != 0;
+    case GOV__USE_OTHERS:
+        return false;
     case GOV__USE_LAYER:
         break;
     }
     return (set & (unit->experts ? EXPERTS : DENSE)) != 0;
 }
 
-/* All parts of a set. */
+/* Which parts of a set: whole grains are read fastest, so they go first. */
+enum kind {
+    ALL,
+    WHOLES,
+    EDGES,
+};
+
+static bool is_in(const struct gov__residency *res, uint32_t part, unsigned set,
+                  enum kind kind)
+{
+    return is_of(&res->units[res->parts[part].unit], set) &&
+           (kind == ALL || res->parts[part].edge == (kind == EDGES));
+}
+
 struct group {
     uint64_t bytes;
     uint32_t parts;
 };
 
-static struct group measure(const struct gov__residency *res, unsigned set)
+static struct group measure(const struct gov__residency *res, unsigned set,
+                            enum kind kind)
 {
     struct group group = {0, 0};
 
-    for (uint32_t i = 0; i < res->unit_count; i++)
-        if (is_of(&res->units[i], set)) {
-            group.bytes += res->units[i].end - res->units[i].begin;
-            group.parts += res->units[i].parts;
+    for (uint32_t i = 0; i < res->part_count; i++)
+        if (is_in(res, i, set, kind)) {
+            group.bytes += bytes_of(res, i);
+            group.parts++;
         }
     return group;
 }
@@ -138,14 +312,14 @@ static bool place_is_cold(uint64_t i, uint64_t k, uint64_t slots)
 }
 
 /* Makes k parts of a set cold and returns the bytes of its others. */
-static uint64_t spread(struct gov__residency *res, unsigned set, uint32_t k,
-                       uint32_t slots)
+static uint64_t spread(struct gov__residency *res, unsigned set, enum kind kind,
+                       uint32_t k, uint32_t slots)
 {
     uint64_t hot_bytes = 0;
     uint32_t place = 0;
 
     for (uint32_t i = 0; i < res->part_count; i++) {
-        if (!is_of(&res->units[res->parts[i].unit], set))
+        if (!is_in(res, i, set, kind))
             continue;
         res->parts[i].target_hot = !place_is_cold(place++, k, slots);
         if (res->parts[i].target_hot)
@@ -157,37 +331,63 @@ static uint64_t spread(struct gov__residency *res, unsigned set, uint32_t k,
 /* All of a set, or nothing of it; returns what is hot. */
 static uint64_t take_all(struct gov__residency *res, unsigned set, bool hot)
 {
-    uint32_t parts = measure(res, set).parts;
+    uint32_t parts = measure(res, set, ALL).parts;
 
-    return spread(res, set, hot ? 0 : parts, parts);
+    return spread(res, set, ALL, hot ? 0 : parts, parts);
 }
 
 /* Fewest cold parts of a set that leave its hot ones within limit. Parts differ
  * in size, so more cold ones need not mean fewer hot bytes: the search keeps
  * `high` fitting, which holds whatever it meets on the way. `others` are places
  * of the ring that stay hot. */
-static uint64_t fit(struct gov__residency *res, unsigned set, uint64_t limit,
-                    uint32_t others)
+static uint64_t fit_kind(struct gov__residency *res, unsigned set,
+                         enum kind kind, uint64_t limit, uint32_t others)
 {
-    struct group group = measure(res, set);
+    struct group group = measure(res, set, kind);
     uint32_t slots = group.parts + others;
     uint32_t low = 0, high = group.parts;
 
     if (group.bytes <= limit)
-        return spread(res, set, 0, slots);
+        return spread(res, set, kind, 0, slots);
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
 
-        if (spread(res, set, middle, slots) <= limit)
+        if (spread(res, set, kind, middle, slots) <= limit)
             high = middle;
         else
             low = middle;
     }
-    return spread(res, set, high, slots);
+    return spread(res, set, kind, high, slots);
+}
+
+/* Edges stay before whole grains do, as long as they fit. */
+static uint64_t fit(struct gov__residency *res, unsigned set, uint64_t limit,
+                    uint32_t others)
+{
+    uint64_t edges = measure(res, set, EDGES).bytes, hot_bytes;
+    uint32_t wholes = measure(res, set, WHOLES).parts;
+
+    if (edges > limit) {
+        (void)spread(res, set, WHOLES, wholes, wholes);
+        return fit_kind(res, set, EDGES, limit, others);
+    }
+    hot_bytes = fit_kind(res, set, WHOLES, limit - edges, others);
+    return hot_bytes + spread(res, set, EDGES, 0, 1);
+}
+
+static uint64_t unit_bytes(const struct gov__residency *res,
+                           const struct gov__unit *unit)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = unit->first; i < unit->first + unit->parts; i++)
+        bytes += bytes_of(res, i);
+    return bytes;
 }
 
 /* Layers, or heads, whole and in order of use, up to the first that does not fit;
- * `limit` is 0 behind that one. Returns what is hot. */
+ * `limit` is 0 behind that one. What is somebody else's of a layer neither counts
+ * nor changes. Returns what is hot. */
 static uint64_t fill(struct gov__residency *res, unsigned set, uint64_t *limit)
 {
     uint64_t hot_bytes = 0;
@@ -197,16 +397,15 @@ static uint64_t fill(struct gov__residency *res, unsigned set, uint64_t *limit)
 
         next = i;
         do
-            bytes += res->units[next].end - res->units[next].begin;
+            if (is_of(&res->units[next], set))
+                bytes += unit_bytes(res, &res->units[next]);
         while (++next < res->unit_count && res->units[next].joined);
-        if (!is_of(&res->units[i], set))
-            continue;
         if (bytes > *limit)
             *limit = 0;
-        for (uint32_t u = i; u < next; u++)
-            for (uint32_t p = 0; p < res->units[u].parts; p++)
-                res->parts[res->units[u].first + p].target_hot =
-                    bytes <= *limit;
+        for (uint32_t p = res->units[i].first;
+             p < res->part_count && res->parts[p].unit < next; p++)
+            if (is_in(res, p, set, ALL))
+                res->parts[p].target_hot = bytes <= *limit;
         if (bytes <= *limit) {
             *limit -= bytes;
             hot_bytes += bytes;
@@ -229,7 +428,7 @@ static void sum_cold(struct gov__residency *res)
  * must all be in memory while the unit is used. */
 static uint64_t hold_spread(struct gov__residency *res, uint64_t limit)
 {
-    struct group heads = measure(res, HEADS);
+    struct group heads = measure(res, HEADS, ALL);
     /* The heads close the ring between the last layer and the first. */
     uint32_t others = heads.parts > 0 ? 1 : 0;
     uint64_t left = limit - fit(res, HEADS, limit, 0);
@@ -237,7 +436,7 @@ static uint64_t hold_spread(struct gov__residency *res, uint64_t limit)
     if (heads.bytes > limit) {
         (void)take_all(res, LAYERS, false);
     } else if (res->hold == GOV_HOLD_DENSE &&
-               measure(res, DENSE).bytes <= left) {
+               measure(res, DENSE, ALL).bytes <= left) {
         left -= take_all(res, DENSE, true);
         left -= fit(res, EXPERTS, left, others);
     } else if (res->hold == GOV_HOLD_DENSE) {
@@ -260,7 +459,7 @@ static uint64_t hold_first(struct gov__residency *res, uint64_t limit)
 /* Rows are the first to be cold: being without them costs a page a token. */
 uint64_t gov__residency_decide(struct gov__residency *res, uint64_t limit)
 {
-    uint64_t all = measure(res, ROWS | HEADS | LAYERS).bytes;
+    uint64_t all = measure(res, ROWS | HEADS | LAYERS, ALL).bytes;
     uint64_t hot_bytes = res->hold == GOV_HOLD_FIRST ? hold_first(res, limit)
                                                      : hold_spread(res, limit);
 
@@ -303,18 +502,19 @@ static uint32_t next_cold(const struct gov__residency *res, uint32_t from)
     return i;
 }
 
-uint64_t gov__residency_window_bytes(const struct gov__residency *res)
+uint64_t gov__residency_window_bytes(const struct gov__residency *res,
+                                     uint32_t ahead)
 {
     uint64_t bytes = 0, most, cold = 0;
     uint32_t tail, head;
 
     for (uint32_t i = 0; i < res->unit_count; i++)
         cold += cold_from(res, i) > 0 ? 1 : 0;
-    if (cold <= (uint64_t)res->ahead + 1)
+    if (cold <= (uint64_t)ahead + 1)
         return gov__residency_cold_bytes(res);
     /* Slide a window of ahead + 1 neighbouring cold layers once around. */
     tail = head = next_cold(res, res->unit_count - 1);
-    for (uint32_t width = 0; width <= res->ahead; width++) {
+    for (uint32_t width = 0; width <= ahead; width++) {
         bytes += cold_from(res, head);
         head = next_cold(res, head);
     }
@@ -336,6 +536,7 @@ void gov__residency_apply(struct gov__residency *res)
         res->parts[i].hot = res->parts[i].target_hot;
     for (uint32_t i = 0; i < res->unit_count; i++)
         res->units[i].any_cold = res->units[i].target_cold_bytes > 0;
+    count_missing(res);
 }
 
 /* ---- what to do now ------------------------------------------------------- */
@@ -345,7 +546,7 @@ static void pass_by(struct gov__residency *res, const struct gov__unit *unit)
 {
     for (uint32_t i = unit->first; i < unit->first + unit->parts; i++)
         if (res->parts[i].held == GOV__ABSENT)
-            res->parts[i].held = GOV__UNKNOWN;
+            gov__residency_hold(res, i, GOV__UNKNOWN);
 }
 
 /* And so it has, as far as it used it, what is hot and read by nobody else. */
@@ -353,7 +554,7 @@ static void bring_in(struct gov__residency *res, const struct gov__unit *unit)
 {
     for (uint32_t i = unit->first; i < unit->first + unit->parts; i++)
         if (res->parts[i].hot && res->parts[i].held < GOV__COMING)
-            res->parts[i].held = GOV__PRESENT;
+            gov__residency_hold(res, i, GOV__PRESENT);
 }
 
 /* An engine may be past several units before anybody looks again. Rows are only
@@ -380,7 +581,7 @@ void gov__residency_lap(struct gov__residency *res)
 
 void gov__residency_aim(struct gov__residency *res, uint32_t position)
 {
-    uint32_t layers = 0;
+    uint32_t layers = 0, cold = 0;
     bool counted = true; /* the layer in use is not one ahead */
 
     assert(position < res->unit_count);
@@ -390,13 +591,16 @@ void gov__residency_aim(struct gov__residency *res, uint32_t position)
         struct gov__unit *unit = &res->units[i];
         bool before = unit->wanted;
 
-        if (d > 0 && (i == 0 || !unit->joined))
+        if (d > 0 && (i == 0 || !unit->joined)) {
             counted = false;
-        if (unit->any_cold && !counted) {
-            counted = true;
             layers++;
         }
-        unit->wanted = unit->any_cold && layers <= res->ahead;
+        if (unit->any_cold && !counted) {
+            counted = true;
+            cold++;
+        }
+        unit->wanted = (unit->any_cold && cold <= res->ahead) ||
+                       (unit->missing > 0 && layers <= res->ahead);
         if (before && !unit->wanted)
             pass_by(res, unit);
     }
@@ -420,7 +624,8 @@ uint32_t gov__residency_next_drop(const struct gov__residency *res,
                                   uint32_t from)
 {
     for (uint32_t i = from; i < res->part_count; i++)
-        if (res->parts[i].held != GOV__ABSENT && !needed(res, &res->parts[i]))
+        if (res->parts[i].held != GOV__ABSENT && !res->parts[i].out &&
+            !needed(res, &res->parts[i]))
             return i;
     return GOV__NO_PART;
 }
@@ -442,11 +647,17 @@ static bool is_filed(const struct gov__residency *res,
 static bool is_due(const struct gov__residency *res,
                    const struct gov__part *part, enum gov__reads reads)
 {
+    bool wanted = res->units[part->unit].wanted;
+
+    if (part->out)
+        return false;
+    if (reads == GOV__READS_IDLE)
+        return part->hot && !wanted && res->warm != GOV_WARM_NONE;
     if (part->held == GOV__COMING)
         return true;
     if (part->hot && res->warm == GOV_WARM_NONE)
         return false;
-    return reads == GOV__READS_ALL || res->units[part->unit].wanted;
+    return reads == GOV__READS_ALL || wanted;
 }
 
 uint32_t gov__residency_next_missing(const struct gov__residency *res,
@@ -502,6 +713,8 @@ void gov__residency_drop_pages(const struct gov__residency *res, uint32_t index,
     for (uint32_t i = rank; i-- > 0 && *begin < *end;) {
         const struct gov__part *before = res->order[i];
 
+        if (before->file != res->parts[index].file)
+            break;
         gov__residency_pages(res, (uint32_t)(before - res->parts), &from, &to);
         if (to <= first && before->end > before->begin)
             break;
@@ -511,6 +724,8 @@ void gov__residency_drop_pages(const struct gov__residency *res, uint32_t index,
     for (uint32_t i = rank + 1; i < res->part_count && *begin < *end; i++) {
         const struct gov__part *after = res->order[i];
 
+        if (after->file != res->parts[index].file)
+            break;
         gov__residency_pages(res, (uint32_t)(after - res->parts), &from, &to);
         if (from >= last)
             break;

@@ -17,25 +17,34 @@
 #include "policies/plan.h"
 
 /* The largest part: one read, after which the streamer looks where the engine
- * is. 2 ms on the disk that was measured, 50 ms on a slow one. */
+ * is. 0.6 ms on the disk that was measured, 50 ms on a slow one. */
 #define GOV__PART_BYTES ((uint64_t)4 << 20)
+
+#define GOV__NO_BELL_PAGE UINT64_MAX
 
 /* How the engine uses a unit. */
 enum gov__use {
-    GOV__USE_LAYER, /* read whole, once a pass */
-    GOV__USE_HEAD,  /* the same, but cold only when all layers are */
-    GOV__USE_ROWS,  /* a few rows are looked up: hot, or left alone */
+    GOV__USE_LAYER,  /* read whole, once a pass */
+    GOV__USE_HEAD,   /* the same, but cold only when all layers are */
+    GOV__USE_ROWS,   /* a few rows are looked up: hot, or left alone */
+    GOV__USE_OTHERS, /* somebody else's: experts that stay by recency */
 };
 
-/* Set begin, end, use, experts and joined; the rest is the residency's. */
+/* Set all up to bell; the rest is the residency's. */
 struct gov__unit {
     uint64_t begin, end; /* bytes of the file */
+    uint32_t file;
     enum gov__use use;
-    bool experts; /* a layer's, of which a token uses some */
-    bool joined;  /* of the same layer as the unit before it: the engine tells
+    bool experts;   /* a layer's, of which a token uses some */
+    bool joined;    /* of the same layer as the unit before it: the engine tells
                   * when it comes to a layer, and then uses all of it */
+    uint64_t phase; /* an offset in the file and this is the address, as far as
+                     * the grain goes */
+    uint64_t bell;  /* offset of a page that is not the residency's, or
+                     * GOV__NO_BELL_PAGE */
     uint32_t first, parts;      /* its parts */
     uint64_t target_cold_bytes; /* of its parts, by target_hot */
+    uint32_t missing;           /* parts that are needed and not there */
     bool any_cold;              /* a part of it is streamed, by hot */
     bool wanted;                /* in the window */
 };
@@ -50,8 +59,13 @@ enum gov__held {
 
 struct gov__part {
     uint64_t begin, end; /* bytes of the file */
+    uint32_t file;
     uint32_t unit;
     uint32_t rank;   /* place in file order */
+    bool edge;       /* not whole grains: the last to be cold */
+    bool out;        /* in the hands of a reader: neither dropped nor read */
+    bool placed;     /* memory that is no file's, where it lies */
+    uint32_t slot;   /* the slot that it is in, from 1; 0: none */
     bool target_hot; /* as gov__residency_decide() chose */
     bool hot;        /* in force */
     enum gov__held held;
@@ -62,18 +76,21 @@ struct gov__residency {
     struct gov__part *parts;  /* in the same order */
     struct gov__part **order; /* parts in file order */
     uint32_t unit_count, part_count;
-    uint32_t ahead;    /* layers (units, where none is joined) with cold parts
+    uint32_t ahead; /* layers (units, where none is joined) with cold parts
                      * wanted after the one in use */
-    gov_hold hold;     /* which parts are hot, where not all can be */
-    gov_warm warm;     /* in which order hot parts are read, if at all */
-    uint64_t page;     /* bytes, a power of two */
+    gov_hold hold;  /* which parts are hot, where not all can be */
+    gov_warm warm;  /* in which order hot parts are read, if at all */
+    uint64_t page;  /* bytes, a power of two */
+    uint64_t grain; /* parts begin at addresses that are multiples of it where
+                        * they can: a huge page, or the page */
     uint32_t position; /* last aimed at */
 };
 
 #define GOV__NO_PART UINT32_MAX
 
-/* How many parts a unit of these bytes has; at least one. */
-uint32_t gov__residency_parts_of(uint64_t begin, uint64_t end);
+/* How many parts a unit has; at least one. */
+uint32_t gov__residency_parts_of(const struct gov__unit *unit, uint64_t page,
+                                 uint64_t grain);
 
 /* Makes the parts of units whose begin, end and use are set; parts and order
  * have room for the sum of gov__residency_parts_of(). All of it is borrowed.
@@ -85,15 +102,17 @@ void gov__residency_init(struct gov__residency *res);
 uint64_t gov__residency_decide(struct gov__residency *res, uint64_t limit);
 
 /* By target_hot: bytes of all parts that come and go, and the most that wanted
- * units can have of them at any position. */
+ * units can have of them at any position, with so many layers ahead. */
 uint64_t gov__residency_cold_bytes(const struct gov__residency *res);
-uint64_t gov__residency_window_bytes(const struct gov__residency *res);
+uint64_t gov__residency_window_bytes(const struct gov__residency *res,
+                                     uint32_t ahead);
 
 /* Puts target_hot in force. */
 void gov__residency_apply(struct gov__residency *res);
 
 /* Marks what is wanted when the engine is at unit `position`: that one, those
- * joined to it, and the next `ahead` layers with cold parts around the ring. */
+ * joined to it, the next `ahead` layers with cold parts around the ring, and the
+ * next `ahead` layers of any kind as far as something hot is missing of them. */
 void gov__residency_aim(struct gov__residency *res, uint32_t position);
 
 /* The engine has been over every unit since the last gov__residency_aim(): with
@@ -108,6 +127,7 @@ uint32_t gov__residency_next_drop(const struct gov__residency *res,
 enum gov__reads {
     GOV__READS_ALL,    /* hot ones, too, unless they are read by nobody */
     GOV__READS_WANTED, /* of wanted units, and those whose read was started */
+    GOV__READS_IDLE,   /* hot ones of units that are not wanted */
 };
 
 /* The next part to read that is held less than `held`; GOV__NO_PART when there is
@@ -122,6 +142,14 @@ uint32_t gov__residency_next_missing(const struct gov__residency *res,
 /* Whether a read of that part can be put off: it is hot and no unit in the window
  * needs it. */
 bool gov__residency_can_wait(const struct gov__residency *res, uint32_t index);
+
+/* Sets what is known of a part, and of its unit what is missing. */
+void gov__residency_hold(struct gov__residency *res, uint32_t index,
+                         enum gov__held held);
+
+/* All that the engine needs at that unit, and at those joined to it, is there, but
+ * for what is left to it. */
+bool gov__residency_is_there(const struct gov__residency *res, uint32_t unit);
 
 /* All that is hot is there. */
 bool gov__residency_is_warm(const struct gov__residency *res);

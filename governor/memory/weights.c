@@ -1,40 +1,53 @@
 /* SPDX-License-Identifier: MIT */
-/* Adoption: finds the engine's mapping of a model, refuses what cannot be
- * governed, and hands the rest to the streamer. Never maps, locks or writes
- * anything itself: the mapping stays the engine's. */
+/* The governed range's life: puts it together from a model and its mappings, and
+ * takes it apart. What may be governed is in weights_files.c, what happens while
+ * it is in use in weights_use.c. */
 #include "governor/weights.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "governor/memory/streamer.h"
-#include "governor/memory/weights_priv.h"
+#include "governor/memory/anchor.h"
+#include "governor/memory/weights_state.h"
 #include "governor/model/model_text.h"
 #include "governor/model/tensor_names.h"
 
 #define DEFAULT_AHEAD 2
-/* Of a path in a message. */
-#define LABEL_BYTES 80
+#define DEFAULT_READERS 1
 /* No options of any version are larger: bounds a read of a wild size. */
 #define OPTIONS_BYTES_MAX 512
 
-struct gov_weights {
-    struct gov_alloc alloc;
-    struct gov__mapping mapping;
-    bool tells_resident; /* the kernel does, for this file and user */
-    struct gov__streamer streamer;
-};
+/* ---- options --------------------------------------------------------------- */
 
-/* ---- checks --------------------------------------------------------------- */
+/* They may come from anywhere; negative ones are large here. */
+static gov_status check_options(const struct gov_weights_options *o,
+                                gov_error *err)
+{
+    if ((unsigned)o->hold > GOV_HOLD_DENSE ||
+        (unsigned)o->warm > GOV_WARM_NONE ||
+        (unsigned)o->advise_load > GOV_ADVICE_RANDOM ||
+        (unsigned)o->advise_pass > GOV_ADVICE_RANDOM)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "the weights options hold, warm, advise_load and "
+                        "advise_pass are %d, %d, %d and %d, and one is none "
+                        "that is known; leave it at 0",
+                        (int)o->hold, (int)o->warm, (int)o->advise_load,
+                        (int)o->advise_pass);
+    if ((unsigned)o->follow > GOV_FOLLOW_DOORBELLS ||
+        o->readers > GOV__CREW_MOST)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "the weights options follow and readers are %d and "
+                        "%u, and one is none that there is; leave it at 0",
+                        (int)o->follow, (unsigned)o->readers);
+    return GOV_OK;
+}
 
 /* Members that the caller's version of the struct lacks are 0; bytes that this
  * version does not know must be. */
-static gov_status read_options(struct gov_weights_options *out,
-                               const struct gov_weights_options *in,
-                               gov_error *err)
+gov_status gov__weights_read_options(struct gov_weights_options *out,
+                                     const struct gov_weights_options *in,
+                                     gov_error *err)
 {
     const unsigned char *bytes = (const unsigned char *)in;
 
@@ -52,21 +65,13 @@ static gov_status read_options(struct gov_weights_options *out,
                                 "leave what this library does not know at 0");
         memset(out, 0, sizeof(*out));
         memcpy(out, in, in->size < sizeof(*out) ? in->size : sizeof(*out));
+        out->size = sizeof(*out);
     }
     if (out->ahead == 0)
         out->ahead = DEFAULT_AHEAD;
-    /* They may come from anywhere; negative ones are large here. */
-    if ((unsigned)out->hold > GOV_HOLD_DENSE ||
-        (unsigned)out->warm > GOV_WARM_NONE ||
-        (unsigned)out->advise_load > GOV_ADVICE_RANDOM ||
-        (unsigned)out->advise_pass > GOV_ADVICE_RANDOM)
-        return gov_fail(err, GOV_E_INVALID, 0,
-                        "the weights options hold, warm, advise_load and "
-                        "advise_pass are %d, %d, %d and %d, and one is none "
-                        "that is known; leave it at 0",
-                        (int)out->hold, (int)out->warm, (int)out->advise_load,
-                        (int)out->advise_pass);
-    return GOV_OK;
+    if (out->readers == 0)
+        out->readers = DEFAULT_READERS;
+    return check_options(out, err);
 }
 
 static enum gov__advice advice_of(gov_advice advice)
@@ -82,97 +87,36 @@ static enum gov__advice advice_of(gov_advice advice)
     return GOV__ADVICE_NORMAL;
 }
 
-/* Opens the file again and makes sure that it is the one whose header was
- * read: an engine that started later may have mapped another of that name. */
-static gov_status open_same(gov_weights *weights, const gov_model *model,
-                            const char *label, gov_error *err)
+static void set_options(gov_weights *weights,
+                        const struct gov_weights_options *o)
 {
-    const char *path = gov_model_path(model);
-    int *fd = &weights->streamer.fd;
-    uint64_t device, inode, bytes;
-    struct stat st;
+    struct gov__streamer *s = &weights->streamer;
 
-    gov_model_identity(model, &device, &inode, &bytes);
-    do /* O_NONBLOCK: should a FIFO be there now, do not wait for a writer */
-        *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    while (*fd < 0 && errno == EINTR);
-    if (*fd < 0)
-        return gov_fail(err, errno == ENOENT ? GOV_E_NOT_FOUND : GOV_E_IO,
-                        errno, "cannot open %s to stream it", label);
-    if (fstat(*fd, &st) != 0)
-        return gov_fail(err, GOV_E_IO, errno, "cannot examine %s", label);
-    if ((uint64_t)st.st_dev != device || (uint64_t)st.st_ino != inode ||
-        (uint64_t)st.st_size != bytes)
-        return gov_fail(err, GOV_E_IO, 0,
-                        "%s was replaced since its header was read; load the "
-                        "model again",
-                        label);
-    /* Linux answers "all of it" to anybody else (mm/mincore.c). */
-    weights->tells_resident = st.st_uid == geteuid() ||
-                              faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0;
-    return GOV_OK;
+    s->res.ahead = o->ahead;
+    s->res.hold = o->hold;
+    s->res.warm = o->warm;
+    s->pace.rate = o->warm_rate;
+    s->advise_load = advice_of(o->advise_load);
+    s->advise_pass = advice_of(o->advise_pass);
+    s->anchor = o->anchor;
+    s->direct = o->direct;
+    s->readers = o->readers;
+    /* A bell's page is filled while its unit is looked at: who touched it cannot
+     * be made to wait for more. */
+    s->patience_ms = o->follow == GOV_FOLLOW_DOORBELLS ? 0 : o->patience_ms;
+    s->distance.least = 1;
+    s->distance.most = o->ahead_most;
+    s->progress = o->progress;
+    s->progress_ctx = o->progress_ctx;
+    s->ready = o->ready;
+    s->ready_ctx = o->ready_ctx;
+    s->meter = &weights->meter;
+    s->range = &weights->range;
+    s->alloc = &weights->alloc;
+    weights->read_rate = o->read_rate;
 }
 
-/* The engine need not map the header, nor what lies behind the last tensor:
- * llama.cpp unmaps both. */
-static bool covers_units(const struct gov__mapping *mapping,
-                         const struct gov_unit *units, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (units[i].file_offset < mapping->file_offset ||
-            units[i].file_offset - mapping->file_offset > mapping->bytes ||
-            units[i].bytes >
-                mapping->bytes - (units[i].file_offset - mapping->file_offset))
-            return false;
-    return true;
-}
-
-static gov_status find_mapping(struct gov_weights *weights,
-                               const gov_model *model, const char *label,
-                               gov_error *err)
-{
-    const struct gov_platform *platform = weights->streamer.platform;
-    size_t count;
-    const struct gov_unit *units = gov_model_units(model, &count);
-    int rc = platform->find_mapping(platform->ctx, weights->streamer.fd,
-                                    &weights->mapping);
-
-    if (rc == ENOENT)
-        return gov_fail(err, GOV_E_NOT_FOUND, 0,
-                        "this process does not map %s; let the engine load it "
-                        "with mmap first",
-                        label);
-    if (rc == ENOTSUP)
-        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
-                        "this system does not tell what a process maps, so the "
-                        "weights cannot be governed");
-    if (rc != 0)
-        return gov_fail(err, GOV_E_IO, rc,
-                        "cannot read what this process maps");
-    if (weights->mapping.locked)
-        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
-                        "the mapping of %s is locked in memory, so nothing of "
-                        "it can be dropped; load the model without mlock",
-                        label);
-    if (weights->mapping.copied)
-        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
-                        "%s is mapped privately, and what the engine may have "
-                        "written there would be lost; map it shared",
-                        label);
-    if (weights->mapping.pieces > 1)
-        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
-                        "%s is mapped in %u pieces; load it once, with all "
-                        "weights on the processor",
-                        label, (unsigned)weights->mapping.pieces);
-    if (!covers_units(&weights->mapping, units, count))
-        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
-                        "the mapping does not cover all weights of %s; load it "
-                        "with all weights on the processor",
-                        label);
-    return GOV_OK;
-}
-
-/* ---- life ----------------------------------------------------------------- */
+/* ---- units ------------------------------------------------------------------ */
 
 /* A projector is used for pictures and sounds alone, so nothing of it is read for
  * every pass. */
@@ -191,31 +135,20 @@ static enum gov__use use_of(gov_unit_kind kind)
     return GOV__USE_HEAD;
 }
 
-/* What the units' bytes are for. A model without an output matrix computes its
- * logits from the token embedding, which is then read whole in every pass;
- * otherwise a pass looks up one row a token in it. A unit that is mostly other
- * embeddings (per layer, in some) stays rows: reading gigabytes for the sake of
- * the small part would be worse. */
-static void find_uses(const gov_model *model, struct gov__unit *units)
+/* A model without an output matrix computes its logits from the token embedding,
+ * which is then read whole in every pass; otherwise a pass looks up one row a
+ * token in it. A unit that is mostly other embeddings (per layer, in some) stays
+ * rows: reading gigabytes for the sake of the small part would be worse. */
+static void find_tied(const gov_model *model, struct gov__unit *units)
 {
     size_t count, unit_count;
     const struct gov_tensor *tensors = gov_model_tensors(model, &count);
     const struct gov_unit *from = gov_model_units(model, &unit_count);
-    bool tied = true;
 
-    for (size_t i = 0; i < unit_count; i++) {
-        units[i].begin = from[i].file_offset;
-        units[i].end = from[i].file_offset + from[i].bytes;
-        units[i].use = use_of(from[i].kind);
-        units[i].experts = from[i].kind == GOV_UNIT_EXPERTS;
-        units[i].joined = i > 0 && units[i].use == GOV__USE_LAYER &&
-                          units[i - 1].use == GOV__USE_LAYER &&
-                          from[i].layer == from[i - 1].layer;
-    }
     for (size_t i = 0; i < count; i++)
         if (gov__is_output_matrix(tensors[i].name))
-            tied = false;
-    for (size_t i = 0; i < count && tied; i++) {
+            return;
+    for (size_t i = 0; i < count; i++) {
         uint32_t unit = tensors[i].unit;
 
         if (gov__is_token_embedding(tensors[i].name) &&
@@ -225,13 +158,79 @@ static void find_uses(const gov_model *model, struct gov__unit *units)
     }
 }
 
+/* What the units' bytes are for, and where they are. What is decrypted once, kept
+ * by recency, or a copy elsewhere is none of the residency's. */
+static void find_uses(gov_weights *weights, bool decrypted)
+{
+    struct gov__residency *res = &weights->streamer.res;
+    size_t count;
+    const struct gov_unit *from = gov_model_units(weights->model, &count);
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct gov__unit *unit = &res->units[i];
+        const struct gov__range_file *file =
+            &weights->range.files[from[i].file];
+
+        unit->begin = from[i].file_offset;
+        unit->end = from[i].file_offset + from[i].bytes;
+        unit->file = from[i].file;
+        unit->phase = ((uint64_t)(uintptr_t)file->base - file->file_offset) &
+                      (res->grain - 1);
+        unit->bell = GOV__NO_BELL_PAGE;
+        unit->use = use_of(from[i].kind);
+        unit->experts = from[i].kind == GOV_UNIT_EXPERTS;
+        unit->joined = i > 0 && unit->use == GOV__USE_LAYER &&
+                       use_of(from[i - 1].kind) == GOV__USE_LAYER &&
+                       from[i].layer == from[i - 1].layer;
+    }
+    find_tied(weights->model, res->units);
+    for (uint32_t i = 0; i < count; i++)
+        if (decrypted ||
+            (weights->has_experts && gov__experts_owns(&weights->experts, i)) ||
+            (weights->owned != NULL &&
+             gov__weights_owned_copied(weights->owned, i)))
+            res->units[i].use = GOV__USE_OTHERS;
+}
+
+/* A bell a layer, and one at the head. */
+static void find_bells(gov_weights *weights)
+{
+    struct gov__residency *res = &weights->streamer.res;
+
+    for (uint32_t i = 0; i < res->unit_count; i++) {
+        struct gov__unit *unit = &res->units[i];
+        struct gov__doorbell *bell = &weights->bell_list[weights->bells.count];
+
+        if (unit->joined ||
+            (unit->use != GOV__USE_LAYER && unit->use != GOV__USE_HEAD) ||
+            !gov__doorbell_place(weights->model, i, res->page, &unit->bell))
+            continue;
+        *bell = (struct gov__doorbell){
+            .unit = i, .file = unit->file, .offset = unit->bell};
+        weights->bells.count++;
+    }
+}
+
+/* ---- memory ----------------------------------------------------------------- */
+
 static void free_weights(gov_weights *weights)
 {
     struct gov_alloc alloc = weights->alloc;
     struct gov__streamer *s = &weights->streamer;
 
-    if (s->fd >= 0)
-        close(s->fd);
+    for (uint32_t i = 0;
+         weights->range.files != NULL && i < weights->range.file_count; i++) {
+        if (weights->range.files[i].fd >= 0)
+            close(weights->range.files[i].fd);
+        if (weights->range.files[i].direct_fd >= 0)
+            close(weights->range.files[i].direct_fd);
+    }
+    gov__weights_owned_free(weights->owned);
+    alloc.release(alloc.ctx, weights->range.files);
+    alloc.release(alloc.ctx, weights->guard.stamps);
+    alloc.release(alloc.ctx, weights->bell_list);
+    alloc.release(alloc.ctx, weights->meter.units);
+    alloc.release(alloc.ctx, weights->meter.worst_from);
     alloc.release(alloc.ctx, s->res.units);
     alloc.release(alloc.ctx, s->res.parts);
     alloc.release(alloc.ctx, s->res.order);
@@ -239,49 +238,305 @@ static void free_weights(gov_weights *weights)
     alloc.release(alloc.ctx, weights);
 }
 
-/* A weights object with room for every unit and part, so that nothing is
+/* Zeroed; false when there is none. */
+static bool new_array(gov_weights *weights, void *out, size_t count,
+                      size_t bytes)
+{
+    void *block = weights->alloc.alloc(weights->alloc.ctx,
+                                       (count == 0 ? 1 : count) * bytes);
+
+    if (block == NULL)
+        return false;
+    memset(block, 0, (count == 0 ? 1 : count) * bytes);
+    memcpy(out, &block, sizeof(block));
+    return true;
+}
+
+/* A weights object with room for every file and unit, so that nothing is
  * allocated later, when memory may be short; NULL when there is none now. */
 static gov_weights *new_weights(const struct gov_alloc *alloc,
-                                const struct gov_unit *units, size_t count)
+                                const gov_model *model)
 {
     gov_weights *weights = alloc->alloc(alloc->ctx, sizeof(*weights));
-    struct gov__streamer *s;
-    size_t parts = 0;
+    size_t units, files;
 
     if (weights == NULL)
         return NULL;
-    for (size_t i = 0; i < count; i++)
-        parts += gov__residency_parts_of(units[i].file_offset,
-                                         units[i].file_offset + units[i].bytes);
+    (void)gov_model_units(model, &units);
+    (void)gov_model_files(model, &files);
     memset(weights, 0, sizeof(*weights));
     weights->alloc = *alloc;
-    s = &weights->streamer;
-    s->fd = -1;
-    s->res.units = alloc->alloc(alloc->ctx, count * sizeof(*s->res.units));
-    s->res.parts = alloc->alloc(alloc->ctx, parts * sizeof(*s->res.parts));
-    s->res.order = alloc->alloc(alloc->ctx, parts * sizeof(struct gov__part *));
-    s->shown = alloc->alloc(alloc->ctx, count * sizeof(*s->shown));
-    if (s->res.units == NULL || s->res.parts == NULL || s->res.order == NULL ||
-        s->shown == NULL) {
+    weights->model = model;
+    if (!new_array(weights, &weights->range.files, files,
+                   sizeof(*weights->range.files)) ||
+        !new_array(weights, &weights->guard.stamps, files,
+                   sizeof(*weights->guard.stamps)) ||
+        !new_array(weights, &weights->bell_list, units,
+                   sizeof(*weights->bell_list)) ||
+        !new_array(weights, &weights->meter.units, units,
+                   sizeof(*weights->meter.units)) ||
+        !new_array(weights, &weights->meter.worst_from, units,
+                   sizeof(*weights->meter.worst_from)) ||
+        !new_array(weights, &weights->streamer.res.units, units,
+                   sizeof(*weights->streamer.res.units)) ||
+        !new_array(weights, &weights->streamer.shown, units,
+                   sizeof(*weights->streamer.shown))) {
         free_weights(weights);
         return NULL;
     }
-    memset(s->res.units, 0, count * sizeof(*s->res.units));
-    for (size_t i = 0; i < count; i++)
-        atomic_init(&s->shown[i], GOV__SHOWN_ABSENT);
-    s->res.unit_count = (uint32_t)count;
+    for (size_t i = 0; i < files; i++)
+        weights->range.files[i].fd = weights->range.files[i].direct_fd = -1;
+    for (size_t i = 0; i < units; i++)
+        atomic_init(&weights->streamer.shown[i], GOV__SHOWN_ABSENT);
+    weights->range.file_count = (uint32_t)files;
+    weights->streamer.res.unit_count = (uint32_t)units;
+    weights->meter.unit_count = (uint32_t)units;
     return weights;
 }
 
-static void set_options(struct gov__streamer *s,
-                        const struct gov_weights_options *options)
+static bool new_parts(gov_weights *weights)
 {
-    s->res.ahead = options->ahead;
-    s->res.hold = options->hold;
-    s->res.warm = options->warm;
-    s->pace.rate = options->warm_rate;
-    s->advise_load = advice_of(options->advise_load);
-    s->advise_pass = advice_of(options->advise_pass);
+    struct gov__residency *res = &weights->streamer.res;
+    size_t parts = 0;
+
+    for (uint32_t i = 0; i < res->unit_count; i++)
+        parts += gov__residency_parts_of(&res->units[i], res->page, res->grain);
+    return new_array(weights, &res->parts, parts, sizeof(*res->parts)) &&
+           new_array(weights, &res->order, parts, sizeof(struct gov__part *));
+}
+
+/* Whole huge pages are read 3 times as fast as small ones, where the page cache is
+ * passed by (7.5 against 2.5 GB/s: a transfer to the device names fewer pieces). */
+static uint64_t grain_of(const gov_weights *weights)
+{
+    const struct gov_platform *platform = weights->range.platform;
+    struct gov__told told;
+
+    if (!weights->streamer.anchor && !weights->streamer.direct)
+        return weights->range.page;
+    memset(&told, 0, sizeof(told));
+    if (platform->tell == NULL ||
+        platform->tell(platform->ctx, GOV_FACT_DEVICE_HUGE_PAGE, &told) != 0 ||
+        told.number <= weights->range.page || told.number > GOV__PART_BYTES ||
+        (told.number & (told.number - 1)) != 0)
+        return weights->range.page;
+    return told.number;
+}
+
+/* ---- life ----------------------------------------------------------------- */
+
+static gov_status fail_start(int rc, const char *label, gov_error *err)
+{
+    if (rc == EBUSY)
+        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
+                        "another process maps %s, too, so what is dropped here "
+                        "stays in memory; close the other one",
+                        label);
+    return gov_fail(err, GOV_E_NOMEM, rc,
+                    "cannot start the thread that streams %s", label);
+}
+
+static gov_status decrypt_all(gov_weights *weights,
+                              const struct gov_weights_options *o,
+                              gov_error *err)
+{
+    size_t count;
+    const struct gov_unit *units = gov_model_units(weights->model, &count);
+
+    for (size_t i = 0; i < count; i++)
+        weights->decrypted_bytes += units[i].bytes;
+    return gov__anchor_decrypted(&weights->range, weights->model, o, err);
+}
+
+/* Everything that runs beside the streamer. What was started is ended by
+ * stop_rest(), also when this fails. */
+static gov_status start_rest(gov_weights *weights,
+                             const struct gov_weights_options *o,
+                             const char *label, gov_error *err)
+{
+    int rc;
+
+    weights->guard.range = &weights->range;
+    rc = gov__file_guard_start(&weights->guard);
+    if (rc != 0)
+        return gov_fail(err, GOV_E_IO, rc, "cannot examine %s", label);
+    weights->has_guard = true;
+    if (o->decrypt != NULL)
+        return decrypt_all(weights, o, err);
+    if (o->follow != GOV_FOLLOW_DOORBELLS)
+        return GOV_OK;
+    rc = gov__doorbells_start(&weights->bells);
+    if (rc == ENOTSUP || rc == EPERM || rc == EINVAL)
+        return gov_fail(err, GOV_E_UNSUPPORTED, rc,
+                        "doorbells cannot be had for %s (userfaultfd), so it "
+                        "is not known where the engine is; let it call "
+                        "gov_weights_reached()",
+                        label);
+    if (rc != 0)
+        return gov_fail(err, GOV_E_IO, rc, "cannot lay doorbells in %s", label);
+    weights->has_bells = true;
+    return GOV_OK;
+}
+
+static void stop_rest(gov_weights *weights)
+{
+    if (weights->has_bells)
+        gov__doorbells_stop(&weights->bells);
+    if (weights->has_guard)
+        gov__file_guard_stop(&weights->guard);
+}
+
+static void rang(void *ctx, uint32_t unit)
+{
+    gov_weights_reached(ctx, unit);
+}
+
+/* Experts are looked at when the engine has rested for a second: what the loader
+ * left of them is to be dropped, and what faults mapped around those that were read
+ * (16 pages each, where the cache had them). */
+static void tick(void *ctx)
+{
+    gov_weights *weights = ctx;
+    uint64_t pass = atomic_load(&weights->streamer.passes) + 1;
+
+    (void)gov__weights_unchanged(weights);
+    if (weights->has_experts && weights->looked_pass != pass &&
+        (weights->looked_pass == 0 || weights->seen_pass == pass)) {
+        gov__experts_look(&weights->experts);
+        weights->looked_pass = pass;
+    }
+    weights->seen_pass = pass;
+}
+
+static void advised(void *ctx)
+{
+    gov_weights *weights = ctx;
+
+    if (weights->has_experts)
+        gov__experts_advise(&weights->experts, GOV__ADVICE_RANDOM);
+}
+
+/* What is known of the model before anything runs. */
+static gov_status prepare(gov_weights *weights,
+                          const struct gov_weights_options *o,
+                          const char *label, gov_error *err)
+{
+    gov_status status = gov__weights_find(weights, o, err);
+    int rc = 0;
+
+    if (status != GOV_OK)
+        return status;
+    weights->streamer.res.page = weights->range.page;
+    weights->streamer.res.grain = grain_of(weights);
+    if (o->experts && o->decrypt == NULL)
+        rc = gov__experts_init(&weights->experts, &weights->range,
+                               weights->model, &weights->alloc);
+    weights->has_experts = o->experts && o->decrypt == NULL && rc == 0;
+    find_uses(weights, o->decrypt != NULL);
+    weights->bells.range = &weights->range;
+    weights->bells.bells = weights->bell_list;
+    weights->bells.rang = rang;
+    weights->bells.ctx = weights;
+    if (o->follow == GOV_FOLLOW_DOORBELLS)
+        find_bells(weights);
+    if (rc == ENOMEM || !new_parts(weights))
+        return gov_fail(err, GOV_E_NOMEM, 0,
+                        "out of memory for the parts of %s; free some and try "
+                        "again",
+                        label);
+    weights->streamer.tick = tick;
+    weights->streamer.advised = advised;
+    weights->streamer.tick_ctx = weights;
+    return GOV_OK;
+}
+
+static gov_status start(gov_weights *weights,
+                        const struct gov_weights_options *o, const char *label,
+                        gov_error *err)
+{
+    gov_status status = prepare(weights, o, label, err);
+    int rc;
+
+    if (status == GOV_OK)
+        status = start_rest(weights, o, label, err);
+    if (status == GOV_OK) {
+        rc = gov__streamer_start(&weights->streamer, o->hot_bytes);
+        if (rc != 0)
+            status = fail_start(rc, label, err);
+    }
+    if (status == GOV_OK) {
+        (void)gov_weights_set_hot(weights, o->hot_bytes);
+        return GOV_OK;
+    }
+    stop_rest(weights);
+    if (weights->has_experts)
+        gov__experts_fini(&weights->experts);
+    return status;
+}
+
+/* The locks that last as long as the object. */
+static int make_locks(gov_weights *weights)
+{
+    int rc = pthread_mutex_init(&weights->hot_lock, NULL);
+
+    if (rc != 0)
+        return rc;
+    rc = pthread_mutex_init(&weights->guard_lock, NULL);
+    if (rc == 0) {
+        rc = gov__pass_meter_init(&weights->meter);
+        if (rc != 0)
+            pthread_mutex_destroy(&weights->guard_lock);
+    }
+    if (rc != 0)
+        pthread_mutex_destroy(&weights->hot_lock);
+    return rc;
+}
+
+static void destroy_locks(gov_weights *weights)
+{
+    gov__pass_meter_fini(&weights->meter);
+    pthread_mutex_destroy(&weights->guard_lock);
+    pthread_mutex_destroy(&weights->hot_lock);
+}
+
+gov_status gov__weights_govern(gov_weights **out,
+                               const struct gov_platform *platform,
+                               const gov_model *model,
+                               const struct gov_weights_options *options,
+                               struct gov__weights_owned *owned, gov_error *err)
+{
+    const struct gov_alloc *alloc =
+        options->alloc != NULL ? options->alloc : gov_alloc_default();
+    gov_weights *weights = new_weights(alloc, model);
+    char label[GOV__LABEL_BYTES];
+    gov_status status;
+
+    *out = NULL;
+    gov__text_path(label, sizeof(label), gov_model_path(model));
+    if (weights == NULL)
+        return gov_fail(err, GOV_E_NOMEM, 0,
+                        "out of memory for the units of %s; free some and try "
+                        "again",
+                        label);
+    weights->range.platform = platform;
+    weights->range.page = platform->page_bytes(platform->ctx);
+    weights->meter.platform = platform;
+    weights->owned = owned;
+    set_options(weights, options);
+    if (make_locks(weights) != 0) {
+        status = gov_fail(err, GOV_E_NOMEM, 0, "no lock is left for %s", label);
+    } else {
+        status = start(weights, options, label, err);
+        if (status != GOV_OK)
+            destroy_locks(weights);
+    }
+    if (status != GOV_OK) {
+        weights->owned = NULL; /* still the caller's */
+        free_weights(weights);
+        return status;
+    }
+    *out = weights;
+    return GOV_OK;
 }
 
 gov_status gov__weights_adopt_on(gov_weights **out,
@@ -290,61 +545,18 @@ gov_status gov__weights_adopt_on(gov_weights **out,
                                  const struct gov_weights_options *options,
                                  gov_error *err)
 {
-    char label[LABEL_BYTES];
     struct gov_weights_options o;
-    const struct gov_unit *units;
-    const struct gov_alloc *alloc;
-    gov_weights *weights;
     gov_status status;
-    size_t count;
-    int rc;
 
     if (out == NULL || model == NULL)
         return gov_fail(err, GOV_E_INVALID, 0,
                         "gov_weights_adopt() needs a model and a place for "
                         "the weights");
     *out = NULL;
-    gov__text_path(label, sizeof(label), gov_model_path(model));
-    status = read_options(&o, options, err);
+    status = gov__weights_read_options(&o, options, err);
     if (status != GOV_OK)
         return status;
-    (void)gov_model_files(model, &count);
-    if (count > 1)
-        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
-                        "%s is split into %zu files, which are not governed "
-                        "yet; join them with llama-gguf-split --merge",
-                        label, count);
-    units = gov_model_units(model, &count);
-    alloc = o.alloc != NULL ? o.alloc : gov_alloc_default();
-    weights = new_weights(alloc, units, count);
-    if (weights == NULL)
-        return gov_fail(err, GOV_E_NOMEM, 0,
-                        "out of memory for the %zu units of %s; free some and "
-                        "try again",
-                        count, label);
-    set_options(&weights->streamer, &o);
-    weights->streamer.platform = platform;
-    weights->streamer.res.page = platform->page_bytes(platform->ctx);
-    status = open_same(weights, model, label, err);
-    if (status == GOV_OK)
-        status = find_mapping(weights, model, label, err);
-    if (status != GOV_OK)
-        goto fail;
-    weights->streamer.base = weights->mapping.base;
-    weights->streamer.file_offset = weights->mapping.file_offset;
-    weights->streamer.bytes = weights->mapping.bytes;
-    find_uses(model, weights->streamer.res.units);
-    rc = gov__streamer_start(&weights->streamer, o.hot_bytes);
-    if (rc != 0) {
-        status = gov_fail(err, GOV_E_NOMEM, rc,
-                          "cannot start the thread that streams %s", label);
-        goto fail;
-    }
-    *out = weights;
-    return GOV_OK;
-fail:
-    free_weights(weights);
-    return status;
+    return gov__weights_govern(out, platform, model, &o, NULL, err);
 }
 
 gov_status gov_weights_adopt(gov_weights **out, const gov_model *model,
@@ -359,58 +571,21 @@ void gov_weights_release(gov_weights *weights)
 {
     if (weights == NULL)
         return;
+    if (weights->has_bells)
+        gov__doorbells_stop(&weights->bells);
+    weights->has_bells = false;
     gov__streamer_stop(&weights->streamer);
+    stop_rest(weights);
+    if (weights->has_experts)
+        gov__experts_fini(&weights->experts);
+    destroy_locks(weights);
     free_weights(weights);
 }
 
-/* ---- in use --------------------------------------------------------------- */
-
-void gov_weights_reached(gov_weights *weights, uint32_t unit)
+struct gov__weights_seen gov__weights_see(const gov_weights *weights)
 {
-    if (unit < weights->streamer.res.unit_count)
-        gov__streamer_reached(&weights->streamer, unit);
-}
+    struct gov__weights_seen seen = {weights->model, &weights->range,
+                                     weights->owned};
 
-uint64_t gov_weights_set_hot(gov_weights *weights, uint64_t hot_bytes)
-{
-    return gov__streamer_set_hot(&weights->streamer, hot_bytes);
-}
-
-void gov_weights_account(gov_weights *weights, bool exact,
-                         struct gov_weights_account *out)
-{
-    struct gov__streamer *s = &weights->streamer;
-
-    memset(out, 0, sizeof(*out));
-    out->mapped_bytes = weights->mapping.bytes;
-    out->streamed_bytes = atomic_load(&s->streamed_bytes);
-    out->dropped_bytes = atomic_load(&s->dropped_bytes);
-    out->late_units = atomic_load(&s->late_units);
-    out->passes = atomic_load(&s->passes);
-    out->failures = atomic_load(&s->failures);
-    pthread_mutex_lock(&s->lock);
-    out->hot_bytes = s->hot_bytes;
-    out->cold_bytes = s->cold_bytes;
-    out->window_bytes = s->window_bytes;
-    pthread_mutex_unlock(&s->lock);
-    if (exact && weights->tells_resident &&
-        s->platform->resident(s->platform->ctx, weights->mapping.base,
-                              weights->mapping.bytes,
-                              &out->resident_bytes) == 0)
-        out->resident_known = true;
-    else
-        out->resident_bytes = 0;
-}
-
-size_t gov_weights_map(gov_weights *weights, char *out, size_t bytes)
-{
-    const struct gov__streamer *s = &weights->streamer;
-    size_t count = s->res.unit_count;
-
-    if (bytes == 0)
-        return count;
-    for (size_t i = 0; i < count && i < bytes - 1; i++)
-        out[i] = (char)atomic_load_explicit(&s->shown[i], memory_order_relaxed);
-    out[count < bytes - 1 ? count : bytes - 1] = '\0';
-    return count;
+    return seen;
 }

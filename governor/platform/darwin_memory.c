@@ -189,10 +189,34 @@ static void add_mapping(struct gov__mapping *out,
     out->file_offset = region->pri_offset;
 }
 
-int gov__darwin_find_mapping(void *ctx, int fd, struct gov__mapping *out)
+/* Cuts the region down to what lies in [within, within + bytes), of whole pages: the
+ * kernel joins and splits mappings as it likes. False when nothing does. */
+static bool cut_to(struct proc_regioninfo *region, const void *within,
+                   size_t bytes)
+{
+    uint64_t from = gov__round_down((uintptr_t)within, vm_page_size);
+    uint64_t to = gov__round_up((uintptr_t)within + bytes, vm_page_size);
+    uint64_t start = region->pri_address, end = start + region->pri_size;
+
+    if (within == NULL)
+        return true;
+    if (start < from)
+        start = from;
+    if (end > to)
+        end = to;
+    if (start >= end)
+        return false;
+    region->pri_offset += start - region->pri_address;
+    region->pri_address = start;
+    region->pri_size = end - start;
+    return true;
+}
+
+int gov__darwin_find_mapping(void *ctx, int fd, const void *within,
+                             size_t bytes, struct gov__mapping *out)
 {
     struct proc_regionwithpathinfo found;
-    const struct proc_regioninfo *region = &found.prp_prinfo;
+    struct proc_regioninfo *region = &found.prp_prinfo;
     const struct vinfo_stat *file = &found.prp_vip.vip_vi.vi_stat;
     struct stat st;
     uint64_t at = 0;
@@ -211,9 +235,10 @@ int gov__darwin_find_mapping(void *ctx, int fd, struct gov__mapping *out)
         if (region->pri_size == 0 ||
             region->pri_address + region->pri_size <= at)
             return EIO;
-        if (file->vst_dev == (uint32_t)st.st_dev && file->vst_ino == st.st_ino)
-            add_mapping(out, region);
         at = region->pri_address + region->pri_size;
+        if (file->vst_dev == (uint32_t)st.st_dev &&
+            file->vst_ino == st.st_ino && cut_to(region, within, bytes))
+            add_mapping(out, region);
     }
     return out->pieces > 0 ? 0 : ENOENT;
 }

@@ -17,7 +17,29 @@ int gov__darwin_discard(void *ctx, void *base, size_t bytes);
 int gov__darwin_populate(void *ctx, void *base, size_t bytes);
 int gov__darwin_drop_cached(void *ctx, int fd, uint64_t offset, uint64_t bytes);
 int gov__darwin_resident(void *ctx, void *base, size_t bytes, uint64_t *out);
-int gov__darwin_find_mapping(void *ctx, int fd, struct gov__mapping *out);
+int gov__darwin_find_mapping(void *ctx, int fd, const void *within,
+                             size_t bytes, struct gov__mapping *out);
+
+/* darwin_place.c */
+int gov__darwin_map_file(void *ctx, int fd, uint64_t offset, size_t bytes,
+                         void *at, void **out);
+int gov__darwin_stage(void *ctx, const void *target, size_t bytes, void **out);
+int gov__darwin_place(void *ctx, void *staged, size_t bytes, void *target);
+int gov__darwin_unstage(void *ctx, void *staged, size_t bytes);
+int gov__darwin_cover(void *ctx, void *page, size_t bytes);
+int gov__darwin_step_back(void *ctx);
+int gov__darwin_pass_counts(void *ctx, struct gov__pass_counts *out);
+int gov__darwin_slots_open(void *ctx, size_t bytes, void **fill, void **view);
+int gov__darwin_slots_show(void *ctx, void *view, size_t bytes, void *target);
+int gov__darwin_slots_close(void *ctx, void *fill, void *view, size_t bytes);
+int gov__darwin_bell_open(void *ctx, int *handle);
+int gov__darwin_bell_page(void *ctx, int handle, void *page, size_t bytes);
+int gov__darwin_bell_wait(void *ctx, int handle, uint32_t timeout_ms,
+                          void **address);
+int gov__darwin_bell_answer(void *ctx, int handle, void *page,
+                            const void *bytes, size_t count);
+int gov__darwin_no_file(void *ctx, int fd);
+int gov__darwin_lease_wanted(void *ctx, int fd, bool *wanted);
 
 /* darwin_facts.c */
 int gov__darwin_tell(void *ctx, gov_fact fact, struct gov__told *out);

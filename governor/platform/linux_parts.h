@@ -11,6 +11,49 @@
 int gov__linux_machine(void *ctx, struct gov__machine *out);
 int gov__linux_limit(void *ctx, struct gov__limit *out);
 int gov__linux_stall(void *ctx, struct gov__stall *out);
+/* The totals of a PSI file. */
+int gov__linux_pressure(const char *path, uint64_t *some, uint64_t *full);
+
+/* linux_maps.c */
+int gov__linux_find_mapping(void *ctx, int fd, const void *within, size_t bytes,
+                            struct gov__mapping *out);
+int gov__linux_mapped_elsewhere(void *ctx, int fd, bool *out);
+
+/* linux_place.c */
+int gov__linux_map_file(void *ctx, int fd, uint64_t offset, size_t bytes,
+                        void *at, void **out);
+int gov__linux_stage(void *ctx, const void *target, size_t bytes, void **out);
+int gov__linux_place(void *ctx, void *staged, size_t bytes, void *target);
+int gov__linux_unstage(void *ctx, void *staged, size_t bytes);
+int gov__linux_cover(void *ctx, void *page, size_t bytes);
+/* What a huge page holds. */
+size_t gov__linux_huge_bytes(void);
+/* Moves a range over another as place() does; `flags` of mremap() besides. */
+int gov__linux_move(void *from, size_t bytes, void *target, int flags);
+
+/* linux_slots.c */
+int gov__linux_slots_open(void *ctx, size_t bytes, void **fill, void **view);
+int gov__linux_slots_show(void *ctx, void *view, size_t bytes, void *target);
+int gov__linux_slots_close(void *ctx, void *fill, void *view, size_t bytes);
+
+/* linux_pass.c */
+int gov__linux_step_back(void *ctx);
+int gov__linux_pass_counts(void *ctx, struct gov__pass_counts *out);
+
+/* linux_bells.c */
+int gov__linux_bell_open(void *ctx, int *handle);
+int gov__linux_bell_lay(void *ctx, int handle, void *page, size_t bytes);
+int gov__linux_bell_arm(void *ctx, int handle, void *page, size_t bytes);
+int gov__linux_bell_wait(void *ctx, int handle, uint32_t timeout_ms,
+                         void **address);
+int gov__linux_bell_answer(void *ctx, int handle, void *page, const void *bytes,
+                           size_t count);
+int gov__linux_bell_close(void *ctx, int handle);
+
+/* linux_lease.c */
+int gov__linux_lease_take(void *ctx, int fd);
+int gov__linux_lease_wanted(void *ctx, int fd, bool *wanted);
+int gov__linux_lease_drop(void *ctx, int fd);
 
 /* linux_file.c */
 int gov__linux_set_direct(void *ctx, int fd, bool direct);

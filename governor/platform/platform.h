@@ -96,6 +96,15 @@ struct gov__gpu {
     char source[160];
 };
 
+/* What a pass is measured by, of the whole process; only grow. */
+struct gov__pass_counts {
+    uint64_t minor_faults, major_faults;
+    bool have_read_bytes, have_reclaim;
+    uint64_t read_bytes; /* from storage */
+    /* PSI memory "some" of the own cgroup, else of the system. */
+    uint64_t reclaim_us;
+};
+
 struct gov__queued_read {
     int fd;
     unsigned char *buffer;
@@ -143,8 +152,74 @@ struct gov_platform {
     /* Bytes of the range in memory. On a file that the user neither owns nor
      * can write the kernel may answer "all": see docs/platforms.md. */
     int (*resident)(void *ctx, void *base, size_t bytes, uint64_t *out);
-    /* This process's mapping of the file behind fd; ENOENT when none. */
-    int (*find_mapping)(void *ctx, int fd, struct gov__mapping *out);
+    /* This process's mapping of the file behind fd; ENOENT when none. With
+     * within not NULL only what lies in [within, within + bytes) counts. */
+    int (*find_mapping)(void *ctx, int fd, const void *within, size_t bytes,
+                        struct gov__mapping *out);
+    /* Whether another process maps the file behind fd, too, as far as this user may
+     * look into them; of very many not all are looked at. Allocates; takes about
+     * 10 us for each process. */
+    int (*mapped_elsewhere)(void *ctx, int fd, bool *out);
+    /* Maps a file's pages read-only and shared, without reading them: at `at`,
+     * over what is there and in one step for whoever reads there, or where there
+     * is room (NULL). */
+    int (*map_file)(void *ctx, int fd, uint64_t offset, size_t bytes, void *at,
+                    void **out);
+    /* Zeroed anonymous memory to be filled and then placed over `target`
+     * (page-aligned, bytes in whole pages), with huge pages where there can be
+     * any. */
+    int (*stage)(void *ctx, const void *target, size_t bytes, void **out);
+    /* Makes staged memory read-only and moves it over `target`, in one step for
+     * whoever reads there; the staging range is gone. From then on discard() of it
+     * destroys the bytes, as of all anonymous memory. On failure both are as they
+     * were; EFAULT: except that nothing may be mapped at the target any more. */
+    int (*place)(void *ctx, void *staged, size_t bytes, void *target);
+    int (*unstage)(void *ctx, void *staged, size_t bytes);
+    /* Slots: memory of huge pages that is there once and for good, to be written to
+     * at `fill` and shown, read-only, from `view`; both are a multiple of the huge
+     * page, which `bytes` must be, too. ENOTSUP: also where most of it cannot be
+     * huge pages. discard() of what was written keeps it, and makes the process not
+     * be charged for it twice. A child of fork() has neither of the two, nor what is
+     * shown: a fault where it reads there. */
+    int (*slots_open)(void *ctx, size_t bytes, void **fill, void **view);
+    /* Shows what is at `view`, in a slot, over `target`, in one step for whoever
+     * reads there and with no fault to come; both multiples of the huge page. It
+     * may not be written to while it is shown. On failure the target is as it was;
+     * EFAULT: except that nothing may be mapped there any more. */
+    int (*slots_show)(void *ctx, void *view, size_t bytes, void *target);
+    /* What is shown stays. */
+    int (*slots_close)(void *ctx, void *fill, void *view, size_t bytes);
+    /* Zeros, read-only, over what is at `page`. May be called where a signal is
+     * handled. */
+    int (*cover)(void *ctx, void *page, size_t bytes);
+    /* The calling thread gets the processor and the disk after others, for good.
+     * On failure it may have got one of the two. */
+    int (*step_back)(void *ctx);
+    /* Cheap: about 5 us. */
+    int (*pass_counts)(void *ctx, struct gov__pass_counts *out);
+    /* Doorbells: a handle; memory at `page`, missing, that tells when it is
+     * touched (laid over what is there, which on failure is still read there);
+     * missing again; the next touch, waiting at most timeout_ms (ETIMEDOUT;
+     * EINTR: look again), and the page it was in; the bytes, of whole pages, that
+     * let the toucher go on, also when they are there already. EPERM: it is
+     * forbidden. Closing lets all go on, who then find zeros: answer first. A call
+     * of the kernel that is to read a missing page fails (EFAULT), and a child of
+     * fork() has no memory there. */
+    int (*bell_open)(void *ctx, int *handle);
+    int (*bell_lay)(void *ctx, int handle, void *page, size_t bytes);
+    int (*bell_arm)(void *ctx, int handle, void *page, size_t bytes);
+    int (*bell_wait)(void *ctx, int handle, uint32_t timeout_ms,
+                     void **address);
+    int (*bell_answer)(void *ctx, int handle, void *page, const void *bytes,
+                       size_t count);
+    int (*bell_close)(void *ctx, int handle);
+    /* A read lease on an open file: others who want to write wait. EACCES: not
+     * the user's; EAGAIN: somebody writes. lease_wanted: somebody waits, or did so
+     * until the lease was taken away. Sends no signal that a program does not
+     * ignore by default. */
+    int (*lease_take)(void *ctx, int fd);
+    int (*lease_wanted)(void *ctx, int fd, bool *wanted);
+    int (*lease_drop)(void *ctx, int fd);
     /* Asks the C library's allocator to return free memory to the system. */
     int (*trim)(void *ctx);
     /* Bytes that the C library's allocator holds and nobody uses. */

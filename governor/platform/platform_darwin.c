@@ -331,6 +331,14 @@ static int darwin_object_path(void *ctx, const void *address, char *out,
 
 /* ---- files --------------------------------------------------------------------- */
 
+static int darwin_mapped_elsewhere(void *ctx, int fd, bool *out)
+{
+    (void)ctx;
+    (void)fd;
+    (void)out;
+    return ENOTSUP;
+}
+
 /* Pages that are cached already are still read from memory. */
 static int darwin_set_direct(void *ctx, int fd, bool direct)
 {
@@ -382,6 +390,26 @@ const struct gov_platform *gov__platform_native(void)
         .advise = darwin_advise,
         .resident = gov__darwin_resident,
         .find_mapping = gov__darwin_find_mapping,
+        .mapped_elsewhere = darwin_mapped_elsewhere,
+        .map_file = gov__darwin_map_file,
+        .stage = gov__darwin_stage,
+        .place = gov__darwin_place,
+        .unstage = gov__darwin_unstage,
+        .slots_open = gov__darwin_slots_open,
+        .slots_show = gov__darwin_slots_show,
+        .slots_close = gov__darwin_slots_close,
+        .cover = gov__darwin_cover,
+        .step_back = gov__darwin_step_back,
+        .pass_counts = gov__darwin_pass_counts,
+        .bell_open = gov__darwin_bell_open,
+        .bell_lay = gov__darwin_bell_page,
+        .bell_arm = gov__darwin_bell_page,
+        .bell_wait = gov__darwin_bell_wait,
+        .bell_answer = gov__darwin_bell_answer,
+        .bell_close = gov__darwin_no_file,
+        .lease_take = gov__darwin_no_file,
+        .lease_wanted = gov__darwin_lease_wanted,
+        .lease_drop = gov__darwin_no_file,
         .trim = darwin_trim,
         .idle = darwin_idle,
         .symbol = darwin_symbol,

@@ -87,22 +87,28 @@ static int generic_alive(void *ctx, int pid, uint64_t start_ticks)
     return kill((pid_t)pid, 0) == 0 || errno == EPERM ? 0 : errno;
 }
 
-static int generic_map(void *ctx, size_t bytes, const char *tag, void **out)
+static int map_zeros(void *at, size_t bytes, int protection, void **out)
 {
     int fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
     void *base;
     int rc;
 
-    (void)ctx;
-    (void)tag;
     if (fd < 0)
         return errno;
-    base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    base = mmap(at, bytes, protection,
+                MAP_PRIVATE | (at != NULL ? MAP_FIXED : 0), fd, 0);
     rc = base == MAP_FAILED ? errno : 0;
     close(fd);
     if (rc == 0)
         *out = base;
     return rc;
+}
+
+static int generic_map(void *ctx, size_t bytes, const char *tag, void **out)
+{
+    (void)ctx;
+    (void)tag;
+    return map_zeros(NULL, bytes, PROT_READ | PROT_WRITE, out);
 }
 
 static int generic_unmap(void *ctx, void *base, size_t bytes)
@@ -167,12 +173,147 @@ static int generic_resident(void *ctx, void *base, size_t bytes, uint64_t *out)
     return ENOTSUP;
 }
 
-static int generic_find_mapping(void *ctx, int fd, struct gov__mapping *out)
+static int generic_find_mapping(void *ctx, int fd, const void *within,
+                                size_t bytes, struct gov__mapping *out)
 {
+    (void)within;
+    (void)bytes;
     (void)ctx;
     (void)fd;
     memset(out, 0, sizeof(*out));
     return ENOTSUP;
+}
+
+static int generic_mapped_elsewhere(void *ctx, int fd, bool *out)
+{
+    (void)ctx;
+    (void)fd;
+    (void)out;
+    return ENOTSUP;
+}
+
+static int generic_map_file(void *ctx, int fd, uint64_t offset, size_t bytes,
+                            void *at, void **out)
+{
+    void *base =
+        mmap(at, bytes, PROT_READ, MAP_SHARED | (at != NULL ? MAP_FIXED : 0),
+             fd, (off_t)offset);
+
+    (void)ctx;
+    if (base == MAP_FAILED)
+        return errno;
+    *out = base;
+    return 0;
+}
+
+static int generic_stage(void *ctx, const void *target, size_t bytes,
+                         void **out)
+{
+    (void)target;
+    return generic_map(ctx, bytes, NULL, out);
+}
+
+/* POSIX has no call that moves memory to other addresses. */
+static int generic_place(void *ctx, void *staged, size_t bytes, void *target)
+{
+    (void)target;
+    return generic_range(ctx, staged, bytes);
+}
+
+static int generic_cover(void *ctx, void *page, size_t bytes)
+{
+    (void)ctx;
+    return map_zeros(page, bytes, PROT_READ, &page);
+}
+
+static int generic_step_back(void *ctx)
+{
+    (void)ctx;
+    return ENOTSUP;
+}
+
+static int generic_pass_counts(void *ctx, struct gov__pass_counts *out)
+{
+    struct rusage usage;
+
+    (void)ctx;
+    memset(out, 0, sizeof(*out));
+    if (getrusage(RUSAGE_SELF, &usage) != 0)
+        return errno;
+    out->minor_faults = (uint64_t)usage.ru_minflt;
+    out->major_faults = (uint64_t)usage.ru_majflt;
+    return 0;
+}
+
+static int generic_slots_open(void *ctx, size_t bytes, void **fill, void **view)
+{
+    (void)ctx;
+    (void)bytes;
+    (void)fill;
+    (void)view;
+    return ENOTSUP;
+}
+
+static int generic_slots_show(void *ctx, void *view, size_t bytes, void *target)
+{
+    (void)ctx;
+    (void)view;
+    (void)bytes;
+    (void)target;
+    return ENOTSUP;
+}
+
+static int generic_slots_close(void *ctx, void *fill, void *view, size_t bytes)
+{
+    (void)ctx;
+    (void)fill;
+    (void)view;
+    (void)bytes;
+    return ENOTSUP;
+}
+
+static int generic_bell_open(void *ctx, int *handle)
+{
+    (void)ctx;
+    *handle = -1;
+    return ENOTSUP;
+}
+
+static int generic_bell_page(void *ctx, int handle, void *page, size_t bytes)
+{
+    (void)handle;
+    return generic_range(ctx, page, bytes);
+}
+
+static int generic_bell_wait(void *ctx, int handle, uint32_t timeout_ms,
+                             void **address)
+{
+    (void)ctx;
+    (void)handle;
+    (void)timeout_ms;
+    *address = NULL;
+    return ENOTSUP;
+}
+
+static int generic_bell_answer(void *ctx, int handle, void *page,
+                               const void *bytes, size_t count)
+{
+    (void)handle;
+    (void)bytes;
+    return generic_range(ctx, page, count);
+}
+
+static int generic_no_file(void *ctx, int fd)
+{
+    (void)ctx;
+    (void)fd;
+    return ENOTSUP;
+}
+
+static int generic_lease_wanted(void *ctx, int fd, bool *wanted)
+{
+    *wanted = false;
+    return generic_no_file(ctx, fd);
 }
 
 static int generic_trim(void *ctx)
@@ -345,6 +486,26 @@ const struct gov_platform *gov__platform_native(void)
         .advise = generic_advise,
         .resident = generic_resident,
         .find_mapping = generic_find_mapping,
+        .mapped_elsewhere = generic_mapped_elsewhere,
+        .map_file = generic_map_file,
+        .stage = generic_stage,
+        .place = generic_place,
+        .unstage = generic_unmap,
+        .slots_open = generic_slots_open,
+        .slots_show = generic_slots_show,
+        .slots_close = generic_slots_close,
+        .cover = generic_cover,
+        .step_back = generic_step_back,
+        .pass_counts = generic_pass_counts,
+        .bell_open = generic_bell_open,
+        .bell_lay = generic_bell_page,
+        .bell_arm = generic_bell_page,
+        .bell_wait = generic_bell_wait,
+        .bell_answer = generic_bell_answer,
+        .bell_close = generic_no_file,
+        .lease_take = generic_no_file,
+        .lease_wanted = generic_lease_wanted,
+        .lease_drop = generic_no_file,
         .trim = generic_trim,
         .idle = generic_idle,
         .symbol = generic_symbol,

@@ -237,7 +237,7 @@ int gov__linux_limit(void *ctx, struct gov__limit *out)
 }
 
 /* "some avg10=0.00 avg60=0.00 avg300=0.00 total=123" */
-static int read_pressure(const char *path, uint64_t *some, uint64_t *full)
+int gov__linux_pressure(const char *path, uint64_t *some, uint64_t *full)
 {
     char text[512], *at;
     int rc = gov__read_text(path, text, sizeof(text), NULL);
@@ -267,20 +267,22 @@ int gov__linux_stall(void *ctx, struct gov__stall *out)
     if (groups.unified.found && !groups.unified.top) {
         snprintf(path, sizeof(path), "%s/memory.pressure",
                  groups.unified.group);
-        out->have_memory = read_pressure(path, &out->memory_some_us,
-                                         &out->memory_full_us) == 0;
+        out->have_memory = gov__linux_pressure(path, &out->memory_some_us,
+                                               &out->memory_full_us) == 0;
         snprintf(path, sizeof(path), "%s/io.pressure", groups.unified.group);
-        out->have_io = read_pressure(path, &out->io_some_us, &unused) == 0;
+        out->have_io =
+            gov__linux_pressure(path, &out->io_some_us, &unused) == 0;
         out->source = "own cgroup";
     }
     if (out->have_memory)
         return 0;
     out->source = "system";
     if (path_in(ctx, "/proc/pressure/memory", path, sizeof(path)) == 0)
-        out->have_memory = read_pressure(path, &out->memory_some_us,
-                                         &out->memory_full_us) == 0;
+        out->have_memory = gov__linux_pressure(path, &out->memory_some_us,
+                                               &out->memory_full_us) == 0;
     if (path_in(ctx, "/proc/pressure/io", path, sizeof(path)) == 0)
-        out->have_io = read_pressure(path, &out->io_some_us, &unused) == 0;
+        out->have_io =
+            gov__linux_pressure(path, &out->io_some_us, &unused) == 0;
     return out->have_memory || out->have_io ? 0 : ENOTSUP;
 }
 
@@ -528,127 +530,7 @@ static int linux_resident(void *ctx, void *base, size_t bytes, uint64_t *out)
     return 0;
 }
 
-/* ---- the process's own map --------------------------------------------------- */
-
-/* One line of /proc/self/maps. */
-struct map_line {
-    uint64_t start, end, offset, inode;
-    unsigned int major, minor;
-    char permissions[5]; /* "r--s" */
-    const char *path;
-};
-
-static bool parse_map_line(const char *line, struct map_line *out)
-{
-    unsigned long start, end;
-    unsigned long long offset, inode; /* 64 bits on every machine */
-    int at = 0;
-
-    if (sscanf(line, "%lx-%lx %4s %llx %x:%x %llu %n", &start, &end,
-               out->permissions, &offset, &out->major, &out->minor, &inode,
-               &at) != 7)
-        return false;
-    out->start = start;
-    out->end = end;
-    out->offset = offset;
-    out->inode = inode;
-    out->path = line + at;
-    return true;
-}
-
-/* Whether the VMA that starts at `start` has VM_LOCKED ("lo"). smaps walks page
- * tables (about 4 ms a GiB), so it is read only if anything is locked at all. */
-static bool is_locked(void *ctx, uint64_t start, uint64_t end)
-{
-    struct gov__lines lines;
-    char path[GOV__CGROUP_PATH], *line;
-    uint64_t locked_kib = 0;
-    bool inside = false, locked = false;
-
-    if (path_in(ctx, "/proc/self/status", path, sizeof(path)) != 0 ||
-        gov__file_number(path, "VmLck:", &locked_kib) != 0 || locked_kib == 0)
-        return false;
-    if (path_in(ctx, "/proc/self/smaps", path, sizeof(path)) != 0 ||
-        gov__lines_open(&lines, path) != 0)
-        return false;
-    while (!locked && (line = gov__lines_next(&lines)) != NULL) {
-        struct map_line map;
-
-        if (parse_map_line(line, &map))
-            inside = map.start >= start && map.start < end;
-        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
-            locked = strstr(line, " lo") != NULL;
-    }
-    gov__lines_close(&lines);
-    return locked;
-}
-
-/* The kernel's own name of an open file. On btrfs and overlayfs the device of
- * stat() is not the one in maps; then inode and path must both agree. */
-static bool same_file(const struct map_line *map, const struct stat *st,
-                      const char *path)
-{
-    if (map->inode != st->st_ino)
-        return false;
-    return (map->major == major(st->st_dev) &&
-            map->minor == minor(st->st_dev)) ||
-           (*path != '\0' && strcmp(map->path, path) == 0);
-}
-
-static void add_piece(struct gov__mapping *out, const struct map_line *map)
-{
-    uint64_t end = (uint64_t)(uintptr_t)out->base + out->bytes;
-
-    out->copied = out->copied || map->permissions[3] == 'p';
-    /* Advice on a part of a mapping splits it in the kernel's list; pieces
-     * that follow on in memory and in the file are still one. */
-    if (out->pieces == 1 && map->start == end &&
-        map->offset == out->file_offset + out->bytes) {
-        out->bytes += map->end - map->start;
-        return;
-    }
-    out->pieces++;
-    if (out->pieces == 1) {
-        /* The kernel tells addresses as text: there is no pointer to start
-         * from. NOLINTNEXTLINE(performance-no-int-to-ptr) */
-        out->base = (void *)(uintptr_t)map->start;
-        out->bytes = map->end - map->start;
-        out->file_offset = map->offset;
-    }
-}
-
-static int linux_find_mapping(void *ctx, int fd, struct gov__mapping *out)
-{
-    struct gov__lines lines;
-    char path[GOV__CGROUP_PATH], link[32], name[GOV__CGROUP_PATH], *line;
-    struct map_line map;
-    struct stat st;
-    ssize_t n;
-    int rc;
-
-    memset(out, 0, sizeof(*out));
-    if (fstat(fd, &st) != 0)
-        return errno;
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    n = readlink(link, name, sizeof(name) - 1);
-    name[n > 0 ? n : 0] = '\0';
-    rc = path_in(ctx, "/proc/self/maps", path, sizeof(path));
-    if (rc == 0)
-        rc = gov__lines_open(&lines, path);
-    if (rc != 0)
-        return rc;
-    while ((line = gov__lines_next(&lines)) != NULL)
-        if (parse_map_line(line, &map) && same_file(&map, &st, name))
-            add_piece(out, &map);
-    rc = lines.error;
-    gov__lines_close(&lines);
-    if (rc == 0 && out->pieces == 0)
-        rc = ENOENT;
-    if (rc == 0)
-        out->locked = is_locked(ctx, (uint64_t)(uintptr_t)out->base,
-                                (uint64_t)(uintptr_t)out->base + out->bytes);
-    return rc;
-}
+/* ---- the C library and what is loaded --------------------------------------- */
 
 static int linux_trim(void *ctx)
 {
@@ -704,8 +586,23 @@ static int linux_object_path(void *ctx, const void *address, char *out,
         .discard = linux_discard, .offer = linux_offer,                        \
         .prefetch = linux_prefetch, .populate = linux_populate,                \
         .drop_cached = linux_drop_cached, .advise = linux_advise,              \
-        .resident = linux_resident, .find_mapping = linux_find_mapping,        \
-        .trim = linux_trim, .idle = linux_idle, .symbol = linux_symbol,        \
+        .resident = linux_resident, .find_mapping = gov__linux_find_mapping,   \
+        .mapped_elsewhere = gov__linux_mapped_elsewhere,                       \
+        .map_file = gov__linux_map_file, .stage = gov__linux_stage,            \
+        .place = gov__linux_place, .unstage = gov__linux_unstage,              \
+        .slots_open = gov__linux_slots_open,                                   \
+        .slots_show = gov__linux_slots_show,                                   \
+        .slots_close = gov__linux_slots_close, .cover = gov__linux_cover,      \
+        .step_back = gov__linux_step_back,                                     \
+        .pass_counts = gov__linux_pass_counts,                                 \
+        .bell_open = gov__linux_bell_open, .bell_lay = gov__linux_bell_lay,    \
+        .bell_arm = gov__linux_bell_arm, .bell_wait = gov__linux_bell_wait,    \
+        .bell_answer = gov__linux_bell_answer,                                 \
+        .bell_close = gov__linux_bell_close,                                   \
+        .lease_take = gov__linux_lease_take,                                   \
+        .lease_wanted = gov__linux_lease_wanted,                               \
+        .lease_drop = gov__linux_lease_drop, .trim = linux_trim,               \
+        .idle = linux_idle, .symbol = linux_symbol,                            \
         .object_path = linux_object_path, .tell = gov__linux_tell,             \
         .gpus = gov__linux_gpus, .set_direct = gov__linux_set_direct,          \
         .read_queued = gov__linux_read_queued,                                 \

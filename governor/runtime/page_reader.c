@@ -321,13 +321,23 @@ static bool read_file(int fd, int32_t pid, struct gov_page *out)
     return verdict == GOV__PAGE_VALID && out->pid == pid;
 }
 
+/* The file of a process that was killed before it had written a page: made, and
+ * empty, from gov_open() to the first step. */
+static bool is_unborn(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+           st.st_uid == geteuid() && st.st_size == 0;
+}
+
 /* Reads one file of the directory; true for the page of a living process. The
  * page of a dead one is removed: its name, owner and content agree here. */
 static bool read_entry(int directory, const char *name, struct gov_page *out)
 {
     const struct gov_platform *platform = gov__platform_native();
     int32_t pid = pid_of_name(name);
-    bool valid;
+    bool valid, unborn;
     int fd;
 
     if (pid == 0)
@@ -338,7 +348,10 @@ static bool read_entry(int directory, const char *name, struct gov_page *out)
     if (fd < 0)
         return false;
     valid = read_file(fd, pid, out);
+    unborn = !valid && is_unborn(fd);
     close(fd);
+    if (unborn && platform->alive(platform->ctx, pid, 0) == ESRCH)
+        unlinkat(directory, name, 0);
     if (!valid)
         return false;
     /* Only a clear "no" counts: a system that cannot tell shows the page. */

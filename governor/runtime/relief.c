@@ -351,6 +351,20 @@ void gov__relief_sample(struct gov_runtime *runtime,
     gov__trace_sample(runtime, evidence, level, reason, actions, count);
 }
 
+void gov__relief_budget(struct gov_runtime *runtime)
+{
+    const uint64_t budget = gov_budget_now(runtime);
+    struct gov__relief_slot slot;
+
+    for (size_t at = 0; at < GOV__RELIEFS; at++) {
+        if (!gov__slot_enter(runtime, at, 0, &slot))
+            continue;
+        if (slot.relief.budget != NULL)
+            slot.relief.budget(slot.relief.ctx, budget);
+        gov__slot_leave(runtime, at);
+    }
+}
+
 static bool someone_gave_locked(const struct gov_runtime *runtime)
 {
     if (runtime->machine.level >= GOV_LEVEL_WARN)

@@ -226,10 +226,57 @@ static gov_status find_budget(struct gov_runtime *runtime, gov_error *err)
     return GOV_OK;
 }
 
-static void announce_budget(struct gov_runtime *runtime,
+uint64_t gov_budget_now(const gov_runtime *runtime)
+{
+    return runtime == NULL ? 0 : atomic_load(&runtime->budget_bytes);
+}
+
+void gov_set_budget(gov_runtime *runtime, uint64_t budget_bytes)
+{
+    if (runtime == NULL)
+        return;
+    atomic_store(&runtime->budget_wanted, budget_bytes);
+    atomic_store(&runtime->budget_asked, true);
+    gov__runtime_wake(runtime);
+}
+
+static void tell_budget(struct gov_runtime *runtime, const char *text)
+{
+    struct gov_event event = {.kind = GOV_EVENT_NOTICE, .text = text};
+
+    gov__runtime_event(runtime, &event);
+    gov__relief_budget(runtime);
+}
+
+/* What the app asked for since the last step. While the device's budget cannot be
+ * found the one before stays. */
+static void take_budget(struct gov_runtime *runtime)
+{
+    const uint64_t before = atomic_load(&runtime->budget_bytes);
+    uint64_t wanted, now;
+    char text[96];
+
+    if (!atomic_exchange(&runtime->budget_asked, false))
+        return;
+    wanted = atomic_load(&runtime->budget_wanted);
+    if (wanted != 0)
+        atomic_store(&runtime->budget_bytes, wanted);
+    else if (find_budget(runtime, NULL) != GOV_OK) {
+        atomic_store(&runtime->budget_asked, true);
+        return;
+    }
+    runtime->budget_given = wanted != 0;
+    now = atomic_load(&runtime->budget_bytes);
+    if (now == before)
+        return;
+    snprintf(text, sizeof(text), "the budget is %s: %" PRIu64 " MiB",
+             wanted != 0 ? "another one" : "the device's again", now >> 20);
+    tell_budget(runtime, text);
+}
+
+static void announce_bounds(struct gov_runtime *runtime,
                             const struct gov__sample *sample)
 {
-    struct gov_event event = {.kind = GOV_EVENT_NOTICE};
     char text[160], limit[32] = "lifted";
 
     if (sample->limit_bytes != UINT64_MAX)
@@ -238,8 +285,7 @@ static void announce_budget(struct gov_runtime *runtime,
     snprintf(text, sizeof(text),
              "the memory limit is %s: the budget is %" PRIu64 " MiB", limit,
              atomic_load(&runtime->budget_bytes) >> 20);
-    event.text = text;
-    gov__runtime_event(runtime, &event);
+    tell_budget(runtime, text);
 }
 
 /* A container may be resized, and memory plugged, while we run. The budget
@@ -325,10 +371,11 @@ void gov_step(gov_runtime *runtime)
     if (runtime == NULL || !begin_step(runtime))
         return;
     gov__policy_follow(runtime);
+    take_budget(runtime);
     gov__evidence_sample(runtime->platform, runtime->budget_bytes,
                          gov__runtime_ms(runtime), &sample);
     if (follow_bounds(runtime, &sample)) {
-        announce_budget(runtime, &sample);
+        announce_bounds(runtime, &sample);
         gov__evidence_sample(runtime->platform, runtime->budget_bytes,
                              gov__runtime_ms(runtime), &sample);
     }

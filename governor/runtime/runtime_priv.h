@@ -55,8 +55,10 @@ struct gov_runtime {
     struct gov_alloc alloc;
     uint64_t opened_us;
     uint32_t sample_ms;
-    _Atomic uint64_t budget_bytes; /* written by the thread that is stepping */
-    bool budget_given;             /* by the options: never changes */
+    _Atomic uint64_t budget_bytes;  /* written by the thread that is stepping */
+    bool budget_given;              /* by the app; the same */
+    _Atomic uint64_t budget_wanted; /* by gov_set_budget() */
+    _Atomic bool budget_asked;      /* it was called since the last step */
     uint64_t limit_bytes, ram_bytes; /* what it was derived from */
     bool has_thread;
     pthread_t thread;
@@ -124,6 +126,10 @@ void gov__relief_run(struct gov_runtime *runtime, enum gov__where where);
 void gov__relief_sample(struct gov_runtime *runtime,
                         const struct gov_evidence *evidence,
                         const char *reason);
+
+/* Tells every action that wants to know that the budget changed. On the thread
+ * that is stepping. */
+void gov__relief_budget(struct gov_runtime *runtime);
 
 /* Lets one action take memory again, if that is due. To be called with every
  * sample. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* An engine for tests whose dry run answers with the governor's own figures, or
  * with others, as $FAKE_ENGINE says: "same", "more", "less", "much", "fails" or
- * "old" (an adapter from before there was a dry run). Loads nothing. */
+ * "old" (an adapter from before there was a dry run). It gains by both repacking
+ * and huge pages, by neither ("less"), or by huge pages alone ("more"). Loads
+ * nothing. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,12 +47,27 @@ static gov_status dry_run(const gov_model *model,
     return GOV_OK;
 }
 
+static gov_status gains(struct gov_facts *facts, gov_progress_fn progress,
+                        void *progress_ctx, gov_error *err)
+{
+    if (is("fails"))
+        return gov_fail(err, GOV_E_UNSUPPORTED, 0, "fake.cpp repacks nothing");
+    if (progress != NULL && !progress(progress_ctx, 500, "counting sheep"))
+        return gov_fail(err, GOV_E_CANCELLED, 0, "stopped");
+    if (!is("more"))
+        gov_facts_set(facts, GOV_FACT_DEVICE_REPACK_GAIN,
+                      is("less") ? 970 : 1255);
+    gov_facts_set(facts, GOV_FACT_DEVICE_HUGE_GAIN, is("less") ? 1000 : 1042);
+    return GOV_OK;
+}
+
 static struct gov_engine engine = {
     .size = sizeof(engine),
     .abi = GOV_ENGINE_ABI,
     .name = "fake.cpp",
     .version = version,
     .dry_run = dry_run,
+    .gains = gains,
 };
 
 __attribute__((visibility("default"))) const struct gov_engine *

@@ -4,12 +4,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,13 +24,11 @@ static _Atomic(const char *) only;
 static _Atomic int64_t live;
 static void (*_Atomic pread_watch)(int fd, uint64_t offset, size_t bytes);
 
-static bool wanted(const char *name)
+static bool named(const char *list, const char *name)
 {
-    const char *list = only, *at;
+    const char *at;
     size_t n = strlen(name);
 
-    if (list == NULL)
-        return true;
     for (at = strstr(list, name); at != NULL; at = strstr(at + 1, name))
         if ((at == list || at[-1] == ',') && (at[n] == ',' || at[n] == '\0'))
             return true;
@@ -35,12 +36,10 @@ static bool wanted(const char *name)
 }
 
 /* Counts one call; true when it must fail. */
-static bool fails(const char *name)
+static bool counts(const char *name)
 {
     uint64_t number, at = armed_at;
 
-    if (!wanted(name))
-        return false;
     number = atomic_fetch_add(&counted, 1);
     if (number < at || (number > at && !armed_forever))
         return false;
@@ -48,6 +47,21 @@ static bool fails(const char *name)
         last_fault = name;
     errno = fault_errno;
     return true;
+}
+
+static bool fails(const char *name)
+{
+    const char *list = only;
+
+    return (list == NULL || named(list, name)) && counts(name);
+}
+
+/* One that counts only where it is named. */
+static bool fails_named(const char *name)
+{
+    const char *list = only;
+
+    return list != NULL && named(list, name) && counts(name);
 }
 
 void faults_reset(void)
@@ -188,6 +202,28 @@ void *__real_mmap(void *base, size_t bytes, int prot, int flags, int fd,
                   off_t offset);
 void *__wrap_mmap(void *base, size_t bytes, int prot, int flags, int fd,
                   off_t offset);
+int __real_mprotect(void *base, size_t bytes, int protection);
+int __wrap_mprotect(void *base, size_t bytes, int protection);
+int __real_msync(void *base, size_t bytes, int flags);
+int __wrap_msync(void *base, size_t bytes, int flags);
+void *__real_mremap(void *base, size_t bytes, size_t now, int flags, ...);
+void *__wrap_mremap(void *base, size_t bytes, size_t now, int flags, ...);
+int __real_fcntl(int fd, int command, ...);
+int __wrap_fcntl(int fd, int command, ...);
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __real_poll(struct pollfd *fds, nfds_t count, int timeout);
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout);
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+int __real_setpriority(int which, id_t who, int priority);
+int __wrap_setpriority(int which, id_t who, int priority);
+int __real_getrusage(int who, struct rusage *usage);
+int __wrap_getrusage(int who, struct rusage *usage);
+int __real_sigaction(int number, const struct sigaction *action,
+                     struct sigaction *before);
+int __wrap_sigaction(int number, const struct sigaction *action,
+                     struct sigaction *before);
 int __real_posix_fallocate(int fd, off_t offset, off_t bytes);
 int __wrap_posix_fallocate(int fd, off_t offset, off_t bytes);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
@@ -300,7 +336,7 @@ int __wrap_close(int fd)
 
 int __wrap_munmap(void *base, size_t bytes)
 {
-    return __real_munmap(base, bytes);
+    return fails_named("munmap") ? -1 : __real_munmap(base, bytes);
 }
 
 void *__wrap_mmap(void *base, size_t bytes, int prot, int flags, int fd,
@@ -308,6 +344,92 @@ void *__wrap_mmap(void *base, size_t bytes, int prot, int flags, int fd,
 {
     return fails("mmap") ? MAP_FAILED
                          : __real_mmap(base, bytes, prot, flags, fd, offset);
+}
+
+int __wrap_mprotect(void *base, size_t bytes, int protection)
+{
+    return fails_named("mprotect") ? -1
+                                   : __real_mprotect(base, bytes, protection);
+}
+
+int __wrap_msync(void *base, size_t bytes, int flags)
+{
+    return fails_named("msync") ? -1 : __real_msync(base, bytes, flags);
+}
+
+void *__wrap_mremap(void *base, size_t bytes, size_t now, int flags, ...)
+{
+    void *at = NULL;
+    va_list args;
+
+    va_start(args, flags);
+    if ((flags & MREMAP_FIXED) != 0)
+        at = va_arg(args, void *);
+    va_end(args);
+    return fails_named("mremap") ? MAP_FAILED
+                                 : __real_mremap(base, bytes, now, flags, at);
+}
+
+/* What follows the command is a number or an address, or nothing, which is as
+ * good as any number. */
+int __wrap_fcntl(int fd, int command, ...)
+{
+    va_list args;
+    long value;
+
+    va_start(args, command);
+    value = va_arg(args, long);
+    va_end(args);
+    return fails_named("fcntl") ? -1 : __real_fcntl(fd, command, value);
+}
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+    va_list args;
+    long value;
+
+    va_start(args, request);
+    value = va_arg(args, long);
+    va_end(args);
+    return fails_named("ioctl") ? -1 : __real_ioctl(fd, request, value);
+}
+
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+    return fails_named("poll") ? -1 : __real_poll(fds, count, timeout);
+}
+
+long __wrap_syscall(long number, ...)
+{
+    va_list args;
+    long a[6];
+
+    va_start(args, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(args, long);
+    va_end(args);
+    return fails_named("syscall")
+               ? -1
+               : __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+int __wrap_setpriority(int which, id_t who, int priority)
+{
+    return fails_named("setpriority")
+               ? -1
+               : __real_setpriority(which, who, priority);
+}
+
+int __wrap_getrusage(int who, struct rusage *usage)
+{
+    return fails_named("getrusage") ? -1 : __real_getrusage(who, usage);
+}
+
+int __wrap_sigaction(int number, const struct sigaction *action,
+                     struct sigaction *before)
+{
+    return fails_named("sigaction") ? -1
+                                    : __real_sigaction(number, action, before);
 }
 
 /* These two return the error instead of setting errno. */

@@ -6,8 +6,9 @@
  *     for (n = 0; n < calls; n++) { faults_arm(n, forever); run(); ... }
  *
  * Calls are wrapped at link time (WRAPPED in the Makefile); allocations go
- * through faults_alloc(). close() and munmap() are counted as calls that ran,
- * and never fail: nobody can do anything about it. */
+ * through faults_alloc(). close() never fails: nobody can do anything about it.
+ * munmap, mprotect, msync, mremap, fcntl, ioctl, poll, syscall, setpriority,
+ * getrusage and sigaction count and fail only where faults_only() names them. */
 #ifndef GOV_TESTS_FAULTS_H
 #define GOV_TESTS_FAULTS_H
 

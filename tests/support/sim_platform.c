@@ -191,10 +191,166 @@ static int resident(void *ctx, void *base, size_t bytes, uint64_t *out)
     return no_range(ctx, base, bytes);
 }
 
-static int find_mapping(void *ctx, int fd, struct gov__mapping *out)
+static int find_mapping(void *ctx, int fd, const void *within, size_t bytes,
+                        struct gov__mapping *out)
+{
+    (void)within;
+    (void)bytes;
+    (void)ctx;
+    (void)fd;
+    (void)out;
+    return ENOTSUP;
+}
+
+static int mapped_elsewhere(void *ctx, int fd, bool *out)
 {
     (void)ctx;
     (void)fd;
+    (void)out;
+    return ENOTSUP;
+}
+
+static int map_file(void *ctx, int fd, uint64_t offset, size_t bytes, void *at,
+                    void **out)
+{
+    const struct gov_platform *native = gov__platform_native();
+
+    if (fails(ctx, "map_file"))
+        return EIO;
+    return native->map_file(native->ctx, fd, offset, bytes, at, out);
+}
+
+static void count_stage(struct sim *sim, int64_t n, size_t bytes)
+{
+    atomic_fetch_add(&sim->maps, n);
+    atomic_fetch_add(&sim->mapped_bytes, n * (int64_t)bytes);
+}
+
+static int stage(void *ctx, const void *target, size_t bytes, void **out)
+{
+    const struct gov_platform *native = gov__platform_native();
+    int rc = fails(ctx, "stage") ? EIO : 0;
+
+    if (rc == 0)
+        rc = native->stage(native->ctx, target, bytes, out);
+    if (rc == 0)
+        count_stage(ctx, 1, bytes);
+    return rc;
+}
+
+static int place(void *ctx, void *staged, size_t bytes, void *target)
+{
+    const struct gov_platform *native = gov__platform_native();
+    int rc = fails(ctx, "place") ? EIO : 0;
+
+    if (rc == 0)
+        rc = native->place(native->ctx, staged, bytes, target);
+    if (rc == 0)
+        count_stage(ctx, -1, bytes);
+    return rc;
+}
+
+static int unstage(void *ctx, void *staged, size_t bytes)
+{
+    const struct gov_platform *native = gov__platform_native();
+
+    count_stage(ctx, -1, bytes);
+    return native->unstage(native->ctx, staged, bytes);
+}
+
+static int cover(void *ctx, void *page, size_t bytes)
+{
+    const struct gov_platform *native = gov__platform_native();
+
+    return fails(ctx, "cover") ? EIO : native->cover(native->ctx, page, bytes);
+}
+
+static int step_back(void *ctx)
+{
+    return fails(ctx, "step_back") ? EIO : 0;
+}
+
+static int pass_counts(void *ctx, struct gov__pass_counts *out)
+{
+    struct sim *sim = ctx;
+
+    return tell(sim, "pass_counts", &sim->pass_rc, out, &sim->pass,
+                sizeof(*out));
+}
+
+static int slots_open(void *ctx, size_t bytes, void **fill, void **view)
+{
+    (void)ctx;
+    (void)bytes;
+    (void)fill;
+    (void)view;
+    return ENOTSUP;
+}
+
+static int slots_show(void *ctx, void *view, size_t bytes, void *target)
+{
+    (void)ctx;
+    (void)view;
+    (void)bytes;
+    (void)target;
+    return ENOTSUP;
+}
+
+static int slots_close(void *ctx, void *fill, void *view, size_t bytes)
+{
+    (void)ctx;
+    (void)fill;
+    (void)view;
+    (void)bytes;
+    return ENOTSUP;
+}
+
+static int bell_open(void *ctx, int *handle)
+{
+    (void)ctx;
+    (void)handle;
+    return ENOTSUP;
+}
+
+static int bell_page(void *ctx, int handle, void *page, size_t bytes)
+{
+    (void)handle;
+    return no_range(ctx, page, bytes);
+}
+
+static int bell_wait(void *ctx, int handle, uint32_t timeout_ms, void **address)
+{
+    (void)ctx;
+    (void)handle;
+    (void)timeout_ms;
+    (void)address;
+    return ENOTSUP;
+}
+
+static int bell_answer(void *ctx, int handle, void *page, const void *bytes,
+                       size_t count)
+{
+    (void)handle;
+    (void)bytes;
+    return no_range(ctx, page, count);
+}
+
+static int no_file(void *ctx, int fd)
+{
+    (void)ctx;
+    (void)fd;
+    return ENOTSUP;
+}
+
+static int lease_wanted(void *ctx, int fd, bool *wanted)
+{
+    (void)wanted;
+    return no_file(ctx, fd);
+}
+
+static int idle(void *ctx, uint64_t *out)
+{
+    (void)ctx;
     (void)out;
     return ENOTSUP;
 }
@@ -300,7 +456,28 @@ void sim_init(struct sim *sim)
         .advise = advise,
         .resident = resident,
         .find_mapping = find_mapping,
+        .mapped_elsewhere = mapped_elsewhere,
+        .map_file = map_file,
+        .stage = stage,
+        .place = place,
+        .unstage = unstage,
+        .slots_open = slots_open,
+        .slots_show = slots_show,
+        .slots_close = slots_close,
+        .cover = cover,
+        .step_back = step_back,
+        .pass_counts = pass_counts,
+        .bell_open = bell_open,
+        .bell_lay = bell_page,
+        .bell_arm = bell_page,
+        .bell_wait = bell_wait,
+        .bell_answer = bell_answer,
+        .bell_close = no_file,
+        .lease_take = no_file,
+        .lease_wanted = lease_wanted,
+        .lease_drop = no_file,
         .trim = trim,
+        .idle = idle,
         .symbol = symbol,
         .object_path = object_path,
         .tell = tell_fact,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A platform for tests: the clock is set by hand, figures are what the test
- * says, the n-th call fails, and what is mapped is counted. Everything else is
- * inert. Memory is real, so that caches work on it. */
+ * says, the n-th call fails, and what is mapped or staged is counted. Everything
+ * else is inert. Memory is real, so that caches and places work on it. */
 #ifndef GOV_TESTS_SIM_PLATFORM_H
 #define GOV_TESTS_SIM_PLATFORM_H
 
@@ -25,12 +25,14 @@ struct sim {
     struct gov__limit limit;
     struct gov__stall stall;
     struct gov__process process;
-    int machine_rc, limit_rc, stall_rc, process_rc, map_rc;
+    struct gov__pass_counts pass;
+    int machine_rc, limit_rc, stall_rc, process_rc, map_rc, pass_rc;
     /* What tell() answers; it says as a source what is in `told`, if anything. */
     struct gov__told told[GOV_FACT_COUNT];
     int tell_rc[GOV_FACT_COUNT];
 
-    _Atomic int64_t maps, mapped_bytes; /* live ones */
+    /* Live ones; staged memory counts until it is placed. */
+    _Atomic int64_t maps, mapped_bytes;
     _Atomic uint64_t calls, fail_at;
     _Atomic bool fail_forever;
     _Atomic(const char *) failed; /* name of the call that failed, or "none" */

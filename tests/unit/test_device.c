@@ -322,6 +322,8 @@ START_TEST(probe_has_an_order)
         GOV_FACT_DEVICE_WIRED_LIMIT,
         GOV_FACT_GPU_COUNT,
         GOV_FACT_DEVICE_TIER,
+        GOV_FACT_DEVICE_REPACK_GAIN,
+        GOV_FACT_DEVICE_HUGE_GAIN,
     };
     const size_t count = sizeof(order) / sizeof(order[0]);
     struct gov_device device;
@@ -510,8 +512,9 @@ START_TEST(probe_survives_failing_questions)
             unknown += !device.facts[i].known;
             ck_assert_str_ne(device.facts[i].source, "");
         }
+        /* No system tells GPUs and the two gains. */
         if (!forever && strcmp(sim.failed, "tell") == 0)
-            ck_assert_uint_le(unknown, 2);
+            ck_assert_uint_le(unknown, 4);
     }
 }
 END_TEST
@@ -677,7 +680,14 @@ START_TEST(facts_follow_from_figures)
     measured(&device, GOV_FIGURE_READ_POPULATE, 502);
     gov_device_facts(&device, &facts);
     ck_assert_str_eq(facts.value[GOV_FACT_DEVICE_READ_PATH].text, "populate");
-    measured(&device, GOV_FIGURE_READ_IO_URING, 503);
+    ck_assert(!facts.value[GOV_FACT_DEVICE_DIRECT_RATE].known);
+    measured(&device, GOV_FIGURE_READ_HUGE, 503);
+    gov_device_facts(&device, &facts);
+    ck_assert_str_eq(facts.value[GOV_FACT_DEVICE_READ_PATH].text, "huge");
+    ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_DEVICE_DIRECT_RATE, 0),
+                      503);
+    ck_assert_uint_eq(gov_facts_get(&facts, GOV_FACT_DEVICE_READ_RATE, 0), 502);
+    measured(&device, GOV_FIGURE_READ_IO_URING, 504);
     gov_device_facts(&device, &facts);
     ck_assert_str_eq(facts.value[GOV_FACT_DEVICE_READ_PATH].text, "io_uring");
 }
@@ -788,6 +798,8 @@ START_TEST(current_takes_measurements)
     strcpy(stored.gpus[0].name, "Made-up GPU");
     gov__device_set(&stored, GOV_FACT_GPU_COUNT, 1, "NVML: broken");
     stored.gpus[0].working_set_bytes = GIB;
+    gov__device_set(&stored, GOV_FACT_DEVICE_REPACK_GAIN, 1255, "an engine");
+    gov__device_unknown(&stored, GOV_FACT_DEVICE_HUGE_GAIN, "no huge pages");
     stored.measured_at = 99;
     stored.measured_full = true;
     strcpy(stored.measured_on, "/models");
@@ -800,6 +812,8 @@ START_TEST(current_takes_measurements)
     ck_assert_int_eq(memcmp(device.gpus, stored.gpus, sizeof(device.gpus)), 0);
     ck_assert_uint_eq(device.gpu_count, 1);
     check_number(&device, GOV_FACT_GPU_COUNT, 1, "NVML: broken");
+    check_number(&device, GOV_FACT_DEVICE_REPACK_GAIN, 1255, "an engine");
+    check_unknown(&device, GOV_FACT_DEVICE_HUGE_GAIN, "no huge pages");
     ck_assert_int_eq(device.measured_at, 99);
     ck_assert(device.measured_full);
     ck_assert_str_eq(device.measured_on, "/models");
@@ -809,6 +823,8 @@ START_TEST(current_takes_measurements)
     check_current(&device, "memory limit was none, now 8.00 GiB; run gov "
                            "profile again");
     ck_assert(!device.figures[GOV_FIGURE_READ_POPULATE].known);
+    check_unknown(&device, GOV_FACT_DEVICE_REPACK_GAIN,
+                  "the engine is asked when it is measured");
     ck_assert_uint_eq(device.gpu_count, 0);
     ck_assert_int_eq(device.measured_at, 0);
     ck_assert_int_eq(gov__device_current(&sim.table, &device, NULL, 0, NULL),
@@ -816,6 +832,50 @@ START_TEST(current_takes_measurements)
     sim.limit_rc = EIO;
     ck_assert_int_eq(gov__device_current(&sim.table, &device, NULL, 0, NULL),
                      GOV_E_IO);
+}
+END_TEST
+
+/* ---- what an engine gains --------------------------------------------------- */
+
+START_TEST(takes_gains)
+{
+    static const struct {
+        uint64_t repack, huge; /* 0: not set */
+        uint64_t kept_repack, kept_huge;
+    } rows[] = {{1255, 985, 1255, 985},
+                {1, 1000000, 1, 1000000},
+                {0, 1042, 0, 1042},
+                {1000001, UINT64_MAX, 0, 0},
+                {0, 0, 0, 0}};
+    static const gov_fact facts[] = {GOV_FACT_DEVICE_REPACK_GAIN,
+                                     GOV_FACT_DEVICE_HUGE_GAIN};
+    struct gov_device device;
+    struct gov_facts gains = {0};
+    uint32_t count;
+
+    tell_all();
+    device = probe();
+    count = device.fact_count;
+    if (rows[_i].repack != 0)
+        gov_facts_set(&gains, facts[0], rows[_i].repack);
+    if (rows[_i].huge != 0)
+        gov_facts_set(&gains, facts[1], rows[_i].huge);
+    /* Not the engine's to say. */
+    gov_facts_set(&gains, GOV_FACT_DEVICE_RAM, 1);
+    gov_device_set_gains(&device, &gains, "an engine", "it\tdid not say");
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t kept = i == 0 ? rows[_i].kept_repack : rows[_i].kept_huge;
+
+        if (kept != 0)
+            check_number(&device, facts[i], kept, "an engine");
+        else
+            check_unknown(&device, facts[i], "it?did not say");
+    }
+    ck_assert_uint_gt(number(&device, GOV_FACT_DEVICE_RAM), 1);
+    gov_device_set_gains(&device, NULL, "an engine", "nobody was asked");
+    check_unknown(&device, facts[0], "nobody was asked");
+    check_unknown(&device, facts[1], "nobody was asked");
+    ck_assert_uint_eq(device.fact_count, count);
 }
 END_TEST
 
@@ -1002,6 +1062,7 @@ Suite *suite(void)
     tc = tcase_create("current");
     suite_add_tcase(s, tc);
     tcase_add_test(tc, current_takes_measurements);
+    tcase_add_loop_test(tc, takes_gains, 0, 5);
     tcase_add_test(tc, current_cuts_changes_short);
     return s;
 }

@@ -30,8 +30,8 @@
 #define LEAP_US 600000
 
 static const gov_figure quick_figures[] = {
-    GOV_FIGURE_READ_READAHEAD, GOV_FIGURE_READ_POPULATE, GOV_FIGURE_MEMORY_READ,
-    GOV_FIGURE_MINOR_FAULT, GOV_FIGURE_GIVE_BACK};
+    GOV_FIGURE_READ_READAHEAD, GOV_FIGURE_READ_POPULATE, GOV_FIGURE_READ_HUGE,
+    GOV_FIGURE_MEMORY_READ,    GOV_FIGURE_MINOR_FAULT,   GOV_FIGURE_GIVE_BACK};
 
 /* ---- a made-up machine --------------------------------------------------------- */
 
@@ -41,7 +41,7 @@ static struct {
     int limit_error;
     _Atomic uint64_t clock_us, tick_us; /* each look at the clock moves it */
     int discard_error, drop_error, direct_error, queue_error, populate_error,
-        gpus_error;
+        stage_error, gpus_error;
     bool all_resident;
     uint64_t resident; /* of a file that should be cold */
     /* Storage of so many bytes a microsecond, when not 0. */
@@ -109,6 +109,15 @@ static int fake_map(void *ctx, size_t bytes, const char *tag, void **out)
     (void)ctx;
     fake.maps += error == 0;
     return error;
+}
+
+/* It asks for huge pages, and does without, which is no fault to be told. */
+static int fake_stage(void *ctx, const void *target, size_t bytes, void **out)
+{
+    ck_assert_ptr_null(target);
+    ck_assert_uint_le(bytes, 4 * MIB);
+    return fake.stage_error != 0 ? fake.stage_error
+                                 : fake_map(ctx, bytes, "staged", out);
 }
 
 static int fake_unmap(void *ctx, void *base, size_t bytes)
@@ -234,6 +243,8 @@ static struct gov_platform fake_platform(void)
     platform.limit = fake_limit;
     platform.map = fake_map;
     platform.unmap = fake_unmap;
+    platform.stage = fake_stage;
+    platform.unstage = fake_unmap;
     platform.discard = fake_discard;
     platform.drop_cached = fake_drop_cached;
     platform.resident = fake_resident;
@@ -319,6 +330,8 @@ static bool watch(void *ctx, uint32_t permille, const char *what)
         /* A chunk between two looks; populate() and the queue add their own. */
         fake.tick_us =
             reading && strstr(what, "pread") != NULL ? MIB / fake.slow : 500;
+        if (strstr(what, "4 MiB") != NULL)
+            fake.tick_us *= UINT64_C(4);
     }
     return ++watched.calls != watched.stop_at;
 }
@@ -397,7 +410,9 @@ START_TEST(measure_quick)
     snprintf(on, sizeof(on), "%.128s (fakefs)", watched.directory);
     ck_assert_str_eq(device.measured_on, on);
     ck_assert_uint_eq(watched.last, 1000);
-    ck_assert(!fake.was_direct);
+    ck_assert(fake.was_direct);
+    ck_assert_uint_eq(median(&device, GOV_FIGURE_READ_HUGE),
+                      MIB * 1000000 / (2 * LEAP_US));
 }
 END_TEST
 
@@ -434,6 +449,7 @@ START_TEST(measure_full)
         "sequential, pread() by four threads through the page cache\n"
         "sequential, pread() of 1 MiB past the page cache\n"
         "sequential, eight queued reads of 1 MiB past the page cache\n"
+        "sequential, pread() of 4 MiB past the page cache into huge pages\n"
         "16 KiB at random places, one at a time\n"
         "first touch of a page of a file that is not in memory\n"
         "removing the scratch file\n"
@@ -587,6 +603,11 @@ static void no_gpus(void)
     fake.gpus_error = EIO;
 }
 
+static void no_stage(void)
+{
+    fake.stage_error = ENOMEM;
+}
+
 static void no_room(void)
 {
     fake.machine.available_bytes = 16 * MIB;
@@ -594,25 +615,26 @@ static void no_room(void)
 
 #define READS                                                                  \
     "read.readahead, read.populate, read.parallel, read.direct, "              \
-    "read.io_uring, read.random, fault.major"
+    "read.io_uring, read.random, fault.major, read.huge"
 
 static const struct {
     void (*arrange)(void);
     unsigned missing;
     const char *message; /* its beginning */
 } unmeasurable[] = {
-    {no_drop, 7,
+    {no_drop, 8,
      READS " not measured: the page cache cannot be emptied: Operation not "
            "supported"},
-    {in_memory, 7,
+    {in_memory, 8,
      READS " not measured: this file system keeps files in memory"},
-    {stays_cached, 7,
+    {stays_cached, 8,
      READS " not measured: this file system keeps files in memory"},
     {no_discard, 1,
      "memory.give_back not measured: memory cannot be given back: Invalid "
      "argument"},
-    {no_direct, 2,
-     "read.direct, read.io_uring not measured: the page cache cannot be passed "
+    {no_direct, 3,
+     "read.direct, read.io_uring, read.huge not measured: the page cache "
+     "cannot be passed "
      "by: Operation not supported"},
     {no_uring, 1,
      "read.io_uring not measured: reads cannot be queued with io_uring: "
@@ -620,8 +642,12 @@ static const struct {
     {no_populate, 2,
      "read.populate, fault.major not measured: the scratch file cannot be "
      "read: Bad address"},
-    {no_room, 4,
-     "read.parallel, read.io_uring not measured: too little memory is free; "
+    {no_stage, 1,
+     "read.huge not measured: the scratch file cannot be read: Cannot allocate "
+     "memory"},
+    {no_room, 5,
+     "read.parallel, read.io_uring, read.huge not measured: too little memory "
+     "is free; "
      "memory.read, memory.read_all not measured: too little memory is free "
      "for more than the caches hold"},
     {no_gpus, 0, ""},
@@ -705,9 +731,10 @@ START_TEST(measure_where_nothing_can_be_written)
 
     ck_assert_int_eq(gov__device_measure(&platform, &device, &options, &err),
                      GOV_OK);
-    ck_assert_str_eq(err.message,
-                     "read.readahead, read.populate not measured: no scratch "
-                     "file in /no/such: No such file or directory");
+    ck_assert_str_eq(
+        err.message,
+        "read.readahead, read.populate, read.huge not measured: no scratch "
+        "file in /no/such: No such file or directory");
     ck_assert_str_eq(device.measured_on, "");
     memset(far, 'x', sizeof(far) - 1);
     far[0] = '/';
@@ -715,10 +742,11 @@ START_TEST(measure_where_nothing_can_be_written)
     options.directory = far;
     ck_assert_int_eq(gov__device_measure(&platform, &device, &options, &err),
                      GOV_OK);
-    ck_assert_str_eq(err.message,
-                     "read.readahead, read.populate not measured: no scratch "
-                     "file in /xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...: No such "
-                     "file or directory");
+    ck_assert_str_eq(
+        err.message,
+        "read.readahead, read.populate, read.huge not measured: no scratch "
+        "file in /xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...: No such "
+        "file or directory");
     /* SIGXFSZ would end the host. */
     ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
     limit = before;
@@ -726,9 +754,10 @@ START_TEST(measure_where_nothing_can_be_written)
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     ck_assert_int_eq(measure(&platform, &device, false, 0, &err), GOV_OK);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
-    ck_assert_str_eq(err.message, "read.readahead, read.populate not measured: "
-                                  "a file of this process may not have 16 MiB "
-                                  "(ulimit -f)");
+    ck_assert_str_eq(err.message,
+                     "read.readahead, read.populate, read.huge not measured: "
+                     "a file of this process may not have 16 MiB "
+                     "(ulimit -f)");
     gov__device_set(&device, GOV_FACT_BUDGET_RAM, 60 * MIB, "test");
     ck_assert_int_eq(measure(&platform, &device, false, 0, &err), GOV_OK);
     ck_assert_ptr_nonnull(strstr(err.message, "less than 64 MiB"));

@@ -826,7 +826,8 @@ START_TEST(strangers_are_passed_over)
     put_file(text("0%d.page", (int)page.pid), bytes, sizeof(bytes));
     put_file(text("%lld.page", 4294967296 + page.pid), bytes, sizeof(bytes));
     put_file("2.page", bytes, sizeof(bytes)); /* the content is another's */
-    put_file("3.page", "", 0);
+    /* Empty, of one that lives and has not written yet. */
+    put_file(text("%d.page", (int)getppid()), "", 0);
     put_file("4.page", "short", 5);
     victim = text("%s/victim", directory);
     put_file("victim", bytes, sizeof(bytes));
@@ -841,7 +842,8 @@ START_TEST(strangers_are_passed_over)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         ck_assert_msg(is_there(names[i]), "%s was removed", names[i]);
     ck_assert(is_there("2.page"));
-    ck_assert(is_there("3.page"));
+    ck_assert(is_there(text("%d.page", (int)getppid())));
+    ck_assert(is_there("4.page"));
     ck_assert(is_there("6.page"));
     ck_assert(is_there(page_name(page.pid)));
 }
@@ -883,6 +885,21 @@ START_TEST(pages_of_the_dead_are_removed)
     ck_assert_uint_eq(list(), 0);
     ck_assert(!is_there(page_name(gone)));
     ck_assert(is_there("8.page"));
+}
+END_TEST
+
+/* Of one that was killed after gov_open() and before its first step. What has
+ * something in it that is no page is left alone. */
+START_TEST(empty_pages_of_the_dead_are_removed)
+{
+    int32_t gone = dead_pid(), other = dead_pid();
+
+    put_file(page_name(gone), "", 0);
+    ck_assert_uint_eq(list(), 0);
+    ck_assert(!is_there(page_name(gone)));
+    put_file(page_name(other), "short", 5);
+    ck_assert_uint_eq(list(), 0);
+    ck_assert(is_there(page_name(other)));
 }
 END_TEST
 
@@ -1122,6 +1139,7 @@ Suite *suite(void)
     tcase_add_test(reader, strangers_are_passed_over);
     tcase_add_test(reader, a_page_of_another_user_is_passed_over);
     tcase_add_test(reader, pages_of_the_dead_are_removed);
+    tcase_add_test(reader, empty_pages_of_the_dead_are_removed);
     tcase_add_test(reader, a_reused_pid_is_a_dead_process);
     tcase_add_test(reader, pages_come_in_order);
     tcase_add_test(reader, ten_thousand_files_do_no_harm);

@@ -56,6 +56,8 @@ static struct gov_device whole_device(void)
                          "Linux 6.1.0-18-amd64", "uname()");
     gov__device_set(&device, GOV_FACT_DEVICE_PSI, 1, "tried");
     gov__device_set(&device, GOV_FACT_DEVICE_IO_URING, 0, "tried: EPERM");
+    gov__device_set(&device, GOV_FACT_DEVICE_REPACK_GAIN, 1255, "llama.cpp");
+    gov__device_set(&device, GOV_FACT_DEVICE_HUGE_GAIN, 985, "llama.cpp");
     for (unsigned i = 0; i < GOV_FIGURE_COUNT; i++)
         device.figures[i] = (struct gov_device_figure){
             true, i % 2 == 1, 3 + i, 2000 + i, 1000 + i, 3000 + i, "a note"};
@@ -465,6 +467,13 @@ static const struct {
     {"\"gpus\"", "\"gpu\"", "profile %s: gpus is no array" AGAIN},
     {"8589934592", "\"8589934592\"",
      "profile %s: device.limit, value is not a whole number" AGAIN},
+    {": 1255", ": 0",
+     "profile %s: device.repack_gain, value is out of range" AGAIN},
+    {": 985", ": 1000001",
+     "profile %s: device.huge_gain, value is out of range" AGAIN},
+    {": 985", ": 1000000", NULL},
+    /* as a version before them wrote it */
+    {"\"device.repack_gain\"", "\"device.unheard_of\"", NULL},
     {"17179869184", "17179869184.5",
      "profile %s: device.ram, value is not a whole number" AGAIN},
     {"17179869184", "true",
@@ -556,10 +565,10 @@ static const struct {
      "profile %s is broken at line 48, column 16 (duplicate object key near "
      "'\"device.ram\"')" AGAIN},
     {"]\n}\n", "]\n} x\n",
-     "profile %s is broken at line 177, column 3 (end of file expected near "
+     "profile %s is broken at line 193, column 3 (end of file expected near "
      "'x')" AGAIN},
     {"]\n}\n", "]",
-     "profile %s is broken at line 176, column 3 ('}' expected near end of "
+     "profile %s is broken at line 192, column 3 ('}' expected near end of "
      "file)" AGAIN},
     {"Linux", "\xff\xfe",
      "profile %s is broken at line 53, column 16 (unable to decode byte 0xff "

@@ -570,6 +570,54 @@ START_TEST(who_cannot_regrow_holds_nobody_up)
 }
 END_TEST
 
+/* ---- the budget ------------------------------------------------------------ */
+
+static void action_budget(void *ctx, uint64_t budget_bytes)
+{
+    struct action *action = ctx;
+    char text[64];
+
+    snprintf(text, sizeof(text), "%s %" PRIu64, action->name,
+             budget_bytes / MIB);
+    note("budget ", text);
+}
+
+/* Before relief for the same cut, once each, and nobody who did not ask. */
+START_TEST(actions_follow_the_budget)
+{
+    struct action deaf = {.name = "deaf", .offers = MIB};
+    struct action weights = {.name = "weights", .offers = MIB};
+    struct gov_relief relief = gov_relief_default();
+
+    add(&deaf);
+    relief.name = weights.name;
+    relief.rebuild_cost = 9;
+    relief.ctx = &weights;
+    relief.offer = action_offer;
+    relief.run = action_run;
+    relief.budget = action_budget;
+    ck_assert_int_eq(gov_relief_add(rt, &relief, &weights.id, &err), GOV_OK);
+    turn(250);
+    ck_happened("");
+    simulate(WARN);
+    gov_set_budget(rt, 3 * GIB);
+    turn(250);
+    ck_assert_ptr_nonnull(strstr(happened,
+                                 "event the budget is another one: 3072 MiB\n"
+                                 "budget weights 3072\n"));
+    ck_assert_ptr_nonnull(strstr(happened, "run weights"));
+    ck_assert_ptr_null(strstr(happened, "budget deaf"));
+    ck_assert(strstr(happened, "budget weights") < strstr(happened, "run "));
+    happened[0] = '\0';
+    turn(250);
+    ck_assert_ptr_null(strstr(happened, "budget"));
+    gov_relief_remove(rt, weights.id);
+    gov_set_budget(rt, 4 * GIB);
+    turn(250);
+    ck_assert_ptr_null(strstr(happened, "budget weights"));
+}
+END_TEST
+
 /* ---- how much is enough ----------------------------------------------------------- */
 
 /* Headroom, by the footprint, of so many permille of the budget of 4 GiB. */
@@ -1441,6 +1489,7 @@ Suite *suite(void)
     ADD(run, who_gives_rests_5_s_or_longer_the_longer_it_took);
     ADD(run, a_rising_level_ends_every_rest);
     ADD(run, a_turn_is_bounded);
+    ADD(run, actions_follow_the_budget);
     ADD(run, stops_when_headroom_is_back);
     ADD(run, goes_on_while_headroom_is_short);
     ADD(run, what_was_given_counts_once);

@@ -26,7 +26,8 @@ static void empty(uint32_t ahead)
                                   .parts = parts,
                                   .order = order,
                                   .ahead = ahead,
-                                  .page = PAGE};
+                                  .page = PAGE,
+                                  .grain = PAGE};
 }
 
 static void unit_at(enum gov__use use, uint64_t begin, uint64_t bytes)
@@ -36,6 +37,7 @@ static void unit_at(enum gov__use use, uint64_t begin, uint64_t bytes)
     unit->use = use;
     unit->begin = begin;
     unit->end = begin + bytes;
+    unit->bell = GOV__NO_BELL_PAGE;
 }
 
 /* Behind the last one. */
@@ -52,7 +54,7 @@ static void make(void)
     uint64_t count = 0;
 
     for (uint32_t i = 0; i < res.unit_count; i++)
-        count += gov__residency_parts_of(units[i].begin, units[i].end);
+        count += gov__residency_parts_of(&units[i], res.page, res.grain);
     ck_assert_uint_le(count, MAX_PARTS);
     gov__residency_init(&res);
     ck_assert_uint_eq(res.part_count, count);
@@ -105,6 +107,34 @@ static void random_model(uint32_t seed)
     make();
 }
 
+/* The same with large pages, grains, a mapping that begins anywhere, bells, several
+ * files, and units that are somebody else's. */
+static void random_forms(uint32_t seed)
+{
+    static const uint64_t grains[] = {1, 16, 512, 1024}; /* of pages of 4 KiB */
+
+    random_model(seed);
+    res.page = random_below(4) == 0 ? (uint64_t)16 << 10 : PAGE;
+    res.grain = grains[random_below(4)] * PAGE;
+    if (res.grain < res.page)
+        res.grain = res.page;
+    for (uint32_t i = 0; i < res.unit_count; i++) {
+        struct gov__unit *unit = &units[i];
+
+        unit->file = random_below(3) == 0;
+        unit->phase = random_below(2048) * res.page & (res.grain - 1);
+        if (random_below(5) == 0)
+            unit->use = GOV__USE_OTHERS;
+        if (random_below(2) == 0 && unit->end - unit->begin > 2 * res.page)
+            unit->bell =
+                (unit->begin / res.page + 1 +
+                 random_below((uint32_t)((unit->end - unit->begin) / res.page) -
+                              1)) *
+                res.page;
+    }
+    make();
+}
+
 static uint64_t total_bytes(void)
 {
     uint64_t sum = 0;
@@ -138,6 +168,116 @@ START_TEST(parts_tile_their_units)
         ck_assert_uint_eq(order[i]->rank, i);
         ck_assert(i == 0 || order[i - 1]->begin <= order[i]->begin);
     }
+}
+END_TEST
+
+static bool is_at_grain(const struct gov__unit *of, uint64_t offset)
+{
+    return (offset + of->phase) % res.grain == 0;
+}
+
+/* Parts adjoin, but for the bell's page; each but an edge is of whole grains where
+ * it is mapped, and an edge is less than a grain. */
+static void parts_are_cut_at_grains_of(int seed)
+{
+    random_forms((uint32_t)seed);
+    for (uint32_t u = 0; u < res.unit_count; u++) {
+        const struct gov__unit *of = &units[u];
+        uint64_t at = of->begin;
+
+        for (uint32_t i = 0; i < of->parts; i++) {
+            const struct gov__part *part = &parts[of->first + i];
+            uint64_t bytes = part->end - part->begin;
+
+            if (at == of->bell)
+                at += res.page;
+            ck_assert_uint_eq(part->begin, at);
+            ck_assert_uint_eq(part->file, of->file);
+            ck_assert(part->end >= at);
+            at = part->end;
+            ck_assert(at % res.page == 0 || at == of->end);
+            if (res.grain == res.page) {
+                ck_assert(!part->edge);
+                ck_assert_uint_le(bytes, GOV__PART_BYTES + res.page);
+                continue;
+            }
+            ck_assert(part->edge ==
+                      !(is_at_grain(of, part->begin) && is_at_grain(of, at)));
+            ck_assert_uint_le(bytes,
+                              part->edge ? res.grain - 1 : GOV__PART_BYTES);
+        }
+        ck_assert(at == of->end ||
+                  (at == of->bell && at + res.page >= of->end));
+    }
+}
+
+START_TEST(parts_are_cut_at_grains)
+{
+    for (int seed = _i * 50; seed < _i * 50 + 50; seed++)
+        parts_are_cut_at_grains_of(seed);
+}
+END_TEST
+
+/* A unit's bytes [begin, end), in units of a page of 4 KiB, and where its parts
+ * end; e: the part before it is an edge. */
+static const struct {
+    const char *name;
+    uint64_t begin, end, phase, bell, grain;
+    const char *want;
+} cuts[] = {
+    {"whole grains", 0, 3072, 0, 9999, 512, "1024 2048 3072 "},
+    {"the rest is smaller", 0, 1536, 0, 9999, 512, "1024 1536 "},
+    {"an edge in front", 500, 1536, 0, 9999, 512, "512e 1536 "},
+    {"an edge behind", 512, 1037, 0, 9999, 512, "1024 1037e "},
+    {"both", 511, 1025, 0, 9999, 512, "512e 1024 1025e "},
+    {"nothing whole", 513, 1023, 0, 9999, 512, "1023e "},
+    {"across a grain", 500, 600, 0, 9999, 512, "512e 600e "},
+    {"mapped elsewhere", 0, 1024, 100, 9999, 512, "412e 924 1024e "},
+    {"mapped at a page less", 1, 1025, 511, 9999, 512, "1025 "},
+    {"a bell", 0, 1536, 0, 600, 512, "512 600e 1024e 1536 "},
+    {"a bell in front", 0, 1024, 0, 0, 512, "512e 1024 "},
+    {"a bell at the end", 0, 1024, 0, 1023, 512, "512 1023e "},
+    {"nothing but a bell", 5, 6, 0, 5, 512, "6e "},
+    {"no bytes", 512, 512, 0, 9999, 512, "512 "},
+    {"no bytes, between grains", 5, 5, 0, 9999, 512, "5e "},
+    {"no grain", 100, 2148, 0, 9999, 1, "1124 2148 "},
+    {"no grain, a bell", 0, 2048, 0, 1000, 1, "1000 1524 2048 "},
+};
+
+START_TEST(cuts_parts)
+{
+    char got[256] = "";
+
+    empty(1);
+    res.grain = cuts[_i].grain * PAGE;
+    unit_at(GOV__USE_LAYER, cuts[_i].begin * PAGE,
+            (cuts[_i].end - cuts[_i].begin) * PAGE);
+    units[0].phase = cuts[_i].phase * PAGE;
+    units[0].bell = cuts[_i].bell * PAGE;
+    make();
+    for (uint32_t i = 0; i < res.part_count; i++)
+        snprintf(got + strlen(got), sizeof(got) - strlen(got), "%u%s ",
+                 (unsigned)(parts[i].end / PAGE), parts[i].edge ? "e" : "");
+    ck_assert_msg(strcmp(got, cuts[_i].want) == 0, "%s: %s, want %s",
+                  cuts[_i].name, got, cuts[_i].want);
+}
+END_TEST
+
+static void parts_are_in_the_order_of_the_files_of(int seed)
+{
+    random_forms((uint32_t)seed);
+    for (uint32_t i = 0; i < res.part_count; i++) {
+        ck_assert_uint_eq(order[i]->rank, i);
+        ck_assert(i == 0 || order[i - 1]->file < order[i]->file ||
+                  (order[i - 1]->file == order[i]->file &&
+                   order[i - 1]->begin <= order[i]->begin));
+    }
+}
+
+START_TEST(parts_are_in_the_order_of_the_files)
+{
+    for (int seed = _i * 50; seed < _i * 50 + 50; seed++)
+        parts_are_in_the_order_of_the_files_of(seed);
 }
 END_TEST
 
@@ -275,6 +415,89 @@ START_TEST(stays_within_the_limit)
 }
 END_TEST
 
+static bool is_others(uint32_t part)
+{
+    return units[parts[part].unit].use == GOV__USE_OTHERS;
+}
+
+/* What is somebody else's is in no sum and never decided about. */
+static void others_do_not_count_of(int seed)
+{
+    uint64_t all = 0;
+
+    random_forms((uint32_t)seed);
+    for (uint32_t i = 0; i < res.part_count; i++)
+        all += is_others(i) ? 0 : parts[i].end - parts[i].begin;
+    for (uint64_t step = 0; step <= 64; step++) {
+        uint64_t limit = all / 64 * step, hot = 0, cold = 0;
+        uint64_t said = gov__residency_decide(&res, limit);
+
+        for (uint32_t i = 0; i < res.part_count; i++)
+            if (is_others(i))
+                ck_assert(parts[i].target_hot);
+            else if (parts[i].target_hot)
+                hot += parts[i].end - parts[i].begin;
+            else if (units[parts[i].unit].use != GOV__USE_ROWS)
+                cold += parts[i].end - parts[i].begin;
+        ck_assert_uint_eq(hot, said);
+        ck_assert_uint_le(hot, limit);
+        ck_assert_uint_eq(cold, gov__residency_cold_bytes(&res));
+        for (uint32_t ahead = 0; ahead < 5; ahead++)
+            ck_assert_uint_le(gov__residency_window_bytes(&res, ahead), cold);
+    }
+    ck_assert_uint_eq(gov__residency_decide(&res, all), all);
+}
+
+START_TEST(others_do_not_count)
+{
+    for (int seed = _i * 50; seed < _i * 50 + 50; seed++)
+        others_do_not_count_of(seed);
+}
+END_TEST
+
+/* Sets of which the parts are chosen together: bit use, bit 4 for experts. */
+static bool is_of_set(uint32_t part, int set)
+{
+    const struct gov__unit *of = &units[parts[part].unit];
+
+    if (of->use == GOV__USE_HEAD)
+        return set == 0;
+    if (of->use != GOV__USE_LAYER)
+        return false;
+    if (res.hold == GOV_HOLD_SPREAD)
+        return set == 1;
+    return of->experts ? set == 2 : set == 1;
+}
+
+/* No whole part is hot where an edge of the same set is cold. */
+static void edges_stay_hot_before_whole_parts_of(int seed)
+{
+    random_forms((uint32_t)seed);
+    if (res.hold == GOV_HOLD_FIRST)
+        return; /* layers are whole */
+    for (uint64_t step = 0; step <= 64; step++) {
+        gov__residency_decide(&res, total_bytes() / 64 * step);
+        for (int set = 0; set < 3; set++) {
+            uint64_t edge_cold = 0, whole_hot = 0;
+
+            for (uint32_t i = 0; i < res.part_count; i++)
+                if (is_of_set(i, set) && parts[i].edge && !parts[i].target_hot)
+                    edge_cold++;
+                else if (is_of_set(i, set) && !parts[i].edge &&
+                         parts[i].target_hot)
+                    whole_hot += parts[i].end - parts[i].begin;
+            ck_assert(edge_cold == 0 || whole_hot == 0);
+        }
+    }
+}
+
+START_TEST(edges_stay_hot_before_whole_parts)
+{
+    for (int seed = _i * 50; seed < _i * 50 + 50; seed++)
+        edges_stay_hot_before_whole_parts_of(seed);
+}
+END_TEST
+
 /* What was decided before does not matter. */
 START_TEST(decides_the_same_again)
 {
@@ -377,10 +600,14 @@ END_TEST
 
 /* ---- the window ----------------------------------------------------------- */
 
+/* All that is hot is there. */
 static void in_force(uint64_t limit)
 {
     gov__residency_decide(&res, limit);
     gov__residency_apply(&res);
+    for (uint32_t i = 0; i < res.part_count; i++)
+        if (parts[i].hot)
+            gov__residency_hold(&res, i, GOV__PRESENT);
 }
 
 static uint64_t wanted_bytes(void)
@@ -426,7 +653,7 @@ START_TEST(window_is_a_ring_and_bounded)
     }
     /* The figure holds for every position. At a hot unit one cold unit less is
      * wanted, so it is met where a cold one is in use. */
-    ck_assert_uint_eq(gov__residency_window_bytes(&res), most);
+    ck_assert_uint_eq(gov__residency_window_bytes(&res, res.ahead), most);
 }
 END_TEST
 
@@ -445,7 +672,7 @@ START_TEST(a_layer_in_pieces_is_wanted_whole)
     gov__residency_aim(&res, 8);
     for (uint32_t i = 0; i < 12; i++)
         ck_assert_int_eq(units[i].wanted, i < 4 || i >= 8);
-    ck_assert_uint_eq(gov__residency_window_bytes(&res), 8 * MIB);
+    ck_assert_uint_eq(gov__residency_window_bytes(&res, res.ahead), 8 * MIB);
 }
 END_TEST
 
@@ -460,7 +687,7 @@ START_TEST(the_window_of_whole_layers)
     res.hold = GOV_HOLD_FIRST;
     in_force(40 * MIB);
     ck_assert_uint_eq(gov__residency_cold_bytes(&res), 84 * MIB);
-    ck_assert_uint_eq(gov__residency_window_bytes(&res), 52 * MIB);
+    ck_assert_uint_eq(gov__residency_window_bytes(&res, res.ahead), 52 * MIB);
     gov__residency_aim(&res, 0);
     for (uint32_t i = 0; i < 7; i++)
         ck_assert_int_eq(units[i].wanted, i == 2 || i == 3);
@@ -513,6 +740,24 @@ START_TEST(what_was_jumped_over_is_dropped_too)
 }
 END_TEST
 
+/* So is what is not wanted any more since less is read ahead. */
+START_TEST(what_left_the_window_is_dropped_too)
+{
+    empty(2);
+    for (int i = 0; i < 6; i++)
+        unit(GOV__USE_LAYER, MIB);
+    make();
+    in_force(0);
+    for (uint32_t i = 0; i < 6; i++)
+        gov__residency_hold(&res, i, GOV__ABSENT);
+    gov__residency_aim(&res, 0);
+    res.ahead = 1;
+    gov__residency_aim(&res, 0);
+    ck_assert_uint_eq(gov__residency_next_drop(&res, 0), 2);
+    ck_assert_uint_eq(gov__residency_next_drop(&res, 3), GOV__NO_PART);
+}
+END_TEST
+
 START_TEST(rows_are_never_wanted)
 {
     empty(2);
@@ -545,7 +790,7 @@ START_TEST(steps_come_to_rest)
         for (part = 0;
              (part = gov__residency_next_drop(&res, part)) != GOV__NO_PART;) {
             ck_assert(!parts[part].hot && !units[parts[part].unit].wanted);
-            parts[part].held = GOV__ABSENT;
+            gov__residency_hold(&res, part, GOV__ABSENT);
         }
         from = units[position].first;
         bound = 2 * res.part_count;
@@ -553,17 +798,115 @@ START_TEST(steps_come_to_rest)
                                                    GOV__READS_ALL)) !=
                GOV__NO_PART) {
             ck_assert(parts[part].hot || units[parts[part].unit].wanted);
-            parts[part].held = GOV__PRESENT;
+            gov__residency_hold(&res, part, GOV__PRESENT);
             ck_assert_uint_gt(bound--, 0);
         }
         for (uint32_t i = 0; i < res.part_count; i++)
             if (parts[i].held != GOV__ABSENT && !parts[i].hot)
                 held += parts[i].end - parts[i].begin;
-        ck_assert_uint_le(held, gov__residency_window_bytes(&res));
+        ck_assert_uint_le(held, gov__residency_window_bytes(&res, res.ahead));
         for (uint32_t i = 0; i < units[position].parts; i++)
             ck_assert(parts[from + i].held == GOV__PRESENT ||
                       units[position].use == GOV__USE_ROWS);
     }
+}
+END_TEST
+
+static void check_missing(void)
+{
+    for (uint32_t u = 0; u < res.unit_count; u++) {
+        uint32_t missing = 0;
+
+        for (uint32_t i = units[u].first; i < units[u].first + units[u].parts;
+             i++)
+            if (parts[i].held != GOV__PRESENT &&
+                (parts[i].hot ? res.warm != GOV_WARM_NONE
+                              : units[u].use != GOV__USE_ROWS))
+                missing++;
+        ck_assert_uint_eq(units[u].missing, missing);
+    }
+}
+
+static void take_out_or_back(void)
+{
+    uint32_t part = random_below(res.part_count);
+
+    if (!parts[part].out &&
+        (is_others(part) || parts[part].held >= GOV__COMING))
+        return;
+    gov__residency_hold(&res, part,
+                        parts[part].out ? GOV__PRESENT : GOV__COMING);
+    parts[part].out = !parts[part].out;
+}
+
+static void drop_one(void)
+{
+    uint32_t part = gov__residency_next_drop(&res, 0);
+
+    if (part == GOV__NO_PART)
+        return;
+    ck_assert(!is_others(part) && !parts[part].out && !parts[part].hot);
+    ck_assert(!units[parts[part].unit].wanted);
+    gov__residency_hold(&res, part, GOV__ABSENT);
+}
+
+static void read_one(void)
+{
+    enum gov__held below = random_below(2) ? GOV__COMING : GOV__PRESENT;
+    enum gov__reads reads = (enum gov__reads)random_below(3);
+    uint32_t part = gov__residency_next_missing(
+        &res, random_below(res.part_count), below, reads);
+
+    if (part == GOV__NO_PART)
+        return;
+    ck_assert(!is_others(part) && !parts[part].out);
+    ck_assert(parts[part].held < below);
+    ck_assert(parts[part].hot || units[parts[part].unit].wanted);
+    ck_assert(reads != GOV__READS_IDLE ||
+              (parts[part].hot && gov__residency_can_wait(&res, part)));
+    gov__residency_hold(&res, part, below);
+}
+
+/* Whatever happens in whatever order: what is missing is known, and nobody's
+ * parts but our own are touched. */
+static void knows_what_is_missing_of(int seed)
+{
+    random_forms((uint32_t)seed);
+    res.warm = (gov_warm)(seed / 3 % 3);
+    gov__residency_apply(&res);
+    for (int step = 0; step < 400; step++) {
+        switch (random_below(9)) {
+        case 0:
+            gov__residency_decide(&res, total_bytes() / 64 * random_below(66));
+            gov__residency_apply(&res);
+            break;
+        case 1:
+            gov__residency_aim(&res, random_below(res.unit_count));
+            break;
+        case 2:
+            if (random_below(10) == 0)
+                gov__residency_lap(&res);
+            break;
+        case 3:
+        case 4:
+            take_out_or_back();
+            break;
+        case 5:
+            drop_one();
+            break;
+        default:
+            read_one();
+        }
+        check_missing();
+    }
+    for (uint32_t i = 0; i < res.part_count; i++)
+        ck_assert(!is_others(i) || parts[i].held == GOV__PRESENT);
+}
+
+START_TEST(knows_what_is_missing)
+{
+    for (int seed = _i * 50; seed < _i * 50 + 50; seed++)
+        knows_what_is_missing_of(seed);
 }
 END_TEST
 
@@ -593,23 +936,24 @@ START_TEST(nearest_missing_comes_first)
 }
 END_TEST
 
-/* Units 0 and 2 are hot, 1 and 3 cold, two parts each; the file has them from the
- * last to the first. */
+/* Units 0, 2 and 4 are hot and missing, 1, 3 and 5 cold, two parts each; the file
+ * has them from the last to the first. The engine is at 3, so that one, what is
+ * missing of the next layer and the next that is cold are wanted. */
 static void make_warming(gov_warm warm)
 {
     empty(1);
-    for (int i = 0; i < 4; i++)
-        unit_at(GOV__USE_LAYER, (uint64_t)(3 - i) * 8 * MIB, 8 * MIB);
+    for (int i = 0; i < 6; i++)
+        unit_at(GOV__USE_LAYER, (uint64_t)(5 - i) * 8 * MIB, 8 * MIB);
     make();
     res.warm = warm;
     for (uint32_t i = 0; i < res.part_count; i++) {
         parts[i].target_hot = i / 2 % 2 == 0;
         parts[i].held = parts[i].target_hot ? GOV__UNKNOWN : GOV__ABSENT;
     }
-    for (uint32_t i = 1; i < 4; i += 2)
+    for (uint32_t i = 1; i < 6; i += 2)
         units[i].target_cold_bytes = 8 * MIB;
     gov__residency_apply(&res);
-    gov__residency_aim(&res, 1);
+    gov__residency_aim(&res, 3);
 }
 
 /* Reads one after the other until none is left; their numbers. */
@@ -620,8 +964,8 @@ static const char *reads_from(uint32_t from, enum gov__reads reads)
 
     while ((next = gov__residency_next_missing(&res, from, GOV__PRESENT,
                                                reads)) != GOV__NO_PART) {
-        text[n++] = (char)('0' + next);
-        parts[next].held = GOV__PRESENT;
+        text[n++] = "0123456789ab"[next];
+        gov__residency_hold(&res, next, GOV__PRESENT);
     }
     text[n] = '\0';
     return text;
@@ -632,23 +976,31 @@ static const struct {
     enum gov__reads reads;
     const char *want;
 } warmings[] = {
-    {GOV_WARM_USE, GOV__READS_ALL, "23456701"},
-    {GOV_WARM_USE, GOV__READS_WANTED, "2367"},
-    {GOV_WARM_FILE, GOV__READS_ALL, "23674501"},
-    {GOV_WARM_FILE, GOV__READS_WANTED, "2367"},
-    {GOV_WARM_NONE, GOV__READS_ALL, "2367"},
-    {GOV_WARM_NONE, GOV__READS_WANTED, "2367"},
+    {GOV_WARM_USE, GOV__READS_ALL, "6789ab0145"},
+    {GOV_WARM_USE, GOV__READS_WANTED, "6789ab"},
+    {GOV_WARM_USE, GOV__READS_IDLE, "0145"},
+    {GOV_WARM_FILE, GOV__READS_ALL, "6789ab4501"},
+    {GOV_WARM_FILE, GOV__READS_WANTED, "6789ab"},
+    {GOV_WARM_FILE, GOV__READS_IDLE, "4501"},
+    {GOV_WARM_NONE, GOV__READS_ALL, "67ab"},
+    {GOV_WARM_NONE, GOV__READS_WANTED, "67ab"},
+    {GOV_WARM_NONE, GOV__READS_IDLE, ""},
 };
 
 START_TEST(warms_in_order)
 {
+    bool none = warmings[_i].warm == GOV_WARM_NONE;
+
     make_warming(warmings[_i].warm);
-    ck_assert_str_eq(reads_from(2, warmings[_i].reads), warmings[_i].want);
+    ck_assert_str_eq(reads_from(6, warmings[_i].reads), warmings[_i].want);
     ck_assert_int_eq(gov__residency_is_warm(&res),
-                     strlen(warmings[_i].want) == 8);
-    ck_assert_uint_eq(gov__residency_next_drop(&res, 0), GOV__NO_PART);
+                     strlen(warmings[_i].want) == 10);
+    /* The engine went by unit 1. */
+    ck_assert_uint_eq(gov__residency_next_drop(&res, 0), 2);
+    ck_assert_uint_eq(gov__residency_next_drop(&res, 4), GOV__NO_PART);
     for (uint32_t i = 0; i < res.part_count; i++)
-        ck_assert_int_eq(gov__residency_can_wait(&res, i), parts[i].hot);
+        ck_assert_int_eq(gov__residency_can_wait(&res, i),
+                         i < 6 || (none && parts[i].hot));
 }
 END_TEST
 
@@ -657,13 +1009,53 @@ END_TEST
 START_TEST(warms_what_is_wanted)
 {
     make_warming(warmings[_i].warm);
-    parts[2].target_hot = true;
-    units[1].target_cold_bytes = 4 * MIB;
+    parts[6].target_hot = true;
+    units[3].target_cold_bytes = 4 * MIB;
     gov__residency_apply(&res);
-    gov__residency_aim(&res, 1);
-    ck_assert(!gov__residency_can_wait(&res, 2));
-    ck_assert_str_eq(reads_from(2, GOV__READS_WANTED),
-                     warmings[_i].warm == GOV_WARM_NONE ? "367" : "2367");
+    gov__residency_aim(&res, 3);
+    ck_assert(!gov__residency_can_wait(&res, 6));
+    ck_assert_str_eq(reads_from(6, GOV__READS_WANTED),
+                     warmings[_i].warm == GOV_WARM_NONE ? "7ab" : "6789ab");
+}
+END_TEST
+
+/* Layers that are all hot are wanted as far as the engine will be soon and no
+ * farther, and only while something of them is missing. */
+START_TEST(wants_what_is_missing_ahead)
+{
+    empty(2);
+    for (int i = 0; i < 12; i++) {
+        unit(GOV__USE_LAYER, MIB);
+        units[i].joined = i % 2 == 1;
+    }
+    make();
+    gov__residency_decide(&res, UINT64_MAX);
+    gov__residency_apply(&res);
+    gov__residency_aim(&res, 8);
+    for (uint32_t i = 0; i < 12; i++)
+        ck_assert_int_eq(units[i].wanted, i < 2 || i >= 8);
+    gov__residency_hold(&res, 10, GOV__COMING);
+    gov__residency_hold(&res, 1, GOV__PRESENT);
+    gov__residency_hold(&res, 9, GOV__PRESENT);
+    gov__residency_aim(&res, 8);
+    for (uint32_t i = 0; i < 12; i++)
+        ck_assert_int_eq(units[i].wanted,
+                         i == 0 || i == 8 || i == 10 || i == 11);
+    ck_assert(!gov__residency_is_there(&res, 9)); /* 8 is of its layer */
+    gov__residency_hold(&res, 8, GOV__PRESENT);
+    gov__residency_hold(&res, 9, GOV__UNKNOWN);
+    ck_assert(!gov__residency_is_there(&res, 8)); /* and so is 9 */
+    gov__residency_hold(&res, 9, GOV__PRESENT);
+    ck_assert(gov__residency_is_there(&res, 8));
+    ck_assert(gov__residency_is_there(&res, 9));
+    ck_assert(!gov__residency_is_there(&res, 0));
+    ck_assert(!gov__residency_is_there(&res, 11));
+    /* What is left to the engine is wanted by nobody. */
+    res.warm = GOV_WARM_NONE;
+    gov__residency_apply(&res);
+    gov__residency_aim(&res, 8);
+    for (uint32_t i = 0; i < 12; i++)
+        ck_assert(!units[i].wanted && gov__residency_is_there(&res, i));
 }
 END_TEST
 
@@ -671,13 +1063,34 @@ END_TEST
  * its place among those in flight would never be free again. */
 START_TEST(what_was_started_is_ended)
 {
+    if (warmings[_i].reads == GOV__READS_IDLE)
+        return; /* asks for none that was */
     make_warming(warmings[_i].warm);
-    parts[0].held = GOV__COMING;
-    ck_assert_ptr_nonnull(strchr(reads_from(2, warmings[_i].reads), '0'));
+    gov__residency_hold(&res, 0, GOV__COMING);
+    ck_assert_ptr_nonnull(strchr(reads_from(6, warmings[_i].reads), '0'));
     make_warming(warmings[_i].warm);
-    parts[0].held = parts[5].held = GOV__COMING;
-    (void)reads_from(2, warmings[_i].reads);
+    gov__residency_hold(&res, 0, GOV__COMING);
+    gov__residency_hold(&res, 5, GOV__COMING);
+    (void)reads_from(6, warmings[_i].reads);
     ck_assert(parts[0].held == GOV__PRESENT && parts[5].held == GOV__PRESENT);
+}
+END_TEST
+
+/* What a reader has in hands is its own, whatever becomes of it. */
+START_TEST(what_is_out_is_left_alone)
+{
+    make_warming(warmings[_i].warm);
+    for (uint32_t i = 0; i < res.part_count; i++) {
+        gov__residency_hold(&res, i, i % 2 ? GOV__COMING : GOV__UNKNOWN);
+        parts[i].out = true;
+    }
+    ck_assert_str_eq(reads_from(6, warmings[_i].reads), "");
+    ck_assert_uint_eq(gov__residency_next_drop(&res, 0), GOV__NO_PART);
+    parts[2].out = false;
+    ck_assert_uint_eq(gov__residency_next_drop(&res, 0), 2);
+    parts[7].out = false;
+    ck_assert_str_eq(reads_from(6, warmings[_i].reads),
+                     warmings[_i].reads == GOV__READS_IDLE ? "" : "7");
 }
 END_TEST
 
@@ -691,7 +1104,8 @@ START_TEST(the_engine_brings_in_what_nobody_reads)
         unit(GOV__USE_LAYER, MIB);
     make();
     res.warm = GOV_WARM_NONE;
-    in_force(UINT64_MAX);
+    gov__residency_decide(&res, UINT64_MAX);
+    gov__residency_apply(&res);
     gov__residency_aim(&res, 2);
     ck_assert_int_eq(parts[0].held, GOV__PRESENT);
     ck_assert_int_eq(parts[1].held, GOV__PRESENT);
@@ -704,6 +1118,14 @@ START_TEST(the_engine_brings_in_what_nobody_reads)
         parts[i].held = i % 2 == 0 ? GOV__UNKNOWN : GOV__ABSENT;
     gov__residency_lap(&res);
     ck_assert(gov__residency_is_warm(&res));
+    /* But neither what is cold, nor what is being read. */
+    for (uint32_t i = 0; i < res.part_count; i++)
+        gov__residency_hold(&res, i, i == 1 ? GOV__COMING : GOV__UNKNOWN);
+    parts[2].hot = false;
+    gov__residency_lap(&res);
+    ck_assert_int_eq(parts[1].held, GOV__COMING);
+    ck_assert_int_eq(parts[2].held, GOV__UNKNOWN);
+    ck_assert_int_eq(parts[3].held, GOV__PRESENT);
     /* Read by somebody else, it is theirs to say. */
     make();
     res.warm = GOV_WARM_USE;
@@ -835,9 +1257,10 @@ END_TEST
 
 /* Against the definition: a page may go if every part that has a byte in it may.
  * Whole runs of pages, since a part's pages adjoin. */
-START_TEST(drops_exactly_what_it_may)
+static void check_drops(void)
 {
-    random_model((uint32_t)_i);
+    const uint64_t step = res.page;
+
     in_force(total_bytes() * random_below(64) / 64);
     gov__residency_aim(&res, random_below(res.unit_count));
     for (uint32_t i = 0; i < res.part_count; i++) {
@@ -850,19 +1273,28 @@ START_TEST(drops_exactly_what_it_may)
         /* Only the pages at the two edges can be shared. */
         for (uint64_t page = first; page < last;
              page +=
-             page + PAGE < last && page > first ? last - PAGE - page : PAGE) {
+             page + step < last && page > first ? last - step - page : step) {
             bool may = true;
 
             for (uint32_t j = 0; j < res.part_count; j++)
-                if (parts[j].begin < page + PAGE && parts[j].end > page &&
+                if (parts[j].file == parts[i].file &&
+                    parts[j].begin < page + step && parts[j].end > page &&
                     parts[j].begin < parts[j].end && j != i &&
                     (parts[j].hot || units[parts[j].unit].wanted ||
                      units[parts[j].unit].use == GOV__USE_ROWS))
                     may = false;
             ck_assert_msg((page >= begin && page < end) == may,
-                          "part %u, page %" PRIu64, i, page / PAGE);
+                          "part %u, page %" PRIu64, i, page / step);
         }
     }
+}
+
+START_TEST(drops_exactly_what_it_may)
+{
+    random_model((uint32_t)_i);
+    check_drops();
+    random_forms((uint32_t)_i);
+    check_drops();
 }
 END_TEST
 
@@ -893,11 +1325,16 @@ Suite *suite(void)
 
     tcase_add_loop_test(tc, parts_tile_their_units, 0, 100);
     tcase_add_test(tc, part_is_never_cut_below_a_page);
+    tcase_add_loop_test(tc, cuts_parts, 0, COUNT(cuts));
+    tcase_add_loop_test(tc, parts_are_cut_at_grains, 0, 6);
+    tcase_add_loop_test(tc, parts_are_in_the_order_of_the_files, 0, 1);
     suite_add_tcase(s, tc);
 
     tc = tcase_create("hot and cold");
     tcase_add_loop_test(tc, decides, 0, COUNT(choices));
     tcase_add_loop_test(tc, stays_within_the_limit, 0, 100);
+    tcase_add_loop_test(tc, others_do_not_count, 0, 3);
+    tcase_add_loop_test(tc, edges_stay_hot_before_whole_parts, 0, 3);
     tcase_add_loop_test(tc, spreads_evenly, 0, 40);
     tcase_add_loop_test(tc, decides_the_same_again, 0, 100);
     tcase_add_loop_test(tc, holds_a_front, 0, 100);
@@ -910,11 +1347,15 @@ Suite *suite(void)
     tcase_add_test(tc, the_window_of_whole_layers);
     tcase_add_test(tc, what_came_late_is_dropped_too);
     tcase_add_test(tc, what_was_jumped_over_is_dropped_too);
+    tcase_add_test(tc, what_left_the_window_is_dropped_too);
     tcase_add_test(tc, rows_are_never_wanted);
     suite_add_tcase(s, tc);
 
     tc = tcase_create("next");
     tcase_add_loop_test(tc, steps_come_to_rest, 0, 100);
+    tcase_add_loop_test(tc, knows_what_is_missing, 0, 3);
+    tcase_add_test(tc, wants_what_is_missing_ahead);
+    tcase_add_loop_test(tc, what_is_out_is_left_alone, 0, COUNT(warmings));
     tcase_add_test(tc, nearest_missing_comes_first);
     tcase_add_loop_test(tc, warms_in_order, 0, COUNT(warmings));
     tcase_add_loop_test(tc, warms_what_is_wanted, 0, COUNT(warmings));

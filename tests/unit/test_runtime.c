@@ -228,6 +228,52 @@ START_TEST(a_budget_that_was_given_stays)
 }
 END_TEST
 
+/* Another one at the next step, whatever was given at first, and the device's
+ * again, which follows the limit as if nothing had been. */
+static void name_another_budget(uint64_t given)
+{
+    struct gov_options options = quiet();
+
+    options.budget_bytes = given;
+    ck_assert_int_eq(open_with(&options, NULL), GOV_OK);
+    gov_on_event(rt, on_event, NULL);
+    gov_set_budget(rt, 3 * GIB);
+    ck_assert_uint_ne(gov_budget_now(rt), 3 * GIB);
+    turn(250);
+    ck_assert_uint_eq(gov_budget_now(rt), 3 * GIB);
+    ck_assert_uint_eq(rt->last.evidence.budget_bytes, 3 * GIB);
+    ck_happened("event the budget is another one: 3072 MiB\n");
+    set_limit(2 * GIB);
+    turn(250);
+    gov_set_budget(rt, 3 * GIB); /* the same */
+    turn(250);
+    ck_happened("");
+    sim.limit_rc = EMFILE;
+    gov_set_budget(rt, 0);
+    turn(250);
+    ck_assert_uint_eq(gov_budget_now(rt), 3 * GIB);
+    ck_happened("");
+    sim.limit_rc = 0;
+    turn(250);
+    ck_assert_uint_eq(gov_budget_now(rt), 2 * GIB - 2 * GIB / 20);
+    ck_happened("event the budget is the device's again: 1945 MiB\n");
+    set_limit(UINT64_MAX);
+    turn(250);
+    ck_assert_uint_eq(gov_budget_now(rt), 16 * GIB - 16 * GIB / 10);
+    gov_close(rt);
+}
+
+START_TEST(an_app_names_another_budget)
+{
+    name_another_budget(0);
+    set_limit(UINT64_MAX);
+    happened[0] = '\0';
+    name_another_budget(4 * GIB);
+    gov_set_budget(NULL, 1);
+    ck_assert_uint_eq(gov_budget_now(NULL), 0);
+}
+END_TEST
+
 /* ---- events ----------------------------------------------------------------------- */
 
 START_TEST(levels_are_announced_once)
@@ -1007,6 +1053,7 @@ Suite *suite(void)
     ADD(open, the_budget_follows_the_limit);
     ADD(open, a_limit_that_cannot_be_read_changes_nothing);
     ADD(open, a_budget_that_was_given_stays);
+    ADD(open, an_app_names_another_budget);
     ADD(open, open_looks_once_already);
     ADD(open, nothing_is_accepted);
     ADD(told, levels_are_announced_once);

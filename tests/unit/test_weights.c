@@ -348,8 +348,8 @@ START_TEST(drops_at_once)
                   (unsigned long long)bound);
     ck_assert(account(true).resident_known);
     ck_assert_uint_eq(account(false).hot_bytes, 0);
-    ck_assert_uint_gt(account(false).dropped_bytes, 0);
     wait_for_map(".ss-------");
+    ck_assert_uint_gt(account(false).dropped_bytes, 0);
     ck_assert(is_pattern(data, file_bytes - data, 8));
 }
 END_TEST
@@ -470,6 +470,7 @@ END_TEST
 START_TEST(leaves_the_mapping_as_it_was)
 {
     adopt(0);
+    wait_for_map(".ss-------");
     ck_assert_int_gt(pieces(), 1);
     gov_weights_release(weights);
     weights = NULL;
@@ -638,9 +639,14 @@ START_TEST(fails_cleanly)
         faults_reset();
         faults_only(FATAL_CALLS);
         faults_arm(n, _i != 0);
-        ck_assert_msg(gov_weights_adopt(&weights, model, &options, &e) !=
-                          GOV_OK,
-                      "%s, call %d is swallowed", faults_last(), (int)n);
+        if (gov_weights_adopt(&weights, model, &options, &e) == GOV_OK) {
+            /* Without a reader of its own what is hot is read by the streamer. */
+            ck_assert_msg(strcmp(faults_last(), "pthread_create") == 0 &&
+                              _i == 0,
+                          "%s, call %d is swallowed", faults_last(), (int)n);
+            gov_weights_release(weights);
+            continue;
+        }
         ck_assert_ptr_null(weights);
         ck_assert_msg(e.message[0] != '\0', "call %d is mute", (int)n);
         ck_assert_msg(faults_live_blocks() == 0, "call %d leaks", (int)n);
@@ -862,12 +868,17 @@ static uint64_t read_at(int n)
     return at;
 }
 
-static void wait_for_read(void)
+static void wait_for_reads(int count)
 {
     pthread_mutex_lock(&gate.lock);
-    while (gate.waiting == 0)
+    while (gate.waiting < count)
         pthread_cond_wait(&gate.changed, &gate.lock);
     pthread_mutex_unlock(&gate.lock);
+}
+
+static void wait_for_read(void)
+{
+    wait_for_reads(1);
 }
 
 static void make_gate(bool closed)
@@ -992,24 +1003,38 @@ END_TEST
 
 /* ---- bringing in what is hot ------------------------------------------------------ */
 
-/* In the order of the file, wherever the engine is, but behind what it needs. */
+static bool is_in_a_window(uint64_t at)
+{
+    static const int window[] = {0, 1, 2, 6, 7, 8};
+
+    for (size_t i = 0; i < sizeof(window) / sizeof(window[0]); i++)
+        if (units[window[i]].file_offset / page * page == at)
+            return true;
+    return false;
+}
+
+/* What nobody waits for is read in the order of use from where the engine is, or
+ * of the file; what it needs next is read beside that. Two units are with the
+ * reader before the engine moves. */
 START_TEST(warms_in_file_order)
 {
-    static const int order[2][10] = {{0, 6, 7, 8, 9, 1, 2, 3, 4, 5},
-                                     {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}};
+    static const int order[2][4] = {{3, 4, 9, 5}, {3, 4, 5, 9}};
+    int n = 0;
     struct gov_weights_options options = options_for(UINT64_MAX);
 
     options.warm = _i == 0 ? GOV_WARM_USE : GOV_WARM_FILE;
     make_gate(true);
     adopt_through_gate(&options);
-    wait_for_read();
+    wait_for_reads(2); /* the streamer, and the reader */
     gov_weights_reached(weights, 6);
     open_gate(true);
     wait_for_map("HHHHHHHHHH");
     ck_assert_int_eq(reads(), 10);
     for (int i = 0; i < 10; i++)
-        ck_assert_uint_eq(read_at(i),
-                          units[order[_i][i]].file_offset / page * page);
+        if (!is_in_a_window(read_at(i)))
+            ck_assert_uint_eq(read_at(i),
+                              units[order[_i][n++]].file_offset / page * page);
+    ck_assert_int_eq(n, 4);
 }
 END_TEST
 
@@ -1062,8 +1087,14 @@ static void set_time(uint64_t us)
     pthread_mutex_unlock(&gate.lock);
 }
 
-/* One hot unit a second, and what the engine needs next at once. That the engine
- * has come to another unit ends a sleep. */
+/* Looks at the clock again. */
+static void set_time_and_wake(uint64_t us)
+{
+    set_time(us);
+    gov_weights_pause(weights, false);
+}
+
+/* What the engine needs next comes at once, one more hot unit a second. */
 START_TEST(warms_at_a_rate)
 {
     const uint64_t start = 1000000000;
@@ -1077,26 +1108,17 @@ START_TEST(warms_at_a_rate)
     gate.own_clock = true;
     gate.now_us = start;
     adopt_through_gate(&options);
-    wait_for_map(".sHsh-h-hh");
-    gov_weights_reached(weights, 4);
-    wait_for_map(".-H-hshshh");
-    set_time(start + 900000);
-    gov_weights_reached(weights, 5);
-    wait_for_map(".sH-hshshh");
-    set_time(start + 1000000);
-    gov_weights_reached(weights, 6);
-    wait_for_map(".sH-h-Hshh");
-    set_time(start + 2000000);
-    gov_weights_reached(weights, 7);
-    wait_for_map(".sHsh-HsHh");
+    wait_for_map(".sHsH-h-hh");
+    set_time_and_wake(start + 900000);
+    ck_assert_str_eq(map_text(), ".sHsH-h-hh");
+    set_time_and_wake(start + 1000000);
+    wait_for_map(".sHsH-H-hh");
     /* Neither did it run around meanwhile, nor does a minute save hours up. */
     ck_assert_int_lt(looks(), 100);
     ck_assert_str_eq(advice_given(), "S"); /* it still loads */
-    set_time(start + UINT64_C(3600000000));
-    gov_weights_reached(weights, 8);
-    wait_for_map(".sHsh-H-HH");
-    set_time(start + UINT64_C(7200000000));
-    gov_weights_reached(weights, 0);
+    set_time_and_wake(start + UINT64_C(3600000000));
+    wait_for_map(".sHsH-H-Hh");
+    set_time_and_wake(start + UINT64_C(7200000000));
     wait_for_map(".sHsH-H-HH");
     wait_for_advice("SN");
     (void)gov_weights_set_hot(weights, 0); /* and it stops within a sleep */
@@ -1341,6 +1363,7 @@ START_TEST(knows_what_it_cannot_know)
     ck_assert_int_eq(chmod(path, 0644), 0);
     ck_assert_int_eq(seteuid(65534), 0);
     adopt(0);
+    wait_for_map(".ss-------");
     /* The streamer follows, though all signals are blocked there. */
     ck_assert_int_eq(seteuid(0), 0);
     ck_assert(!account(true).resident_known);

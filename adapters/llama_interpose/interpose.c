@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* mmap(), mmap64() and posix_madvise() for a program whose engine would read a
+ * whole model while it maps it: see interpose.h. Owns what one thread does between
+ * begin and end; takes no lock and calls nothing that could allocate, since an
+ * allocator may be the caller, before main().
+ *
+ * llama.cpp maps with MAP_POPULATE and then asks for all of it once more with
+ * POSIX_MADV_WILLNEED (src/llama-mmap.cpp, llama_mmap::impl). Shared, the names
+ * are the C library's own; with GOV_INTERPOSE_WRAP they are what ld --wrap calls.
+ *
+ * The Makefile builds this on Linux alone: other systems' mmap() reads nothing. */
+#include "adapters/llama_interpose/interpose.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* musl's names are one, by a macro. */
+#undef mmap64
+
+#ifdef GOV_INTERPOSE_WRAP
+#define OURS(name) __wrap_##name
+#else
+#define OURS(name) name
+#endif
+
+/* Compiled without _FILE_OFFSET_BITS, which gives mmap() the other's name. Where
+ * both take offsets of 64 bits they are the same. */
+typedef int64_t offset64;
+
+GOV_API /* The C library's names for what they take are reserved ones. */
+    /* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
+    void *OURS(mmap)(void *at, size_t bytes, int protection, int flags, int fd,
+                     off_t offset);
+GOV_API void *OURS(mmap64)(void *at, size_t bytes, int protection, int flags,
+                           int fd, offset64 offset);
+GOV_API int OURS(posix_madvise)(void *at, size_t bytes, int advice);
+
+struct activity {
+    bool active;
+    struct gov_llama_mapping *list;
+    size_t room, count;
+};
+
+/* There before any code of the thread runs, and reached without a call: a program
+ * has this library from its start on. */
+static __thread struct activity own __attribute__((tls_model("initial-exec")));
+
+/* Each is one system call, as in the C library, errno included. */
+static void *system_mmap(void *at, size_t bytes, int protection, int flags,
+                         int fd, offset64 offset)
+{
+#ifdef SYS_mmap2
+    /* Counts in units of 4096 whatever the page is; a negative or odd offset is
+     * refused here, as the C library does, since the shift would hide it. */
+    if (offset < 0 || (offset & 4095) != 0) {
+        errno = EINVAL;
+        return MAP_FAILED;
+    }
+    return (void *)syscall(SYS_mmap2, at, bytes, protection, flags, fd,
+                           (long)(offset >> 12));
+#else
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the call returns a number */
+    return (void *)syscall(SYS_mmap, at, bytes, protection, flags, fd, offset);
+#endif
+}
+
+/* POSIX returns the error and leaves errno. Its POSIX_MADV_DONTNEED keeps what was
+ * written, unlike Linux's, so both C libraries pass it over. */
+static int system_madvise(void *at, size_t bytes, int advice)
+{
+    const int before = errno;
+    int rc = 0;
+
+    if (advice != POSIX_MADV_DONTNEED &&
+        syscall(SYS_madvise, at, bytes, advice) != 0)
+        rc = errno;
+    errno = before;
+    return rc;
+}
+
+static void write_down(void *base, size_t bytes, int fd)
+{
+    struct gov_llama_mapping *to = &own.list[own.count];
+    const int before = errno;
+    struct stat st;
+
+    if (fstat(fd, &st) == 0) {
+        to->base = base;
+        to->bytes = bytes;
+        to->device = (uint64_t)st.st_dev;
+        to->inode = (uint64_t)st.st_ino;
+        own.count++;
+    }
+    errno = before;
+}
+
+static void *map(void *at, size_t bytes, int protection, int flags, int fd,
+                 offset64 offset)
+{
+    void *base;
+
+    if (!own.active || (flags & MAP_ANONYMOUS) != 0)
+        return system_mmap(at, bytes, protection, flags, fd, offset);
+    base =
+        system_mmap(at, bytes, protection, flags & ~MAP_POPULATE, fd, offset);
+    if (base != MAP_FAILED && own.count < own.room)
+        write_down(base, bytes, fd);
+    return base;
+}
+
+void *OURS(mmap)(void *at, size_t bytes, int protection, int flags, int fd,
+                 off_t offset)
+{
+    return map(at, bytes, protection, flags, fd, offset);
+}
+
+void *OURS(mmap64)(void *at, size_t bytes, int protection, int flags, int fd,
+                   offset64 offset)
+{
+    return map(at, bytes, protection, flags, fd, offset);
+}
+
+int OURS(posix_madvise)(void *at, size_t bytes, int advice)
+{
+    if (own.active && advice == POSIX_MADV_WILLNEED)
+        return 0;
+    return system_madvise(at, bytes, advice);
+}
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
+
+void gov_llama_interpose_begin(struct gov_llama_mapping *list, size_t room)
+{
+    own = (struct activity){
+        .active = true, .list = list, .room = list != NULL ? room : 0};
+}
+
+size_t gov_llama_interpose_end(void)
+{
+    const size_t count = own.count;
+
+    own = (struct activity){.active = false};
+    return count;
+}

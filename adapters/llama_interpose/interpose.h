@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* libgovernor-llama-interpose: a program that links it before its C library, or
+ * is started with it preloaded, calls mmap() and posix_madvise() through it.
+ * While a load of the adapter is under way on a thread, that thread's mappings of
+ * files are made without MAP_POPULATE, and advice to read them whole is passed
+ * over: llama.cpp would read all of a model before the first token, where the
+ * governed range brings it in as it is used. Everything else goes to the system
+ * unchanged, errno included. The adapter finds these two by name; without them
+ * loading works, and describe() says what is lost.
+ *
+ * A static program links libgovernor-llama-interpose.a with -Wl,--wrap=mmap
+ * -Wl,--wrap=mmap64 -Wl,--wrap=posix_madvise instead. */
+#ifndef GOV_LLAMA_INTERPOSE_H
+#define GOV_LLAMA_INTERPOSE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "policies/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Of one mapping that was made meanwhile. */
+struct gov_llama_mapping {
+    void *base;
+    size_t bytes;
+    uint64_t device, inode; /* of the file, by fstat() */
+};
+
+/* From now on, on this thread: file mappings are not populated, and the first
+ * `room` of them are written down (list may be NULL). One at a time a thread;
+ * a second call replaces the first. */
+GOV_API void gov_llama_interpose_begin(struct gov_llama_mapping *list,
+                                       size_t room);
+/* No longer; returns how many mappings were written down. */
+GOV_API size_t gov_llama_interpose_end(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
