@@ -56,6 +56,13 @@ static void fill_streaming(struct gov_page *page, uint64_t turn)
     set(page, GOV_PAGE_WEIGHTS_COLD, 1823 * MIB);
     set(page, GOV_PAGE_WEIGHTS_STREAMED, 12595 * MIB);
     set(page, GOV_PAGE_WEIGHTS_LATE, 3);
+    set(page, GOV_PAGE_WEIGHTS_ANCHORED, 1434 * MIB);
+    set(page, GOV_PAGE_WEIGHTS_WARM, 871);
+    set(page, GOV_PAGE_PASS_US, 431000);
+    set(page, GOV_PAGE_PASS_WEIGHTS_US, 38200);
+    set(page, GOV_PAGE_PASS_RECLAIM_US, 0);
+    set(page, GOV_PAGE_PASS_READ, 1021 * MIB);
+    set(page, GOV_PAGE_PASS_MAJOR_FAULTS, 2);
     set(page, GOV_PAGE_KV_RESERVED, 1731 * MIB);
     set(page, GOV_PAGE_KV_USED, 82 * MIB);
     set(page, GOV_PAGE_KV_GIVEN_BACK, 1649 * MIB);
@@ -75,7 +82,7 @@ static void fill_streaming(struct gov_page *page, uint64_t turn)
     TEXT(page, REASON, "simulated for 60 s");
     TEXT(page, BACKEND, "PSI (own cgroup), headroom, refaults");
     TEXT(page, LAST_RELIEF, "kv.unused");
-    TEXT(page, UNITS, "HHssH--HH--HH--HH--HH--HH--HH--HHH");
+    TEXT(page, UNITS, "HHssHhhHH++HH--HH--HH--HH--HH--HHH");
 }
 
 /* Nearly at its budget; a name that takes two cells a character, and more units

@@ -138,13 +138,21 @@ static void print_settings(const struct gov_plan *plan, const char *none)
     }
 }
 
+static const char *about_weights(const struct gov_plan *plan)
+{
+    if (plan->strategy == GOV_STRATEGY_HEAP)
+        return plan->repack ? "anonymous, repacked by the engine" : "anonymous";
+    if (plan->strategy == GOV_STRATEGY_MMAP && plan->anchor)
+        return "mapped from the file, and anchored in memory";
+    return "mapped from the file";
+}
+
 /* `budget` says where that is from; NULL: from the machine. */
 static void print_figures(const struct gov_planning *planning,
                           const struct gov_engine_view *view,
                           const char *budget)
 {
     const struct gov_plan *plan = &planning->plan;
-    bool heap = plan->strategy == GOV_STRATEGY_HEAP;
     const struct gov_device_fact *limit =
         gov_device_fact(&planning->device, GOV_FACT_DEVICE_LIMIT);
     const char *none = view->answered ? "" : NULL;
@@ -156,13 +164,13 @@ static void print_figures(const struct gov_planning *planning,
         engine[row] =
             view->answered ? cli_size(theirs[row], view->bytes[row]) : NULL;
     print_row("weights", plan->weights_bytes, engine[GOV_VIEW_WEIGHTS],
-              heap && plan->repack ? "anonymous, repacked by the engine"
-              : heap               ? "anonymous"
-                                   : "mapped from the file");
+              about_weights(plan));
     if (plan->strategy == GOV_STRATEGY_HYBRID) {
-        print_row("  hot", plan->hot_bytes, none, "stay in memory");
-        snprintf(note, sizeof(note), "streamed each pass, %u units ahead",
-                 plan->ahead);
+        print_row("  hot", plan->hot_bytes, none,
+                  plan->anchor ? "stay in memory, anchored" : "stay in memory");
+        snprintf(note, sizeof(note), "streamed each pass%s, %u unit%s ahead",
+                 plan->direct ? " past the page cache" : "", plan->ahead,
+                 plan->ahead == 1 ? "" : "s");
         print_row("  cold", plan->cold_bytes, none, note);
     }
     print_kv(planning, engine[GOV_VIEW_KV]);
@@ -178,6 +186,38 @@ static void print_figures(const struct gov_planning *planning,
               : limit != NULL && limit->known ? limit->source
                                               : "memory less reserve");
     print_settings(plan, none);
+}
+
+static const char *about_time(char out[32], uint64_t us)
+{
+    const struct gov_value value = {
+        true, us < INT64_MAX ? (int64_t)us : INT64_MAX, NULL};
+
+    return gov_value_print(out, 32, GOV_TYPE_DURATION, &value);
+}
+
+/* How long storage will be waited for; nothing where its rate is not known. */
+static void print_reads(const struct gov_plan *plan)
+{
+    const struct gov_evicted evicted =
+        gov_plan_evicted(plan, GOV_EVICTED_PERMILLE);
+    char first[32], again[32], size[CLI_SIZE_BYTES], line[256];
+    uint64_t us = gov_plan_read_us(plan, plan->weights_bytes);
+
+    if (plan->read_rate == 0)
+        return;
+    snprintf(line, sizeof(line),
+             "First token after about %s when nothing of it is in memory.",
+             about_time(first, us));
+    print_sentence("", "", line);
+    if (evicted.bytes == 0)
+        return;
+    snprintf(line, sizeof(line),
+             "If the system takes %d %% of what stays: %s are read again, "
+             "about %s.",
+             GOV_EVICTED_PERMILLE / 10, cli_size(size, evicted.bytes),
+             about_time(again, evicted.us));
+    print_sentence("", "", line);
 }
 
 /* Where the engine says something else, or why it says nothing. That there is
@@ -213,10 +253,13 @@ static void print_plan(const struct gov_planning *planning,
 
     print_head(planning, view);
     print_figures(planning, view, budget);
+    if (plan->strategy != GOV_STRATEGY_HYBRID || plan->read_rate != 0)
+        putchar('\n');
     if (plan->strategy != GOV_STRATEGY_HYBRID &&
         plan->footprint_bytes <= plan->budget_bytes)
-        printf("\n%s of the budget stay free.\n",
+        printf("%s of the budget stay free.\n",
                cli_size(size, plan->budget_bytes - plan->footprint_bytes));
+    print_reads(plan);
     print_differences(view, explain);
 }
 

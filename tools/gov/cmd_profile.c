@@ -2,6 +2,7 @@
 /* gov profile: the onboarding command. Measures, stores, shows, and says whether
  * the machine will do. */
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -163,6 +164,39 @@ static void load_stored(struct profile *p)
         say_fact(err.message, "it is made anew");
 }
 
+/* What only the engine can measure. Returns false when it was stopped; that there
+ * is no engine is told as the source of what is then unknown. */
+static bool measure_gains(struct profile *p, struct cli_bar *bar)
+{
+    const struct gov_engine *engine = NULL;
+    const char *why = "the engine does not say";
+    struct gov_facts gains;
+    char source[128] = "";
+    gov_error err;
+
+    memset(&gains, 0, sizeof(gains));
+    if (p->wanted.quick) {
+        gov_device_set_gains(&p->device, NULL, "", "left out of a quick run");
+        return true;
+    }
+    if (gov_engine_open(&engine, GOV_PLANNED_ENGINE, &err) != GOV_OK) {
+        why = err.message;
+    } else if (engine->size <
+                   offsetof(struct gov_engine, gains) + sizeof(engine->gains) ||
+               engine->gains == NULL) {
+        why = "this adapter cannot measure it";
+    } else {
+        snprintf(source, sizeof(source), "measured with %s %s", engine->name,
+                 engine->version());
+        if (engine->gains(&gains, on_progress, bar, &err) != GOV_OK)
+            why = err.message;
+        if (cli_signal() != 0)
+            return false;
+    }
+    gov_device_set_gains(&p->device, &gains, source, why);
+    return true;
+}
+
 static bool measure(struct profile *p, gov_error *err)
 {
     struct cli_bar bar = {0};
@@ -175,15 +209,17 @@ static bool measure(struct profile *p, gov_error *err)
         .drivers = GOV_DRIVERS_IN_CHILD,
     };
     gov_status status;
+    bool whole;
 
     err->message[0] = '\0';
     status = gov_device_measure(&p->device, &options, err);
+    whole = status == GOV_OK && measure_gains(p, &bar);
     cli_bar_clear(&bar);
     /* The text has it in its rows. */
     if (status == GOV_OK && err->message[0] != '\0' &&
         (p->wanted.json || p->wanted.models != NULL))
         say(err->message);
-    return status == GOV_OK;
+    return whole;
 }
 
 /* ---- showing --------------------------------------------------------------- */

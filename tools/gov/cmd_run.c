@@ -2,12 +2,20 @@
 /* gov run: loads a model under its plan, generates, and reacts to memory
  * pressure, real or simulated. */
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "tools/gov/output.h"
 #include "tools/gov/schedule.h"
 
 #define MAX_PROMPTS 32
+
+/* Sums over forward passes that made one token each. */
+struct spent {
+    uint64_t passes, pass_us, compute_us, weights_us, reclaim_us;
+    uint64_t major_faults, read_bytes;
+    bool reclaim_known, read_known;
+};
 
 struct run {
     struct gov_wishes wishes;
@@ -27,7 +35,131 @@ struct run {
     bool recording;
     bool speaking; /* the first token came: the schedule runs */
     uint64_t total_tokens, total_us, first_token_us;
+    bool in_turn;      /* its first token came */
+    bool warm;         /* and that was told */
+    struct spent from; /* when that token came */
+    struct spent spent;
 };
+
+/* ---- what passes cost ------------------------------------------------------------ */
+
+/* False where the weights are not governed, or the adapter is an older one. */
+static bool account_now(const struct run *run, struct gov_weights_account *out)
+{
+    const struct gov_engine *engine = run->engine;
+
+    return engine->size >=
+               offsetof(struct gov_engine, weights) + sizeof(engine->weights) &&
+           engine->weights != NULL && engine->weights(run->session, false, out);
+}
+
+static struct spent spent_until(const struct gov_weights_account *account)
+{
+    const struct gov_pass_account *sum = &account->sum;
+    struct spent spent = {
+        .passes = account->passes,
+        .pass_us = sum->pass_us,
+        .compute_us = sum->compute_us,
+        .weights_us = sum->weights_us,
+        .reclaim_us = sum->reclaim_us,
+        .major_faults = sum->major_faults,
+        .read_bytes = sum->read_bytes,
+        .reclaim_known = sum->reclaim_known,
+        .read_known = sum->read_known,
+    };
+
+    return spent;
+}
+
+static void add_spent(struct spent *to, const struct spent *from,
+                      const struct spent *until)
+{
+    to->passes += until->passes - from->passes;
+    to->pass_us += until->pass_us - from->pass_us;
+    to->compute_us += until->compute_us - from->compute_us;
+    to->weights_us += until->weights_us - from->weights_us;
+    to->reclaim_us += until->reclaim_us - from->reclaim_us;
+    to->major_faults += until->major_faults - from->major_faults;
+    to->read_bytes += until->read_bytes - from->read_bytes;
+    to->reclaim_known = until->reclaim_known;
+    to->read_known = until->read_known;
+}
+
+static double mean(uint64_t sum, const struct spent *spent)
+{
+    return (double)sum / (double)spent->passes;
+}
+
+/* Once, when all that is to stay is there. */
+static void tell_warm(struct run *run,
+                      const struct gov_weights_account *account)
+{
+    if (run->warm || !account->warm)
+        return;
+    run->warm = true;
+    gov_output_object(
+        &run->output,
+        json_pack("{s:s, s:I, s:I, s:I}", "event", "warm", "bytes",
+                  (json_int_t)(account->there_bytes > account->found_bytes
+                                   ? account->there_bytes - account->found_bytes
+                                   : 0),
+                  "expected_ms", (json_int_t)(account->warm_expected_us / 1000),
+                  "took_ms", (json_int_t)(account->warm_us / 1000)));
+}
+
+/* Between passes. What the prompt took is not a token's. */
+static void look_at_weights(struct run *run, bool ends)
+{
+    struct gov_weights_account account;
+    struct spent now;
+
+    if (!account_now(run, &account))
+        return;
+    now = spent_until(&account);
+    if (!ends && !run->in_turn)
+        run->from = now;
+    if (ends && run->in_turn)
+        add_spent(&run->spent, &run->from, &now);
+    run->in_turn = !ends;
+    tell_warm(run, &account);
+}
+
+static json_t *spent_to_json(const struct spent *spent)
+{
+    if (spent->passes == 0)
+        return json_null();
+    return json_pack(
+        "{s:f, s:f, s:o, s:f, s:o}", "compute_ms",
+        mean(spent->compute_us, spent) / 1000, "weights_wait_ms",
+        mean(spent->weights_us, spent) / 1000, "reclaim_ms",
+        spent->reclaim_known ? json_real(mean(spent->reclaim_us, spent) / 1000)
+                             : json_null(),
+        "major_faults", mean(spent->major_faults, spent), "read_bytes",
+        spent->read_known
+            ? json_integer((json_int_t)mean(spent->read_bytes, spent))
+            : json_null());
+}
+
+/* Only where it is worth a word: a hundredth of the time was not computing. */
+static void print_spent(struct run *run)
+{
+    const struct spent *spent = &run->spent;
+    char size[CLI_SIZE_BYTES];
+
+    if (spent->passes == 0 ||
+        spent->weights_us + spent->reclaim_us < spent->pass_us / 100)
+        return;
+    gov_output_notice(
+        &run->output,
+        "a token took %.1f ms to compute, %.1f ms waiting for weights and "
+        "%.1f ms for memory; %s were read for it",
+        mean(spent->compute_us, spent) / 1000,
+        mean(spent->weights_us, spent) / 1000,
+        mean(spent->reclaim_us, spent) / 1000,
+        spent->read_known
+            ? cli_size(size, (uint64_t)mean(spent->read_bytes, spent))
+            : "unknown bytes");
+}
 
 /* ---- callbacks ----------------------------------------------------------------- */
 
@@ -57,6 +189,7 @@ static bool on_piece(void *ctx, const char *text, size_t bytes)
             GOV_OK)
             gov_output_notice(&run->output, "%s", err.message);
     }
+    look_at_weights(run, false);
     return gov_output_text(&run->output, text, bytes);
 }
 
@@ -118,6 +251,25 @@ static gov_status end_record(struct run *run, gov_error *err)
     return GOV_OK;
 }
 
+static json_t *loaded_to_json(struct run *run, uint64_t took_us)
+{
+    const struct gov_engine *engine = run->engine;
+    const bool tells_own =
+        engine->size >= offsetof(struct gov_engine, load_own_us) +
+                            sizeof(engine->load_own_us) &&
+        engine->load_own_us != NULL;
+    char line[GOV_MESSAGE_BYTES];
+
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:s}", "event", "loaded", "engine",
+        engine->name, "version", engine->version(), "weights",
+        engine->describe(run->session), "load_ms", (json_int_t)(took_us / 1000),
+        "load_us", (json_int_t)took_us, "own_us",
+        tells_own ? json_integer((json_int_t)engine->load_own_us(run->session))
+                  : json_null(),
+        "watching", gov_describe(run->runtime, line, sizeof(line)));
+}
+
 static gov_status load(struct run *run, gov_error *err)
 {
     struct gov_load load = {
@@ -131,21 +283,18 @@ static gov_status load(struct run *run, gov_error *err)
     };
     char line[GOV_MESSAGE_BYTES];
     uint64_t start = cli_now_us(), took;
-    gov_status status = run->engine->load(&run->session, &load, err);
+    gov_status status;
 
+    /* So that a model that is cut under us ends with a sentence. Where it cannot
+     * be had it ends as it would without. */
+    (void)!gov_sigbus_guard(NULL);
+    status = run->engine->load(&run->session, &load, err);
     cli_bar_clear(&run->bar);
     if (status != GOV_OK)
         return status;
     took = cli_now_us() - start;
     if (run->json) {
-        gov_output_object(
-            &run->output,
-            json_pack("{s:s, s:s, s:s, s:s, s:I, s:s}", "event", "loaded",
-                      "engine", run->engine->name, "version",
-                      run->engine->version(), "weights",
-                      run->engine->describe(run->session), "load_ms",
-                      (json_int_t)(took / 1000), "watching",
-                      gov_describe(run->runtime, line, sizeof(line))));
+        gov_output_object(&run->output, loaded_to_json(run, took));
         return GOV_OK;
     }
     gov_output_notice(
@@ -191,6 +340,7 @@ static gov_status generate(struct run *run, const char *prompt, gov_error *err)
     if (!run->json)
         gov_output_text(&run->output, prompt, strlen(prompt));
     status = run->engine->generate(run->session, &request, &out, err);
+    look_at_weights(run, true);
     gov_output_newline(&run->output);
     run->total_tokens += out.tokens;
     run->total_us += out.decode_us;
@@ -228,19 +378,22 @@ static void print_done(struct run *run, uint64_t turns)
     if (run->json)
         gov_output_object(
             &run->output,
-            json_pack("{s:s, s:I, s:f, s:I, s:s, s:I, s:I}", "event", "done",
-                      "tokens", (json_int_t)run->total_tokens,
+            json_pack("{s:s, s:I, s:f, s:I, s:s, s:I, s:I, s:o}", "event",
+                      "done", "tokens", (json_int_t)run->total_tokens,
                       "tokens_per_second", rate, "first_token_ms",
                       (json_int_t)(run->first_token_us / 1000), "strategy",
                       gov_strategy_name(run->planning.plan.strategy),
                       "footprint_bytes", (json_int_t)footprint.footprint_bytes,
-                      "read_bytes", (json_int_t)footprint.read_bytes));
-    else
+                      "read_bytes", (json_int_t)footprint.read_bytes,
+                      "per_token", spent_to_json(&run->spent)));
+    else {
         gov_output_notice(&run->output,
                           "%" PRIu64 " tokens, %.2f tokens/s, first token "
                           "after %" PRIu64 " ms, footprint %s",
                           run->total_tokens, rate, run->first_token_us / 1000,
                           cli_size(size, footprint.footprint_bytes));
+        print_spent(run);
+    }
 }
 
 static gov_status converse(struct run *run, uint64_t *turns, gov_error *err)
@@ -340,6 +493,10 @@ static int run_command(struct run *run)
     if (gov_planning_open("run", &run->planning, &run->wishes, NULL, NULL,
                           &exit_code))
         exit_code = run_planned(run);
+    else if (run->planning.failure[0] != '\0')
+        gov_output_object(&run->output,
+                          json_pack("{s:s, s:s}", "event", "error", "text",
+                                    run->planning.failure));
     gov_planning_close(&run->planning);
     gov_output_fini(&run->output);
     if (cli_signal() != 0)

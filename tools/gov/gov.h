@@ -48,6 +48,7 @@ struct gov_planning {
     struct gov_facts facts;
     char what_if_texts[512]; /* that facts of a what-if point into */
     struct gov_plan plan;
+    char failure[GOV_MESSAGE_BYTES]; /* why there is no plan; else "" */
 };
 
 /* The wishes that plan and run have in common. */
@@ -131,6 +132,9 @@ bool gov_planning_open(const char *name, struct gov_planning *planning,
                        const struct gov_wishes *wishes, gov_trace_fn trace,
                        void *trace_ctx, int *exit_code);
 void gov_planning_close(struct gov_planning *planning);
+
+/* What is predicted for the share of a model that a busy system takes. */
+#define GOV_EVICTED_PERMILLE 50
 
 /* The plan as JSON, borrowed by nobody. */
 json_t *gov_plan_to_json(const struct gov_planning *planning);

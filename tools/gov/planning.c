@@ -215,6 +215,7 @@ bool gov_planning_open(const char *name, struct gov_planning *planning,
         gov_plan_decide(&planning->plan, planning->rules, &planning->facts,
                         trace, trace_ctx, &err) == GOV_OK)
         return true;
+    memcpy(planning->failure, err.message, sizeof(planning->failure));
     *exit_code = gov_fails(name, &err);
     /* A policy or a fact that there is not: the command line makes no sense. */
     if (status == GOV_E_INVALID)
@@ -230,15 +231,38 @@ void gov_planning_close(struct gov_planning *planning)
     gov_model_close(planning->model);
 }
 
+static json_t *time_to_json(const struct gov_plan *plan, uint64_t us)
+{
+    if (plan->read_rate == 0)
+        return json_null();
+    return json_integer(us < INT64_MAX ? (json_int_t)us : INT64_MAX);
+}
+
+/* What is predicted by the rate of reading. */
+static json_t *reads_to_json(const struct gov_plan *plan)
+{
+    const struct gov_evicted evicted =
+        gov_plan_evicted(plan, GOV_EVICTED_PERMILLE);
+
+    return json_pack(
+        "{s:o, s:o, s:i, s:I, s:o}", "warm_us",
+        time_to_json(plan, plan->warm_us), "first_token_us",
+        time_to_json(plan, gov_plan_read_us(plan, plan->weights_bytes)),
+        "evicted_permille", GOV_EVICTED_PERMILLE, "evicted_bytes",
+        (json_int_t)evicted.bytes, "evicted_us",
+        time_to_json(plan, evicted.us));
+}
+
 json_t *gov_plan_to_json(const struct gov_planning *planning)
 {
     const struct gov_plan *plan = &planning->plan;
     char path[1024], policy[GOV_MESSAGE_BYTES];
+    json_t *object;
 
-    return json_pack(
+    object = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I,"
-        " s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I,"
-        " s:s}",
+        " s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:s, s:I, s:s, s:s, s:I, s:I,"
+        " s:I, s:I, s:s}",
         "model", cli_clean(path, sizeof(path), gov_model_path(planning->model)),
         "strategy", gov_strategy_name(plan->strategy), "rule", plan->rule,
         "reason", plan->reason, "warning", plan->warning, "context_tokens",
@@ -251,7 +275,8 @@ json_t *gov_plan_to_json(const struct gov_planning *planning)
         (json_int_t)plan->compute_bytes, "engine_bytes",
         (json_int_t)plan->engine_bytes, "footprint_bytes",
         (json_int_t)plan->footprint_bytes, "hold", gov_hold_name(plan->hold),
-        "warm", gov_warm_name(plan->warm), "warm_rate_bytes",
+        "anchor", plan->anchor, "direct", plan->direct, "warm",
+        gov_warm_name(plan->warm), "warm_rate_bytes",
         (json_int_t)plan->warm_rate, "advise_load",
         gov_advice_name(plan->advise_load), "advise_pass",
         gov_advice_name(plan->advise_pass), "sequences",
@@ -259,4 +284,7 @@ json_t *gov_plan_to_json(const struct gov_planning *planning)
         "gpu_bytes", (json_int_t)plan->gpu_bytes, "gpu_budget_bytes",
         (json_int_t)plan->gpu_budget_bytes, "policy",
         cli_clean(policy, sizeof(policy), planning->policy_source));
+    if (object != NULL)
+        json_object_update_new(object, reads_to_json(plan));
+    return object;
 }

@@ -207,6 +207,7 @@ static const struct {
     {GOV_FACT_DEVICE_IO_URING, WORKS, "io_uring"},
     {GOV_FACT_DEVICE_OS, ELSEWHERE, ""},
     {GOV_FACT_DEVICE_READ_RATE, ELSEWHERE, ""},
+    {GOV_FACT_DEVICE_DIRECT_RATE, ELSEWHERE, ""},
     {GOV_FACT_DEVICE_READ_PATH, ELSEWHERE, ""},
     {GOV_FACT_DEVICE_RANDOM_READ_RATE, ELSEWHERE, ""},
     {GOV_FACT_DEVICE_MEMORY_RATE, ELSEWHERE, ""},
@@ -215,6 +216,8 @@ static const struct {
     {GOV_FACT_GPU_WORKING_SET, ELSEWHERE, ""},
     {GOV_FACT_GPU_SHARES_RAM, ELSEWHERE, ""},
     {GOV_FACT_BUDGET_GPU, ELSEWHERE, ""},
+    {GOV_FACT_DEVICE_REPACK_GAIN, ELSEWHERE, ""},
+    {GOV_FACT_DEVICE_HUGE_GAIN, ELSEWHERE, ""},
 };
 
 #define WORDS (sizeof(words) / sizeof(words[0]))
@@ -368,7 +371,8 @@ static void put_graphics(struct table *table, const struct gov_device *device,
 
 /* ---- figures --------------------------------------------------------------- */
 
-/* Shorter than the library's sentences: a row is one line of 100 columns. */
+/* In the order in which they are shown, and shorter than the library's sentences:
+ * a row is one line of 100 columns. */
 static const struct figure_words {
     gov_figure figure;
     const char *label, *how;
@@ -379,6 +383,7 @@ static const struct figure_words {
     {GOV_FIGURE_READ_DIRECT, "read, direct", "pread() past the page cache"},
     {GOV_FIGURE_READ_IO_URING, "read, io_uring",
      "eight at once, past the cache"},
+    {GOV_FIGURE_READ_HUGE, "read, huge pages", "4 MiB past the page cache"},
     {GOV_FIGURE_READ_RANDOM, "read, at random", "16 KiB, one after another"},
     {GOV_FIGURE_MEMORY_READ, "memory", "one thread"},
     {GOV_FIGURE_MEMORY_READ_ALL, "memory, all", "a thread on each processor"},
@@ -387,16 +392,8 @@ static const struct figure_words {
      "first touch, read from storage"},
     {GOV_FIGURE_GIVE_BACK, "64 MiB and back", "given back, touched again"},
 };
-
-static struct figure_words figure_words(gov_figure figure)
-{
-    const struct gov_figure_info *info = gov_figure_info(figure);
-
-    for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++)
-        if (figures[i].figure == figure)
-            return figures[i];
-    return (struct figure_words){figure, info->name, info->sentence};
-}
+_Static_assert(sizeof(figures) / sizeof(figures[0]) == GOV_FIGURE_COUNT,
+               "every figure has a row");
 
 /* "1.61 GiB/s   (1.48 to 1.70, 5 samples)": all three in the unit of the
  * median, so that they can be compared at a glance. */
@@ -426,17 +423,16 @@ static void put_figure(char *out, size_t bytes, gov_figure_unit unit,
              f->samples, f->samples == 1 ? "" : "s");
 }
 
-static void add_figure(struct table *table, gov_figure figure,
+static void add_figure(struct table *table, const struct figure_words *words_of,
                        const struct gov_device_figure *f, const char *fastest)
 {
-    const struct gov_figure_info *info = gov_figure_info(figure);
-    const struct figure_words words_of = figure_words(figure);
+    const struct gov_figure_info *info = gov_figure_info(words_of->figure);
     bool wide = table->look->columns >= COLUMNS_MAX - 4, best;
     char value[128] = "unknown", source[320];
     struct row *row;
 
     if (!f->known) {
-        row = add(table, words_of.label, value,
+        row = add(table, words_of->label, value,
                   f->note[0] != '\0' ? f->note : "could not be measured");
         row->value_colour = DIM;
         return;
@@ -445,13 +441,36 @@ static void add_figure(struct table *table, gov_figure figure,
            strcmp(info->name + 5, fastest) == 0;
     wide = wide && !(best && f->noisy); /* two marks take its place */
     put_figure(value, sizeof(value), info->unit, f);
-    snprintf(source, sizeof(source), "%s%s%s", wide ? words_of.how : "",
+    snprintf(source, sizeof(source), "%s%s%s", wide ? words_of->how : "",
              wide && f->note[0] != '\0' ? "; " : "", f->note);
-    row = add(table, words_of.label, value, source);
+    row = add(table, words_of->label, value, source);
     snprintf(row->mark, sizeof(row->mark), "%s%s%s", best ? "fastest" : "",
              best && f->noisy ? ", " : "", f->noisy ? "noisy" : "");
     row->mark_colour = f->noisy ? YELLOW : GREEN;
     row->may_be_marked = true;
+}
+
+/* "25.0 % faster": what an engine gains, in thousandths of 1000. */
+static void add_gain(struct table *table, const char *label,
+                     const struct gov_device *device, gov_fact fact)
+{
+    const struct gov_device_fact *at = gov_device_fact(device, fact);
+    char value[64] = "unknown";
+    uint64_t by;
+    struct row *row;
+
+    /* An older profile has none, and a quick run leaves them out. */
+    if (at == NULL || (!at->known && !device->measured_full))
+        return;
+    by = at->number > 1000 ? at->number - 1000 : 1000 - at->number;
+    if (at->known && by == 0)
+        snprintf(value, sizeof(value), "no faster");
+    else if (at->known)
+        snprintf(value, sizeof(value), "%" PRIu64 ".%" PRIu64 " %% %s", by / 10,
+                 by % 10, at->number > 1000 ? "faster" : "slower");
+    row = add(table, label, value, at->source);
+    if (!at->known)
+        row->value_colour = DIM;
 }
 
 static void put_age(char *out, size_t bytes, int64_t then, int64_t now)
@@ -504,14 +523,16 @@ static void put_measured(struct table *table, const struct gov_device *device,
     char note[320] = "", count[32];
 
     for (int i = 0; i < GOV_FIGURE_COUNT; i++) {
-        const struct gov_device_figure *f = &device->figures[i];
-        const struct gov_figure_info *info = gov_figure_info((gov_figure)i);
+        const struct gov_device_figure *f = &device->figures[figures[i].figure];
+        const struct gov_figure_info *info = gov_figure_info(figures[i].figure);
 
         if (!f->known && info->full && !device->measured_full)
             left_out++;
         else
-            add_figure(table, (gov_figure)i, f, path->known ? path->text : "");
+            add_figure(table, &figures[i], f, path->known ? path->text : "");
     }
+    add_gain(table, "repacked weights", device, GOV_FACT_DEVICE_REPACK_GAIN);
+    add_gain(table, "huge pages", device, GOV_FACT_DEVICE_HUGE_GAIN);
     if (device->measured_at == 0) {
         table->count = 0;
         add(table, "nothing", "yet", "gov profile measures, in under 30 s");

@@ -132,53 +132,76 @@ static void draw_memory(struct pane *pane)
 
 static void draw_weights(struct pane *pane)
 {
+    uint64_t warm = counter(pane, GOV_PAGE_WEIGHTS_WARM);
+    char number[TOP_NUMBER];
+
     share(pane, GOV_PAGE_WEIGHTS_RESIDENT, GOV_PAGE_WEIGHTS_MAPPED, "resident");
     bytes(pane, GOV_PAGE_WEIGHTS_HOT, "hot");
+    if (warm < 1000)
+        figure(pane, top_percent(number, warm), "of it there");
+    if (counter(pane, GOV_PAGE_WEIGHTS_ANCHORED) != 0)
+        bytes(pane, GOV_PAGE_WEIGHTS_ANCHORED, "anchored");
     bytes(pane, GOV_PAGE_WEIGHTS_COLD, "cold");
     bytes(pane, GOV_PAGE_WEIGHTS_STREAMED, "streamed");
     count(pane, counter(pane, GOV_PAGE_WEIGHTS_LATE), "late units");
 }
 
-/* One cell for the units from `from` to before `end`: one unit shows its state,
- * several show as a column as high as their share in memory. */
+/* Only what is hot of it is there, or some of that. */
+static bool is_partly(char unit)
+{
+    return unit == '+' || unit == 'h';
+}
+
+/* One cell for the units from `from` to before `end`: a unit that is there or not
+ * shows its state, else a column is as high as their share in memory, what is
+ * there in part counting as half. */
 static void draw_cell(struct pane *pane, const char *units, size_t from,
                       size_t end)
 {
-    size_t hot = 0, streamed = 0, all = end - from;
+    size_t hot = 0, streamed = 0, halves = 0, all = 2 * (end - from);
     enum top_style style = TOP_FAINT;
     uint32_t shown;
 
     for (size_t i = from; i < end; i++) {
         hot += units[i] == 'H';
         streamed += units[i] == 's';
+        halves += is_partly(units[i]);
     }
+    halves += 2 * (hot + streamed);
     shown = top_grid_symbol(pane->grid, TOP_UNIT_ABSENT);
-    if (hot + streamed > 0) {
+    if (halves > 0) {
         style = hot >= streamed ? TOP_GOOD : TOP_COOL;
-        shown = top_grid_symbol(
-            pane->grid, hot >= streamed ? TOP_UNIT_HOT : TOP_UNIT_STREAMED);
+        shown = top_grid_symbol(pane->grid, hot > 0 && hot >= streamed
+                                                ? TOP_UNIT_HOT
+                                                : TOP_UNIT_STREAMED);
     }
     top_grid_fill(pane->grid, pane->row, pane->column, pane->column + 1, style,
                   shown);
-    if (all > 1 && hot + streamed > 0 && hot + streamed < all &&
-        pane->grid->utf8)
+    if (halves > 0 && halves < all && pane->grid->utf8)
         top_grid_spark(pane->grid, pane->row, pane->column, 1, style,
-                       top_permille(hot + streamed, all));
+                       top_permille(halves, all));
     pane->column++;
 }
 
 static void draw_units(struct pane *pane)
 {
-    static const char *const names[] = {"hot", "streamed", "absent"};
+    static const char *const names[] = {"hot", "streamed", "partly", "absent"};
     const char *units = pane->process->page.text_UNITS;
-    size_t total = strlen(units), n[3] = {0, 0, 0}, each, twice;
+    size_t total = strlen(units), n[4] = {0, 0, 0, 0}, each, twice;
     size_t width = (size_t)(pane->grid->width - pane->column - 1);
     char number[64];
+    int room;
 
     if (total == 0)
         return;
-    for (size_t i = 0; i < total; i++)
-        n[units[i] == 'H' ? 0 : units[i] == 's' ? 1 : 2]++;
+    for (size_t i = 0; i < total; i++) {
+        if (units[i] == 'H')
+            n[0]++;
+        else if (units[i] == 's')
+            n[1]++;
+        else
+            n[is_partly(units[i]) ? 2 : 3]++;
+    }
     /* Many units share a cell; few get two, if the legend keeps its place. */
     each = (total + width - 1) / width;
     twice = 2 * total + 44 <= width ? 2 : 1;
@@ -187,11 +210,21 @@ static void draw_units(struct pane *pane)
             draw_cell(pane, units, from,
                       from + each < total ? from + each : total);
     pane->column += 2;
-    /* All of the legend or nothing. */
-    if (snprintf(number, sizeof(number), "%zu%zu%zu", n[0], n[1], n[2]) + 27 >
-        pane->grid->width - pane->column)
+    /* All of the legend or nothing; without room those in part pass for absent. */
+    room = pane->grid->width - pane->column;
+    if (snprintf(number, sizeof(number), "%zu%zu%zu%zu", n[0], n[1], n[2],
+                 n[3]) +
+            37 >
+        room) {
+        n[3] += n[2];
+        n[2] = 0;
+    }
+    if (snprintf(number, sizeof(number), "%zu%zu%zu", n[0], n[1], n[3]) + 27 >
+        room)
         return;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
+        if (i == 2 && n[2] == 0)
+            continue;
         snprintf(number, sizeof(number), "%zu", n[i]);
         figure(pane, number, names[i]);
     }
@@ -220,6 +253,21 @@ static void draw_speed(struct pane *pane)
     count(pane, counter(pane, GOV_PAGE_TOKENS), "tokens");
     figure(pane, top_duration(number, counter(pane, GOV_PAGE_FIRST_TOKEN_US)),
            "to first token");
+}
+
+/* What the last one took, and what of that was waiting. */
+static void draw_pass(struct pane *pane)
+{
+    char number[TOP_NUMBER];
+
+    figure(pane, top_duration(number, counter(pane, GOV_PAGE_PASS_US)),
+           "a pass");
+    figure(pane, top_duration(number, counter(pane, GOV_PAGE_PASS_WEIGHTS_US)),
+           "for weights");
+    figure(pane, top_duration(number, counter(pane, GOV_PAGE_PASS_RECLAIM_US)),
+           "for memory");
+    bytes(pane, GOV_PAGE_PASS_READ, "read");
+    count(pane, counter(pane, GOV_PAGE_PASS_MAJOR_FAULTS), "major faults");
 }
 
 static void draw_storage(struct pane *pane)
@@ -342,19 +390,20 @@ static const struct line {
     void (*draw)(struct pane *pane);
 } lines[] = {
     {"level", 0, false, draw_level},
-    {"evidence", 12, false, draw_backend},
+    {"evidence", 13, false, draw_backend},
     {"footprint", 1, false, draw_footprint},
-    {"memory", 10, false, draw_memory},
+    {"memory", 11, false, draw_memory},
     {"weights", 3, false, draw_weights},
     {"units", 2, false, draw_units},
     {"KV cache", 4, false, draw_kv},
     {"speed", 7, false, draw_speed},
-    {"storage", 8, false, draw_storage},
-    {"relief", 9, false, draw_relief},
+    {"pass", 8, false, draw_pass},
+    {"storage", 9, false, draw_storage},
+    {"relief", 10, false, draw_relief},
     {"footprint", 5, true, draw_footprint_history},
     {"stall", 6, true, draw_stall_history},
-    {"read/s", 11, true, draw_read_history},
-    {"tokens/s", 13, true, draw_token_history},
+    {"read/s", 12, true, draw_read_history},
+    {"tokens/s", 14, true, draw_token_history},
 };
 
 #define LINE_COUNT ((int)(sizeof(lines) / sizeof(lines[0])))
