@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* stock MODEL: generates with llama.cpp through its own API and nothing of the
  * governor, in the same way as `gov run`: same batch, same greedy choice. What
- * comparisons call "stock". Prints one JSON object. */
+ * comparisons call "stock". Prints one JSON object. With --load-only or
+ * --vocab-only it ends when the load call has returned. */
 #include <llama.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@ struct settings {
     int tokens, threads, context;
     bool repack;
     bool print;
+    bool load_only, vocab_only;
 };
 
 static double now(void)
@@ -65,6 +67,10 @@ static bool parse(int argc, char **argv, struct settings *s)
             s->repack = false;
         else if (strcmp(argv[i], "--print") == 0)
             s->print = true;
+        else if (strcmp(argv[i], "--load-only") == 0)
+            s->load_only = true;
+        else if (strcmp(argv[i], "--vocab-only") == 0)
+            s->vocab_only = true;
         else if (strcmp(argv[i], "--prompt") == 0)
             s->prompt = value, i++;
         else if (strcmp(argv[i], "--tokens") == 0)
@@ -79,6 +85,14 @@ static bool parse(int argc, char **argv, struct settings *s)
             return false;
     }
     return s->model != NULL && s->tokens > 0 && s->context > 0;
+}
+
+/* The load call alone. */
+static int loaded(double start)
+{
+    printf("{\"event\":\"loaded\",\"load_ms\":%.3f,\"read_bytes\":%llu}\n",
+           (now() - start) * 1e3, read_bytes());
+    return 0;
 }
 
 static int generate(const struct settings *s, struct llama_context *context,
@@ -138,18 +152,22 @@ int main(int argc, char **argv)
 
     if (!parse(argc, argv, &s)) {
         fprintf(stderr, "usage: stock MODEL [--prompt TEXT] [--tokens N] "
-                        "[--threads N] [--ctx N] [--no-repack] [--print]\n");
+                        "[--threads N] [--ctx N] [--no-repack] [--print] "
+                        "[--load-only] [--vocab-only]\n");
         return 2;
     }
     llama_log_set(silent, NULL);
     start = now();
     mp.n_gpu_layers = 0;
     mp.use_extra_bufts = s.repack;
+    mp.vocab_only = s.vocab_only;
     model = llama_model_load_from_file(s.model, mp);
     cp.n_ctx = (uint32_t)s.context;
     cp.n_batch = cp.n_ubatch = 512;
     cp.n_threads = cp.n_threads_batch = s.threads;
-    if (model != NULL)
+    if (model != NULL && (s.load_only || s.vocab_only))
+        rc = loaded(start);
+    else if (model != NULL)
         context = llama_init_from_model(model, cp);
     if (context != NULL)
         rc = generate(&s, context, llama_model_get_vocab(model), start);
