@@ -82,12 +82,12 @@ struct gov_weights_options {
                              * and there when the call returns */
     void *decrypt_ctx;
     /* Told while hot weights are brought in, on a thread of the library, 10 times
-     * a second at most and at the end; false leaves what is missing to its use. */
+     * a second at most and at the end; false leaves what is missing to its use.
+     * With decrypt: on the caller's thread, and false ends the call. */
     gov_progress_fn progress;
     void *progress_ctx;
     /* Called once when the first pass may begin without waiting: what the first
-     * ahead + 1 layers need is there. On a thread of the library, or within the
-     * call where it is so at once. */
+     * ahead + 1 layers need is there. On a thread of the library. */
     void (*ready)(void *ctx);
     void *ready_ctx;
     /* Of the storage, for account.warm_expected_us; 0: not known. */
@@ -127,11 +127,12 @@ static inline struct gov_weights_options gov_weights_options_default(void)
  *                    warm, advice or follow that there is not
  * GOV_E_NOT_FOUND    this process does not map a file, or the file is gone
  * GOV_E_UNSUPPORTED  the mapping cannot be governed (locked, private, split, not
- *                    whole, mapped by another process, too), or doorbells cannot
+ *                    whole, without options.direct mapped by another process, too), or doorbells cannot
  *                    be had; the message says why
  * GOV_E_IO           a file was replaced since the header was read, or cannot be
  *                    read (decrypt only: else demand paging has the last word)
  * GOV_E_FORMAT       decrypt said no
+ * GOV_E_CANCELLED    progress said so while decrypting
  * GOV_E_NOMEM        also where what is decrypted finds no room */
 GOV_API GOV_NODISCARD gov_status
 gov_weights_adopt(gov_weights **out, const gov_model *model,
@@ -288,7 +289,7 @@ GOV_API bool gov_weights_unit(gov_weights *weights, uint32_t unit,
 
 /* One character per unit for a residency map: 'H' hot, 'h' what is hot of it is
  * still to be read, 's' streamed in, '+' only what is hot of it is there, '-'
- * absent, '.' left to demand paging or to the recency of experts. Writes at most
+ * absent, '.' left to demand paging, to the recency of experts, or decrypted. Writes at most
  * bytes - 1 characters and a NUL; returns the units. */
 GOV_API size_t gov_weights_map(gov_weights *weights, char *out, size_t bytes);
 

@@ -48,11 +48,11 @@ struct gov_session {
     bool revocable;
 
     gov_weights *weights;  /* NULL: the engine's, or cannot be governed */
-    bool streaming;        /* by the plan: there are cold units */
     atomic_bool reporting; /* the callback reports every layer; relief, which
                             * makes units cold, turns it on */
     bool until_warm;       /* it does so, too, while what stays is read: a layer
                             * is then waited for, and not faulted in */
+    bool streaming;        /* there are cold units; tests ask */
     bool by_bells;         /* the range finds out where the engine is */
     bool follows_experts;  /* the callback reports which are used */
     /* The first unit of each layer, of its experts, and of the output;
@@ -102,7 +102,7 @@ gov__llama_say(gov_session *session, const char *format, ...);
 uint64_t gov__llama_now_us(void);
 
 /* llama.cpp's callback for graph nodes: learns where the KV cache lies and, when
- * streaming, tells the governed range which unit comes next. */
+ * reporting, tells the governed range which unit comes next. */
 bool gov__llama_node(struct ggml_tensor *node, bool ask, void *session);
 
 /* llama.cpp's question between nodes whether to stop the pass. */

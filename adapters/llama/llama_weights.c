@@ -406,8 +406,11 @@ static uint64_t hot_for(const struct gov__llama_hot *hot, uint64_t budget)
     if (hot->budget == 0)
         return to;
     to += budget - hot->budget;
-    share =
-        (uint64_t)((double)hot->plan * ((double)budget / (double)hot->budget));
+    /* In pages: the product of two sizes in bytes would not fit. */
+    share = (hot->plan >> 12) * (budget >> 12) / ((hot->budget >> 12) + 1)
+            << 12;
+    if (share < hot->plan)
+        share = hot->plan;
     to = to < share ? to : share;
     return to < hot->all ? to : hot->all;
 }
@@ -688,8 +691,7 @@ void gov__llama_publish_weights(gov_session *session, bool exact)
     gov_publish(runtime, GOV_PAGE_WEIGHTS_ANCHORED, account.anchored_bytes);
     if (account.hot_bytes > 0)
         gov_publish(runtime, GOV_PAGE_WEIGHTS_WARM,
-                    (uint64_t)(1000.0 * (double)account.there_bytes /
-                               (double)account.hot_bytes));
+                    account.there_bytes * 1000 / account.hot_bytes);
     gov_weights_map(session->weights, map, sizeof(map));
     gov_publish_text(runtime, GOV_PAGE_TEXT_UNITS, map);
 }

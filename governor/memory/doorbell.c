@@ -48,7 +48,7 @@ bool gov__doorbell_place(const gov_model *model, uint32_t unit, uint64_t page,
     size_t count, unit_count, best_turn = SIZE_MAX;
     const struct gov_tensor *tensors = gov_model_tensors(model, &count);
     const struct gov_unit *units = gov_model_units(model, &unit_count);
-    uint64_t best = GOV__NO_BELL;
+    uint64_t best = UINT64_MAX;
 
     if (unit >= unit_count || units[unit].kind == GOV_UNIT_EMBEDDING ||
         units[unit].kind == GOV_UNIT_EXPERTS)
@@ -67,7 +67,7 @@ bool gov__doorbell_place(const gov_model *model, uint32_t unit, uint64_t page,
             best = first;
         }
     }
-    if (best == GOV__NO_BELL)
+    if (best == UINT64_MAX)
         return false;
     *offset = best;
     return true;

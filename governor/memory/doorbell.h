@@ -18,8 +18,6 @@
 #include "governor/memory/range.h"
 #include "governor/model.h"
 
-#define GOV__NO_BELL UINT64_MAX
-
 struct gov__doorbell {
     uint32_t unit; /* one bell a unit */
     uint32_t file;

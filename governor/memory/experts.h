@@ -64,8 +64,7 @@ struct gov__experts {
     /* Whole pages, each once, but for those that a neighbour keeps anyway. */
     uint64_t limit_bytes, there_bytes;
 
-    _Atomic uint64_t used, missed, read_bytes, dropped_bytes, waited_us,
-        failures;
+    _Atomic uint64_t used, missed, read_bytes, dropped_bytes, failures;
 };
 
 /* Learns the experts of a model; all pass for absent, and may keep nothing until

@@ -157,7 +157,6 @@ read_missing(struct gov__experts *experts, const struct gov__expert_unit *unit)
     }
     wait.us = platform->now_us(platform->ctx) - began;
     add(&experts->read_bytes, wait.bytes);
-    add(&experts->waited_us, wait.us);
     return wait;
 }
 

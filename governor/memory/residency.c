@@ -193,25 +193,6 @@ void gov__residency_hold(struct gov__residency *res, uint32_t index,
         unit->missing++;
 }
 
-/* The first unit of the layer that a unit is of. */
-static uint32_t layer_of(const struct gov__residency *res, uint32_t unit)
-{
-    while (unit > 0 && res->units[unit].joined)
-        unit--;
-    return unit;
-}
-
-bool gov__residency_is_there(const struct gov__residency *res, uint32_t unit)
-{
-    uint32_t i = layer_of(res, unit);
-
-    do
-        if (res->units[i].missing > 0)
-            return false;
-    while (++i < res->unit_count && res->units[i].joined);
-    return true;
-}
-
 void gov__residency_init(struct gov__residency *res)
 {
     res->part_count = res->position = 0;

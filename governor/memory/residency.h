@@ -147,10 +147,6 @@ bool gov__residency_can_wait(const struct gov__residency *res, uint32_t index);
 void gov__residency_hold(struct gov__residency *res, uint32_t index,
                          enum gov__held held);
 
-/* All that the engine needs at that unit, and at those joined to it, is there, but
- * for what is left to it. */
-bool gov__residency_is_there(const struct gov__residency *res, uint32_t unit);
-
 /* All that is hot is there. */
 bool gov__residency_is_warm(const struct gov__residency *res);
 

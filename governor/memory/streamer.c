@@ -393,7 +393,7 @@ static enum outcome read_part(struct gov__streamer *s, uint32_t index,
 }
 
 /* What is cold and placed is read into a slot where one is free: memory that is
- * used again need not be zeroed first, which took a third of the processor time. */
+ * used again need not be zeroed first, which costs more than the read itself. */
 static void enter_slot(struct gov__streamer *s, uint32_t index)
 {
     struct gov__part *part = &s->res.parts[index];
@@ -910,7 +910,9 @@ static void give_back(struct gov__streamer *s)
 
 /* ---- from outside --------------------------------------------------------- */
 
-bool gov__streamer_can_drop(struct gov__streamer *s)
+/* Drops a part of which something is in memory, and tells whether it went: false
+ * where somebody else maps the file, too. True where that cannot be told. */
+static bool can_drop(struct gov__streamer *s)
 {
     uint64_t begin, end;
 
@@ -1001,7 +1003,7 @@ int gov__streamer_start(struct gov__streamer *s, uint64_t hot_bytes)
     decide_locked(s);
     take_orders_locked(s, &seen);
     gov__residency_aim(&s->res, 0);
-    rc = !s->direct && s->cold_bytes > 0 && !gov__streamer_can_drop(s) &&
+    rc = !s->direct && s->cold_bytes > 0 && !can_drop(s) &&
                  is_mapped_elsewhere(s)
              ? EBUSY
              : 0;

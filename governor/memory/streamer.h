@@ -109,9 +109,4 @@ void gov__streamer_pause(struct gov__streamer *streamer, bool pause);
 bool gov__streamer_wait(struct gov__streamer *streamer, bool all,
                         uint32_t timeout_ms);
 
-/* Drops a part of which something is in memory, and tells whether it went: false
- * where somebody else maps the file, too. True where that cannot be told. Before
- * the start. */
-bool gov__streamer_can_drop(struct gov__streamer *streamer);
-
 #endif

@@ -22,8 +22,7 @@
  */
 #define COPY_CHUNK ((uint64_t)8 << 20)
 
-/* ---- files
- * ------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------- */
 
 struct opened {
     int fd;
@@ -106,8 +105,7 @@ static gov_status map_files(struct gov__weights_owned *owned, gov_error *err)
     return status;
 }
 
-/* ---- copies
- * ------------------------------------------------------------------ */
+/* ---- copies ---------------------------------------------------------------- */
 
 /* Copies lie one behind the other as the tensors do. False when there is no
  * room in the address space for them. */
@@ -288,8 +286,7 @@ static gov_status make_copies(struct gov__weights_owned *owned,
     return copy_tensors(owned, err);
 }
 
-/* ---- life
- * -------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------ */
 
 static struct gov__weights_owned *new_owned(const struct gov_platform *platform,
                                             const gov_model *model,

@@ -37,6 +37,7 @@ struct gov_weights {
     bool has_guard;
     pthread_mutex_t guard_lock;
     atomic_bool changed; /* a file was; stays */
+    atomic_bool in_pass; /* who wants to write waits for its end */
 };
 
 /* Opens every file again, makes sure that it is the one whose header was read, and

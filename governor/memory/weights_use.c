@@ -20,7 +20,8 @@ bool gov__weights_unchanged(gov_weights *weights)
     news = gov__file_guard_look(&weights->guard, &file);
     if (news != GOV__FILE_SAME)
         atomic_store(&weights->changed, true);
-    if (news == GOV__FILE_WANTED)
+    for (file = 0; news != GOV__FILE_SAME && file < weights->range.file_count;
+         file++)
         gov__file_guard_yield(&weights->guard, file);
     pthread_mutex_unlock(&weights->guard_lock);
     return news == GOV__FILE_SAME;
@@ -32,6 +33,7 @@ gov_status gov_weights_pass_begin(gov_weights *weights, gov_error *err)
         return gov_fail(err, GOV_E_IO, 0,
                         "the model's file was written to while it is in use; "
                         "unload it and load it again");
+    atomic_store(&weights->in_pass, true);
     gov__pass_meter_begin(&weights->meter);
     gov_weights_reached(weights, 0);
     return GOV_OK;
@@ -42,7 +44,8 @@ bool gov_weights_pass_end(gov_weights *weights, struct gov_pass_account *out)
     bool unchanged = gov__weights_unchanged(weights);
     bool ended = gov__pass_meter_end(&weights->meter, out);
 
-    if (out != NULL)
+    atomic_store(&weights->in_pass, false);
+    if (out != NULL && ended)
         out->changed = !unchanged;
     return ended;
 }
@@ -77,7 +80,7 @@ uint64_t gov_weights_set_hot(gov_weights *weights, uint64_t hot_bytes)
     uint64_t stays, left;
 
     if (!weights->has_experts)
-        return gov__streamer_set_hot(s, hot_bytes);
+        return gov__streamer_set_hot(s, hot_bytes) + weights->decrypted_bytes;
     pthread_mutex_lock(&weights->hot_lock);
     stays = gov__streamer_set_hot(s, hot_bytes);
     pthread_mutex_lock(&s->lock);
@@ -173,6 +176,7 @@ void gov_weights_account(gov_weights *weights, bool exact,
     out->changed = atomic_load(&weights->changed);
     out->ahead = atomic_load(&s->ahead);
     gov__pass_meter_account(&weights->meter, out);
+    out->last.changed = out->sum.changed = out->changed;
     count_shares(weights, out);
     if (exact)
         count_resident(weights, out);

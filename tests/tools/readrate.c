@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,7 +47,7 @@ struct reader {
     pthread_mutex_t lock;
     pthread_cond_t all;
     int made;              /* threads whose memory is made */
-    double start;          /* when all of them were */
+    double start, cpu;     /* when all of them were */
     uint64_t next, failed; /* part; errno value */
 };
 
@@ -56,6 +57,16 @@ static double now(void)
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
+}
+
+/* Of all threads, in seconds. */
+static double cpu(void)
+{
+    struct rusage used;
+
+    getrusage(RUSAGE_SELF, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1e-6;
 }
 
 static uint64_t parts(const struct reader *reader)
@@ -139,6 +150,7 @@ static void wait_for_all(struct reader *reader)
     pthread_mutex_lock(&reader->lock);
     if (++reader->made == reader->threads) {
         reader->start = now();
+        reader->cpu = cpu();
         pthread_cond_broadcast(&reader->all);
     }
     while (reader->made < reader->threads)
@@ -270,13 +282,16 @@ int main(int argc, char **argv)
 
         drop(&reader, 0, reader.size);
         reader.start = now();
+        reader.cpu = cpu();
         bytes =
             reader.threads > 0 ? read_direct(&reader) : read_mapped(&reader);
         seconds = now() - reader.start;
         if (reader.failed != 0)
             return give_up(reader.path, (int)reader.failed);
-        printf("{\"bytes\":%llu,\"bytes_per_second\":%.0f}\n",
-               (unsigned long long)bytes, (double)bytes / seconds);
+        printf("{\"bytes\":%llu,\"bytes_per_second\":%.0f,"
+               "\"cpu_seconds_per_gb\":%.4f}\n",
+               (unsigned long long)bytes, (double)bytes / seconds,
+               (cpu() - reader.cpu) * 1e9 / (double)bytes);
     }
     return 0;
 }

@@ -588,7 +588,6 @@ START_TEST(joins_units_of_a_layer)
     ck_assert_uint_eq(experts.used, 2);
     ck_assert_uint_eq(experts.missed, 1);
     ck_assert_uint_eq(experts.read_bytes, bytes);
-    ck_assert_uint_eq(experts.waited_us, 28);
 }
 END_TEST
 
