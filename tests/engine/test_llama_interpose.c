@@ -419,6 +419,15 @@ START_TEST(encrypted_weights_run)
 }
 END_TEST
 
+/* What it keeps is footprint, and more than the budgets that are cut here. */
+static bool under_sanitizer(const char *test)
+{
+    if (getenv("SAN") == NULL || *getenv("SAN") == '\0')
+        return false;
+    skip_test(test, "a sanitizer's own memory is more than the budget");
+    return true;
+}
+
 /* ---- a budget that changes --------------------------------------------------------- */
 
 static uint64_t hot_now(const struct gov_engine *engine, gov_session *session)
@@ -446,6 +455,8 @@ START_TEST(weights_follow_the_budget)
     size_t count;
     gov_error err;
 
+    if (under_sanitizer("weights_follow_the_budget"))
+        return;
     ck_assert_int_eq(gov_engine_open(&engine, "llama", &err), GOV_OK);
     ck_assert_int_eq(
         gov_model_open(&model, in_directory("small.gguf"), NULL, &err), GOV_OK);
@@ -817,15 +828,13 @@ static uint64_t cut_once(bool direct)
  * is said changes. Two of three times a machine may have had other things to do. */
 START_TEST(a_cut_while_tokens_come)
 {
-    const bool slow = getenv("SAN") != NULL && *getenv("SAN") != '\0';
     uint64_t took_ms = UINT64_MAX;
 
+    if (under_sanitizer("a_cut_while_tokens_come"))
+        return;
     copy_file("small.gguf", "calm.gguf");
-    for (int i = 0; i < 3 && took_ms > 500 + SAMPLE_MS; i++) {
-        uint64_t ms = cut_once(_i != 0);
-
-        took_ms = slow ? 0 : ms;
-    }
+    for (int i = 0; i < 3 && took_ms > 500 + SAMPLE_MS; i++)
+        took_ms = cut_once(_i != 0);
     ck_assert_uint_le(took_ms, 500 + SAMPLE_MS);
 }
 END_TEST
