@@ -44,7 +44,8 @@ skips() {
 suite() {
     name=$(basename "$1")
     rc=0
-    "$@" > "$log" 2>&1 < /dev/null || rc=$?
+    # What hangs where Check cannot end it, in one process, is a failure, too.
+    timeout -k 10 900 "$@" > "$log" 2>&1 < /dev/null || rc=$?
     line=$(grep -E '^[0-9]+%: Checks: [0-9]+' "$log" | tail -n 1)
     total=$(printf '%s' "$line" | sed -n 's/.*Checks: \([0-9]*\).*/\1/p')
     bad=$(printf '%s' "$line" | sed -n 's/.*Failures: \([0-9]*\), Errors: \([0-9]*\).*/\1 \2/p' | awk '{ print $1 + $2 }')

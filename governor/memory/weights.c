@@ -467,7 +467,8 @@ static gov_status start(gov_weights *weights,
             status = fail_start(rc, label, err);
     }
     if (status == GOV_OK) {
-        (void)gov_weights_set_hot(weights, o->hot_bytes);
+        if (weights->has_experts) /* what the rest leaves is theirs */
+            (void)gov_weights_set_hot(weights, o->hot_bytes);
         return GOV_OK;
     }
     stop_rest(weights);

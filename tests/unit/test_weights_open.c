@@ -38,7 +38,7 @@ static struct gov_platform table;
 static int mapped_files, mapped_blocks;
 static void *block; /* the last one */
 static char last_tag[64];
-static uint64_t dropped_bytes;
+static _Atomic uint64_t dropped_bytes;
 
 static int count_map_file(void *ctx, int fd, uint64_t offset, size_t bytes,
                           void *at, void **out)
