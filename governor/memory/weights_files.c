@@ -21,27 +21,45 @@ static int open_again(const char *path)
     return fd;
 }
 
-/* Opens a file again and makes sure that it is the one whose header was read: an
- * engine that started later may have mapped another of that name. */
+gov_status gov__weights_open_same(int *fd, struct stat *st,
+                                  const struct gov_model_file *file,
+                                  const char *label, const char *const words[2],
+                                  gov_error *err)
+{
+    gov_status status = GOV_OK;
+
+    *fd = open_again(file->path);
+    if (*fd < 0)
+        return gov_fail(err, errno == ENOENT ? GOV_E_NOT_FOUND : GOV_E_IO,
+                        errno, "cannot open %s to %s it", label, words[0]);
+    if (fstat(*fd, st) != 0)
+        status = gov_fail(err, GOV_E_IO, errno, "cannot examine %s", label);
+    else if ((uint64_t)st->st_dev != file->device ||
+             (uint64_t)st->st_ino != file->inode ||
+             (uint64_t)st->st_size != file->bytes)
+        status = gov_fail(err, GOV_E_IO, 0,
+                          "%s was replaced since its header was read; %s the "
+                          "model again",
+                          label, words[1]);
+    if (status != GOV_OK) {
+        close(*fd);
+        *fd = -1;
+    }
+    return status;
+}
+
+/* An engine that started later may have mapped another file of that name. */
 static gov_status open_same(struct gov__range_file *out,
                             const struct gov_model_file *file,
                             const char *label, gov_error *err)
 {
-    struct stat st;
+    static const char *const words[2] = {"stream", "load"};
+    struct stat st = {.st_uid = 0};
+    gov_status status =
+        gov__weights_open_same(&out->fd, &st, file, label, words, err);
 
-    out->fd = open_again(file->path);
-    if (out->fd < 0)
-        return gov_fail(err, errno == ENOENT ? GOV_E_NOT_FOUND : GOV_E_IO,
-                        errno, "cannot open %s to stream it", label);
-    if (fstat(out->fd, &st) != 0)
-        return gov_fail(err, GOV_E_IO, errno, "cannot examine %s", label);
-    if ((uint64_t)st.st_dev != file->device ||
-        (uint64_t)st.st_ino != file->inode ||
-        (uint64_t)st.st_size != file->bytes)
-        return gov_fail(err, GOV_E_IO, 0,
-                        "%s was replaced since its header was read; load the "
-                        "model again",
-                        label);
+    if (status != GOV_OK)
+        return status;
     out->file_bytes = file->bytes;
     /* Linux answers "all of it" to anybody else (mm/mincore.c). */
     out->tells_resident =

@@ -30,38 +30,19 @@ struct opened {
     char label[LABEL_BYTES];
 };
 
-/* Opens a file of the model and makes sure that it is the one whose header was
- * read. */
 static gov_status open_same(struct opened *out,
                             const struct gov_model_file *file, gov_error *err)
 {
+    static const char *const words[2] = {"map", "open"};
     struct stat st;
-    gov_status status = GOV_OK;
+    gov_status status;
 
     gov__text_path(out->label, sizeof(out->label), file->path);
-    do /* O_NONBLOCK: should a FIFO be there now, do not wait for a writer */
-        out->fd =
-            open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    while (out->fd < 0 && errno == EINTR);
-    if (out->fd < 0)
-        return gov_fail(err, errno == ENOENT ? GOV_E_NOT_FOUND : GOV_E_IO,
-                        errno, "cannot open %s to map it", out->label);
-    if (fstat(out->fd, &st) != 0)
-        status =
-            gov_fail(err, GOV_E_IO, errno, "cannot examine %s", out->label);
-    else if ((uint64_t)st.st_dev != file->device ||
-             (uint64_t)st.st_ino != file->inode ||
-             (uint64_t)st.st_size != file->bytes)
-        status = gov_fail(err, GOV_E_IO, 0,
-                          "%s was replaced since its header was read; open "
-                          "the model again",
-                          out->label);
-    if (status != GOV_OK) {
-        close(out->fd);
-        return status;
-    }
-    out->modified = st.st_mtim;
-    return GOV_OK;
+    status =
+        gov__weights_open_same(&out->fd, &st, file, out->label, words, err);
+    if (status == GOV_OK)
+        out->modified = st.st_mtim;
+    return status;
 }
 
 static gov_status map_one(struct gov__weights_owned *owned,

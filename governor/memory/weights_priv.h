@@ -5,6 +5,8 @@
 #ifndef GOV_MEMORY_WEIGHTS_PRIV_H
 #define GOV_MEMORY_WEIGHTS_PRIV_H
 
+#include <sys/stat.h>
+
 #include "governor/memory/range.h"
 #include "governor/memory/weights_open.h"
 #include "governor/platform/platform.h"
@@ -20,6 +22,16 @@ gov_status gov__weights_open_on(gov_weights **out,
                                 const gov_model *model,
                                 const struct gov_weights_options *options,
                                 gov_error *err);
+
+/* ---- weights_files.c, for weights_open.c --------------------------------------- */
+
+/* Opens a file of the model again and makes sure that it is the one whose header
+ * was read. The sentences say what it was to be opened for (words[0]) and what to do
+ * with the model again (words[1]). *fd is the caller's on success; *st is of it. */
+gov_status gov__weights_open_same(int *fd, struct stat *st,
+                                  const struct gov_model_file *file,
+                                  const char *label, const char *const words[2],
+                                  gov_error *err);
 
 /* ---- weights.c, for weights_open.c ------------------------------------------- */
 

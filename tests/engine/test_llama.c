@@ -681,26 +681,6 @@ static uint64_t layer_bytes(const gov_model *model, uint32_t layer,
         }
     return bytes;
 }
-/* Bytes of a mapped file that this process has in memory. Not what the account
- * calls resident: that has pages in it which the system still caches. */
-static uint64_t mapped_bytes_of(const char *name)
-{
-    FILE *maps = fopen("/proc/self/smaps", "r");
-    unsigned long long kib;
-    uint64_t bytes = 0;
-    bool ours = false;
-    char line[1024];
-
-    ck_assert_ptr_nonnull(maps);
-    while (fgets(line, sizeof(line), maps) != NULL)
-        if (strchr(line, '/') != NULL)
-            ours = strstr(line, name) != NULL;
-        else if (ours && sscanf(line, "Rss: %llu", &kib) == 1)
-            bytes += kib * 1024;
-    fclose(maps);
-    return bytes;
-}
-
 /* What stays of the weights once the streamer has had some seconds to drop what is
  * behind the engine, and what faults have mapped around it: that goes when the
  * engine rests. Under a sanitizer the streamer is many times slower and the engine

@@ -724,25 +724,6 @@ static uint64_t now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* Pages of the file that this process has mapped. */
-static uint64_t mapped_bytes(const char *name)
-{
-    FILE *maps = fopen("/proc/self/smaps", "re");
-    unsigned long long kib;
-    uint64_t bytes = 0;
-    bool ours = false;
-    char line[1024];
-
-    ck_assert_ptr_nonnull(maps);
-    while (fgets(line, sizeof(line), maps) != NULL)
-        if (strchr(line, '/') != NULL)
-            ours = strstr(line, name) != NULL;
-        else if (ours && sscanf(line, "Rss: %llu", &kib) == 1)
-            bytes += kib * 1024;
-    fclose(maps);
-    return bytes;
-}
-
 static uint64_t footprint(void)
 {
     struct gov_footprint now;
@@ -770,11 +751,12 @@ static bool on_cut_piece(void *ctx, const char *text, size_t bytes)
     control_decode(&cut->control, &token, 1);
     if (cut->tokens == 10) {
         cut->most = footprint() + cut->h->all / 2 + cut->spare;
-        ck_assert_uint_gt(mapped_bytes("/calm.gguf") + footprint(), cut->most);
+        ck_assert_uint_gt(mapped_bytes_of("/calm.gguf") + footprint(),
+                          cut->most);
         gov_set_budget(cut->h->runtime, cut->h->all / 2);
         cut->from_us = now_us();
     } else if (cut->tokens > 10) {
-        uint64_t total = mapped_bytes("/calm.gguf") + footprint();
+        uint64_t total = mapped_bytes_of("/calm.gguf") + footprint();
 
         if (total <= cut->most && cut->done_us == 0)
             cut->done_us = now_us();
