@@ -113,6 +113,19 @@ struct gov__queued_read {
     uint64_t offset, bytes;
 };
 
+/* Reads under way: the caller's memory, the platform's business. */
+struct gov__read_queue {
+    _Alignas(8) unsigned char room[256];
+};
+
+struct gov__read {
+    int fd;
+    void *buffer;
+    size_t bytes; /* at most INT32_MAX */
+    uint64_t offset;
+    uint32_t tag; /* the caller's */
+};
+
 struct gov_platform {
     void *ctx;
     const char *name; /* "linux", "generic", ...; static */
@@ -189,6 +202,25 @@ struct gov_platform {
     int (*slots_show)(void *ctx, void *view, size_t bytes, void *target);
     /* What is shown stays. */
     int (*slots_close)(void *ctx, void *fill, void *view, size_t bytes);
+    /* Reads that go on by themselves, at most `most` at a time. reads_open is NULL
+     * where there are none, as all reads_ are; ENOTSUP: also where they are
+     * denied, as in many containers. One thread starts reads, takes them and
+     * sleeps; the others may wake it. */
+    int (*reads_open)(void *ctx, struct gov__read_queue *reads, uint32_t most);
+    /* The buffer is the kernel's until the read was taken. */
+    int (*reads_start)(void *ctx, struct gov__read_queue *reads,
+                       const struct gov__read *read);
+    /* One that has ended; *result: bytes, maybe fewer than asked for, or a
+     * negative errno value. ENODATA: there is none. */
+    int (*reads_take)(void *ctx, struct gov__read_queue *reads, uint32_t *tag,
+                      int64_t *result);
+    /* Until a read has ended that is not taken, somebody wakes or has done so
+     * since the last time, or so long, where that is not 0. May end earlier. */
+    int (*reads_sleep)(void *ctx, struct gov__read_queue *reads,
+                       uint64_t timeout_us);
+    int (*reads_wake)(void *ctx, struct gov__read_queue *reads);
+    /* When all have been taken. */
+    int (*reads_close)(void *ctx, struct gov__read_queue *reads);
     /* Zeros, read-only, over what is at `page`. May be called where a signal is
      * handled. */
     int (*cover)(void *ctx, void *page, size_t bytes);

@@ -592,7 +592,13 @@ static int linux_object_path(void *ctx, const void *address, char *out,
         .place = gov__linux_place, .unstage = gov__linux_unstage,              \
         .slots_open = gov__linux_slots_open,                                   \
         .slots_show = gov__linux_slots_show,                                   \
-        .slots_close = gov__linux_slots_close, .cover = gov__linux_cover,      \
+        .slots_close = gov__linux_slots_close,                                 \
+        .reads_open = gov__linux_reads_open,                                   \
+        .reads_start = gov__linux_reads_start,                                 \
+        .reads_take = gov__linux_reads_take,                                   \
+        .reads_sleep = gov__linux_reads_sleep,                                 \
+        .reads_wake = gov__linux_reads_wake,                                   \
+        .reads_close = gov__linux_reads_close, .cover = gov__linux_cover,      \
         .step_back = gov__linux_step_back,                                     \
         .pass_counts = gov__linux_pass_counts,                                 \
         .bell_open = gov__linux_bell_open, .bell_lay = gov__linux_bell_lay,    \
