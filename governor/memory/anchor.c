@@ -8,10 +8,6 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* What reads past the page cache need their buffers, offsets and sizes to be
- * multiples of; gov_platform.set_direct(). */
-#define DIRECT_BYTES 4096
-
 /* The most in one read, so that progress is told meanwhile; a part of the
  * residency's and the pages at its edges fit in one, which is faster than pieces. */
 #define READ_MOST ((uint64_t)16 << 20)
@@ -53,14 +49,14 @@ static int fill_more(struct gov__fill *fill)
     ssize_t n;
 
     /* A read may end anywhere, and the file is short of its last page. */
-    if (fill->at % DIRECT_BYTES != 0)
+    if (fill->at % GOV__DIRECT_BYTES != 0)
         fill->fd = fill->file->fd;
     if (bytes > READ_MOST)
         bytes = READ_MOST;
     if (fill->fd == fill->file->fd)
         fill->cached = true;
     else
-        bytes = gov__round_up(bytes, DIRECT_BYTES);
+        bytes = gov__round_up(bytes, GOV__DIRECT_BYTES);
     n = pread(fill->fd, fill->staged + (fill->at - fill->begin), (size_t)bytes,
               (off_t)fill->at);
     if (n > 0) {

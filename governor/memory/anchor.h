@@ -9,6 +9,10 @@
 #include "governor/memory/range.h"
 #include "governor/weights.h"
 
+/* What reads past the page cache need their buffers, offsets and sizes to be
+ * multiples of; gov_platform.set_direct(). */
+#define GOV__DIRECT_BYTES 4096
+
 /* Memory that is being filled with a file's bytes. */
 struct gov__fill {
     const struct gov__range_file *file;

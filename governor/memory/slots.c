@@ -23,7 +23,8 @@ int gov__slots_init(struct gov__slots *slots, const struct gov__range *range,
         return ENOTSUP;
     if (count == 0 || (size_t)bytes != bytes)
         return EINVAL;
-    slots->free = alloc->alloc(alloc->ctx, count * sizeof(*slots->free));
+    slots->free = alloc->alloc(
+        alloc->ctx, count * (sizeof(*slots->free) + sizeof(*slots->cached)));
     if (slots->free == NULL)
         return ENOMEM;
     rc = platform->slots_open(platform->ctx, (size_t)bytes, &fill, &view);
@@ -38,6 +39,7 @@ int gov__slots_init(struct gov__slots *slots, const struct gov__range *range,
     slots->view = view;
     slots->huge = huge;
     slots->count = slots->free_count = count;
+    slots->cached = (bool *)(slots->free + count);
     for (uint32_t i = 0; i < count; i++)
         slots->free[i] = i;
     return 0;
@@ -77,25 +79,10 @@ bool gov__slots_fits(const struct gov__slots *slots, uint32_t file,
                0;
 }
 
-/* Where the place was lost on the way the file comes back. */
-static int show(const struct gov__slots *slots, void *view,
-                const struct gov__fill *fill, uint32_t file)
-{
-    const struct gov_platform *platform = slots->range->platform;
-    int rc =
-        platform->slots_show(platform->ctx, view, fill->bytes, fill->target);
-
-    if (rc == EFAULT)
-        (void)gov__anchor_undo(slots->range, file, fill->begin,
-                               fill->begin + fill->bytes);
-    return rc;
-}
-
-int gov__slots_place(const struct gov__slots *slots, uint32_t slot,
-                     uint32_t file, uint64_t begin, uint64_t end)
+int gov__slots_fill(const struct gov__slots *slots, uint32_t slot,
+                    uint32_t file, uint64_t begin, uint64_t end)
 {
     const struct gov_platform *platform;
-    uint64_t offset = slot * GOV__PART_BYTES;
     struct gov__fill fill;
     int rc;
 
@@ -103,17 +90,67 @@ int gov__slots_place(const struct gov__slots *slots, uint32_t slot,
         return ERANGE;
     platform = slots->range->platform;
     gov__fill_init(&fill, slots->range, file, begin, end, true);
-    fill.staged = slots->fill + offset;
+    fill.staged = slots->fill + slot * GOV__PART_BYTES;
     rc = gov__fill_read(&fill);
+    slots->cached[slot] = fill.cached;
     /* The pages stay, without a place in the page table: a process would be said
      * to hold them twice, here and where they are shown. */
     (void)platform->discard(platform->ctx, fill.staged,
                             (size_t)GOV__PART_BYTES);
-    if (rc == 0)
-        rc = show(slots, slots->view + offset, &fill, file);
+    return rc;
+}
+
+bool gov__slots_plan(const struct gov__slots *slots, uint32_t slot,
+                     uint32_t file, uint64_t begin, uint64_t end,
+                     struct gov__read *read)
+{
+    const struct gov__range_file *f = &slots->range->files[file];
+
+    if (f->direct_fd < 0 || begin >= f->file_bytes ||
+        begin % GOV__DIRECT_BYTES != 0 ||
+        !gov__slots_fits(slots, file, begin, end))
+        return false;
+    read->fd = f->direct_fd;
+    read->buffer = slots->fill + slot * GOV__PART_BYTES;
+    read->bytes = (size_t)gov__round_up(end - begin, GOV__DIRECT_BYTES);
+    read->offset = begin;
+    return true;
+}
+
+int gov__slots_end(const struct gov__slots *slots, uint32_t slot, uint32_t file,
+                   uint64_t begin, uint64_t end, int64_t result)
+{
+    const struct gov_platform *platform = slots->range->platform;
+    struct gov__fill fill;
+
+    if (result < 0)
+        return (int)-result;
+    gov__fill_init(&fill, slots->range, file, begin, end, true);
+    fill.staged = slots->fill + slot * GOV__PART_BYTES;
+    fill.at += (uint64_t)result;
+    if (fill.at < fill.end)
+        return ENODATA;
+    (void)gov__fill_read(&fill); /* zeros behind the file's end */
+    slots->cached[slot] = false;
+    (void)platform->discard(platform->ctx, fill.staged,
+                            (size_t)GOV__PART_BYTES);
+    return 0;
+}
+
+/* Where the place was lost on the way the file comes back. */
+int gov__slots_show(const struct gov__slots *slots, uint32_t slot,
+                    uint32_t file, uint64_t begin, uint64_t end)
+{
+    const struct gov_platform *platform = slots->range->platform;
+    int rc = platform->slots_show(
+        platform->ctx, slots->view + slot * GOV__PART_BYTES,
+        (size_t)(end - begin), gov__range_address(slots->range, file, begin));
+
+    if (rc == EFAULT)
+        (void)gov__anchor_undo(slots->range, file, begin, end);
     /* Only now: what is mapped is not dropped. */
-    if (fill.cached)
-        (void)platform->drop_cached(platform->ctx, fill.file->fd, fill.begin,
-                                    fill.bytes);
+    if (slots->cached[slot])
+        (void)platform->drop_cached(platform->ctx, slots->range->files[file].fd,
+                                    begin, end - begin);
     return rc;
 }

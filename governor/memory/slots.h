@@ -21,6 +21,7 @@ struct gov__slots {
     char *fill, *view;              /* all slots, as slots_open() made them */
     uint64_t huge;                  /* bytes of a huge page */
     uint32_t *free;                 /* those that are */
+    bool *cached; /* of each: what is in it came through the page cache */
     uint32_t count, free_count;
 };
 
@@ -46,11 +47,26 @@ bool gov__slots_fits(const struct gov__slots *slots, uint32_t file,
                      uint64_t begin, uint64_t end);
 
 /* Reads the pages [begin, end) of a file, as gov__anchor() past the page cache
- * does, into a slot that is taken and shown nowhere, and shows it there. Threads may
- * do so at once for different slots. 0 or an errno value (ERANGE: they do not fit;
- * else as gov__anchor()), after which the file is there and the slot is shown
- * nowhere. gov__anchor_undo() ends it. */
-int gov__slots_place(const struct gov__slots *slots, uint32_t slot,
-                     uint32_t file, uint64_t begin, uint64_t end);
+ * does, into a slot that is taken and shown nowhere. Threads may do so at once for
+ * different slots. 0 or an errno value (ERANGE: they do not fit; else as
+ * gov__anchor()). */
+int gov__slots_fill(const struct gov__slots *slots, uint32_t slot,
+                    uint32_t file, uint64_t begin, uint64_t end);
+
+/* The same in two steps, for a read that goes on by itself: what is to be read,
+ * but for the tag (false: it cannot be so), and, when it has ended with that
+ * result, whether the bytes are in the slot; 0 or an errno value, after which the
+ * slot is as it was. */
+bool gov__slots_plan(const struct gov__slots *slots, uint32_t slot,
+                     uint32_t file, uint64_t begin, uint64_t end,
+                     struct gov__read *read);
+int gov__slots_end(const struct gov__slots *slots, uint32_t slot, uint32_t file,
+                   uint64_t begin, uint64_t end, int64_t result);
+
+/* Shows what gov__slots_fill() has put there, with the same arguments, in the place
+ * of those pages. 0 or an errno value, after which the file is there and the slot is
+ * shown nowhere. gov__anchor_undo() ends it. */
+int gov__slots_show(const struct gov__slots *slots, uint32_t slot,
+                    uint32_t file, uint64_t begin, uint64_t end);
 
 #endif

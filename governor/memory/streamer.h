@@ -53,7 +53,10 @@ struct gov__streamer {
     struct gov__pace pace; /* rate is set by the caller */
     struct gov__crew crew; /* for what is hot, while nobody waits for it */
     struct gov__crew mate; /* one more, for what is placed and waited for */
-    bool has_crew, has_mate;
+    struct gov__read_queue
+        reads;        /* what comes into slots, where it can be so */
+    uint32_t reading; /* of them */
+    bool has_crew, has_mate, has_reads;
     struct gov__slots slots;       /* for what is cold, where it is placed */
     const struct gov_alloc *alloc; /* borrowed: for the slots' list */
     uint32_t coming;    /* parts whose read was started and not waited for */
@@ -79,7 +82,8 @@ struct gov__streamer {
     /* Lock order: this one is taken last, and nothing is called while it is
      * held but the pure decisions. Never held over I/O. */
     pthread_mutex_t lock;
-    pthread_cond_t wake;    /* by the clock on the wall, as everywhere */
+    pthread_cond_t wake;    /* by the clock on the wall, as everywhere; not used
+                             * with reads, which have a bell of their own */
     pthread_cond_t arrived; /* a unit is there, or all that is hot */
     uint64_t asked_bytes;   /* what set_hot was told */
     uint32_t asked_ahead, target_ahead;

@@ -192,6 +192,14 @@ static int mappings(void)
 
 /* ---- one part ------------------------------------------------------------------- */
 
+static int place(const struct gov__slots *in, uint32_t slot, uint32_t of,
+                 uint64_t begin, uint64_t end)
+{
+    int rc = gov__slots_fill(in, slot, of, begin, end);
+
+    return rc != 0 ? rc : gov__slots_show(in, slot, of, begin, end);
+}
+
 static const struct {
     const char *name;
     uint64_t begin, end; /* rounded to pages */
@@ -220,7 +228,7 @@ START_TEST(places_and_undoes)
         uint32_t slot = gov__slots_take(&slots);
 
         ck_assert(gov__slots_fits(&slots, 0, begin, end));
-        ck_assert_int_eq(gov__slots_place(&slots, slot, 0, begin, end), 0);
+        ck_assert_int_eq(place(&slots, slot, 0, begin, end), 0);
         faults = faults_of_thread();
         for (uint64_t n = begin; n < last; n += page)
             (void)at(n);
@@ -278,17 +286,14 @@ START_TEST(says_what_does_not_fit)
     if (!has_slots("says_what_does_not_fit"))
         return;
     slot = gov__slots_take(&slots);
-    ck_assert_int_eq(gov__slots_place(&slots, slot, 0, page, 4 * MIB), ERANGE);
-    ck_assert_int_eq(gov__slots_place(&slots, slot, 0, MIB, 2 * MIB), ERANGE);
-    ck_assert_int_eq(gov__slots_place(&slots, slot, 0, 0, 4 * MIB + page),
-                     ERANGE);
-    ck_assert_int_eq(gov__slots_place(&slots, slot, 0, 0, 0), ERANGE);
-    ck_assert_int_eq(gov__slots_place(&slots, slot, 0, 4 * MIB, 2 * MIB),
-                     ERANGE);
+    ck_assert_int_eq(place(&slots, slot, 0, page, 4 * MIB), ERANGE);
+    ck_assert_int_eq(place(&slots, slot, 0, MIB, 2 * MIB), ERANGE);
+    ck_assert_int_eq(place(&slots, slot, 0, 0, 4 * MIB + page), ERANGE);
+    ck_assert_int_eq(place(&slots, slot, 0, 0, 0), ERANGE);
+    ck_assert_int_eq(place(&slots, slot, 0, 4 * MIB, 2 * MIB), ERANGE);
     /* It is the address that counts. */
     file.file_offset = MIB;
-    ck_assert_int_eq(gov__slots_place(&slots, slot, 0, 2 * MIB, 3 * MIB),
-                     ERANGE);
+    ck_assert_int_eq(place(&slots, slot, 0, 2 * MIB, 3 * MIB), ERANGE);
     file.file_offset = 0;
     ck_assert(is_plain(0, FILE_BYTES));
     ck_assert(is_file(0));
@@ -306,8 +311,8 @@ START_TEST(is_charged_once)
     ck_assert_int_eq(native->process(native->ctx, 0, &before), 0);
     ck_assert_int_eq(gov__slots_init(&slots, &range, faults_alloc(), COUNT), 0);
     for (uint64_t i = 0; i < COUNT; i++)
-        ck_assert_int_eq(gov__slots_place(&slots, gov__slots_take(&slots), 0,
-                                          4 * i * MIB, 4 * (i + 1) * MIB),
+        ck_assert_int_eq(place(&slots, gov__slots_take(&slots), 0, 4 * i * MIB,
+                               4 * (i + 1) * MIB),
                          0);
     ck_assert_int_eq(native->process(native->ctx, 0, &after), 0);
     ck_assert_uint_ge(after.shmem_bytes - before.shmem_bytes, 4 * MIB * COUNT);
@@ -335,7 +340,7 @@ START_TEST(reads_that_fail)
     faults_set_errno(reads[_i].error);
     faults_arm(0, false);
     ck_assert_int_eq(
-        gov__slots_place(&slots, gov__slots_take(&slots), 0, 4 * MIB, 8 * MIB),
+        place(&slots, gov__slots_take(&slots), 0, 4 * MIB, 8 * MIB),
         reads[_i].want);
     faults_disarm();
     ck_assert(is_plain(0, FILE_BYTES));
@@ -354,17 +359,17 @@ START_TEST(file_is_shorter)
     if (!has_slots("file_is_shorter"))
         return;
     slot = gov__slots_take(&slots);
-    ck_assert_int_eq(gov__slots_place(&slots, slot, 0, 0, 4 * MIB), 0);
+    ck_assert_int_eq(place(&slots, slot, 0, 0, 4 * MIB), 0);
     ck_assert_int_eq(gov__anchor_undo(&range, 0, 0, 4 * MIB), 0);
     ck_assert_int_eq(truncate(path, (off_t)ends[_i]), 0);
-    ck_assert_int_eq(gov__slots_place(&slots, slot, 0, 24 * MIB, end), ENODATA);
+    ck_assert_int_eq(place(&slots, slot, 0, 24 * MIB, end), ENODATA);
     ck_assert(is_file(0));
     /* It was made shorter before it was looked at. */
     file.file_bytes = ends[_i];
     end = gov__round_up(file.file_bytes, page);
     if (end == 24 * MIB)
         return;
-    ck_assert_int_eq(gov__slots_place(&slots, slot, 0, 24 * MIB, end), 0);
+    ck_assert_int_eq(place(&slots, slot, 0, 24 * MIB, end), 0);
     ck_assert(is_plain(24 * MIB, gov__round_down(ends[_i], 8)));
     ck_assert(is_zero(gov__round_up(ends[_i], 8), end));
 }
@@ -379,8 +384,7 @@ START_TEST(file_is_longer)
         return;
     file.file_bytes = 3 * MIB + 24;
     end = gov__round_up(file.file_bytes, page);
-    ck_assert_int_eq(
-        gov__slots_place(&slots, gov__slots_take(&slots), 0, 0, end), 0);
+    ck_assert_int_eq(place(&slots, gov__slots_take(&slots), 0, 0, end), 0);
     ck_assert(is_plain(0, file.file_bytes));
     ck_assert(is_zero(file.file_bytes, end));
 }
@@ -400,7 +404,7 @@ static void check_none(void)
 {
     ck_assert_uint_eq(gov__slots_take(&slots), GOV__NO_SLOT);
     ck_assert(!gov__slots_fits(&slots, 0, 0, 4 * MIB));
-    ck_assert_int_eq(gov__slots_place(&slots, 0, 0, 0, 4 * MIB), ERANGE);
+    ck_assert_int_eq(place(&slots, 0, 0, 0, 4 * MIB), ERANGE);
     ck_assert_int_eq(faults_live_blocks(), 0);
     gov__slots_fini(&slots);
 }
@@ -451,9 +455,8 @@ START_TEST(init_fails_clean)
             check_none();
         } else {
             ck_assert_str_eq(faults_last(), "madvise");
-            ck_assert_int_eq(gov__slots_place(&slots, gov__slots_take(&slots),
-                                              0, 0, 4 * MIB),
-                             0);
+            ck_assert_int_eq(
+                place(&slots, gov__slots_take(&slots), 0, 0, 4 * MIB), 0);
             ck_assert(is_plain(0, FILE_BYTES));
             ck_assert_int_eq(gov__anchor_undo(&range, 0, 0, 4 * MIB), 0);
             gov__slots_fini(&slots);
@@ -474,7 +477,7 @@ START_TEST(place_fails_clean)
     slot = gov__slots_take(&slots);
     faults_only("pread,mmap,madvise,mremap");
     faults_arm(FAULTS_NEVER, false);
-    ck_assert_int_eq(gov__slots_place(&slots, slot, 0, 24 * MIB, end), 0);
+    ck_assert_int_eq(place(&slots, slot, 0, 24 * MIB, end), 0);
     ck_assert_int_eq(gov__anchor_undo(&range, 0, 24 * MIB, end), 0);
     calls = faults_count();
     ck_assert_uint_ge(calls, 5);
@@ -483,7 +486,7 @@ START_TEST(place_fails_clean)
         int rc;
 
         faults_arm(n, _i != 0);
-        rc = gov__slots_place(&slots, slot, 0, 24 * MIB, end);
+        rc = place(&slots, slot, 0, 24 * MIB, end);
         faults_disarm();
         placed = !is_file(24 * MIB);
         ck_assert_msg(placed == (rc == 0), "%s", faults_last());
@@ -512,8 +515,7 @@ START_TEST(file_comes_back)
         return;
     table.slots_show = loses_the_place;
     ck_assert_int_eq(
-        gov__slots_place(&slots, gov__slots_take(&slots), 0, 4 * MIB, 8 * MIB),
-        EFAULT);
+        place(&slots, gov__slots_take(&slots), 0, 4 * MIB, 8 * MIB), EFAULT);
     ck_assert(is_plain(0, FILE_BYTES));
     ck_assert(is_file(4 * MIB));
 }
@@ -544,8 +546,7 @@ static int child_places(void)
     if (rc != 0)
         return 2;
     slot = gov__slots_take(&slots);
-    if (gov__slots_place(&slots, slot, 0, 0, 4 * MIB) != 0 ||
-        !is_plain(0, FILE_BYTES))
+    if (place(&slots, slot, 0, 0, 4 * MIB) != 0 || !is_plain(0, FILE_BYTES))
         return 3;
     return gov__anchor_undo(&range, 0, 0, 4 * MIB) == 0 ? 0 : 4;
 }
@@ -566,8 +567,7 @@ START_TEST(child_has_no_slots)
 {
     if (!has_slots("child_has_no_slots"))
         return;
-    ck_assert_int_eq(
-        gov__slots_place(&slots, gov__slots_take(&slots), 0, 0, 4 * MIB), 0);
+    ck_assert_int_eq(place(&slots, gov__slots_take(&slots), 0, 0, 4 * MIB), 0);
     ck_assert_int_eq(in_child(child_sees), 0);
     ck_assert(is_plain(0, FILE_BYTES));
 }
@@ -624,8 +624,7 @@ static void *places(void *arg)
 
     if (atomic_load(&shown[job->slot]) != 0)
         wrong = true;
-    job->rc =
-        gov__slots_place(&slots, job->slot, 0, begin, begin + GOV__PART_BYTES);
+    job->rc = place(&slots, job->slot, 0, begin, begin + GOV__PART_BYTES);
     if (job->rc == 0)
         atomic_fetch_add(&shown[job->slot], 1);
     return NULL;
