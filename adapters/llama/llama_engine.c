@@ -35,12 +35,14 @@ struct progress {
     gov_progress_fn fn;
     void *ctx;
     bool stopped;
+    gov_session *session;
 };
 
 static bool report(float share, void *data)
 {
     struct progress *progress = data;
 
+    gov__llama_loading(progress->session, share);
     if (progress->fn == NULL)
         return true;
     if (!progress->fn(progress->ctx, (uint32_t)(share * 1000),
@@ -59,8 +61,9 @@ static struct llama_model_params model_params(const gov_session *session,
     /* Without repacking heap is a mapping whose pages become anonymous. */
     if (plan->strategy == GOV_STRATEGY_HEAP &&
         !gov__llama_anchors_heap(session)) {
-        params.load_mode = LLAMA_LOAD_MODE_NONE;
         params.use_extra_bufts = plan->repack;
+        if (!gov__llama_copies(session))
+            params.load_mode = LLAMA_LOAD_MODE_NONE;
     }
     params.progress_callback = report;
     params.progress_callback_user_data = progress;
@@ -212,7 +215,8 @@ static gov_status check_files(const gov_model *model, gov_error *err)
 static gov_status load_model(gov_session *session, const struct gov_load *load,
                              gov_error *err)
 {
-    struct progress progress = {load->progress, load->progress_ctx, false};
+    struct progress progress = {load->progress, load->progress_ctx, false,
+                                session};
     /* llama.cpp finds the parts of a split model from the first, and refuses
      * the others, one of which may have been named. */
     size_t count;
@@ -310,7 +314,8 @@ static gov_status open_engine(gov_session *session, const struct gov_load *load,
         status = make_context(session, load, err);
     if (status == GOV_OK)
         status = gov__llama_map_layers(session, err);
-    if (status == GOV_OK)
+    /* What the engine has copied nobody streams. */
+    if (status == GOV_OK && !gov__llama_copies(session))
         gov__llama_explore(session);
     return status;
 }
@@ -465,6 +470,7 @@ static gov_status llama_load(gov_session **out, const struct gov_load *load,
     session->warming = load->warming;
     session->warming_ctx = load->warming_ctx;
     session->kv.page_bytes = gov_page_bytes();
+    gov__llama_note_anon(session);
     status = open_held(session, load, err);
     if (status == GOV_OK)
         status = register_relief(session, err);

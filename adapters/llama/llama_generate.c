@@ -152,7 +152,7 @@ static gov_status evaluate(gov_session *session, llama_token *tokens,
         uint32_t n = count - at < batch ? count - at : batch;
 
         gov_pass_begin(session->runtime);
-        status = gov__llama_pass_begin(session, err);
+        status = gov__llama_pass_begin(session, n, err);
         if (status == GOV_OK) {
             rc = llama_decode(session->context,
                               llama_batch_get_one(tokens + at, (int32_t)n));

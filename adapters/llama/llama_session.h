@@ -25,6 +25,7 @@
 #define GOV__LLAMA_EXPERTS 1024
 
 /* How much of the weights stays: the least of what the budget and relief say. */
+struct gov_llama_mapping;
 struct gov__llama_hot {
     pthread_mutex_t lock;   /* all that follows */
     bool governed;          /* constant once loaded */
@@ -34,6 +35,12 @@ struct gov__llama_hot {
     uint64_t by_budget, by_relief, floor, now;
     bool growing; /* step by step, after relief */
     uint64_t stepped_us;
+    /* The passes' own: of what the plan reserved for other things. */
+    uint64_t lent, looked_us;
+    uint64_t
+        anon_before; /* of the process, before the load; where it is known */
+    bool knows_anon;
+    uint32_t largest_batch; /* tokens */
 };
 
 struct gov_session {
@@ -47,6 +54,9 @@ struct gov_session {
     /* A pass can be taken back: its state is one cell a token. */
     bool revocable;
 
+    bool copy_tried;
+    gov_weights *copying;  /* during the load of what is repacked */
+    struct gov_llama_mapping *mappings; /* during a load: they are written down */
     gov_weights *weights;  /* NULL: the engine's, or cannot be governed */
     atomic_bool reporting; /* the callback reports every layer; relief, which
                             * makes units cold, turns it on */
@@ -98,6 +108,9 @@ void gov__llama_delete(void *block); /* accepts NULL */
 __attribute__((format(printf, 2, 3))) void
 gov__llama_say(gov_session *session, const char *format, ...);
 
+/* Units that are read ahead where the plan does not say. */
+#define GOV__LLAMA_AHEAD_USUAL 2
+
 /* Microseconds of a monotonic clock. */
 uint64_t gov__llama_now_us(void);
 
@@ -126,18 +139,24 @@ bool gov__llama_anchors_heap(const gov_session *session);
 gov_status gov__llama_map_layers(gov_session *session, gov_error *err);
 /* Puts the weights under the plan; what becomes of it is in session->text. Fails
  * only for heap weights that gov__llama_anchors_heap(). */
+/* Whether the engine copies what it repacks out of a mapping. */
+bool gov__llama_copies(const gov_session *session);
+/* While the engine loads: it is so far. */
+void gov__llama_loading(gov_session *session, float share);
 gov_status gov__llama_hold_weights(gov_session *session, gov_error *err);
 /* What there is without the interposed mmap(). */
 void gov__llama_say_lost(gov_session *session);
-/* Registers "weights.hot", where weights can be lowered. */
-gov_status gov__llama_offer_weights(gov_session *session, gov_error *err);
-/* Around a pass; `whole` when it was computed to its end. */
-gov_status gov__llama_pass_begin(gov_session *session, gov_error *err);
+/* Around a pass of so many tokens; `whole` when it was computed to its end. */
+gov_status gov__llama_pass_begin(gov_session *session, uint32_t tokens,
+                                 gov_error *err);
 void gov__llama_pass_end(gov_session *session, bool whole);
 /* A layer was computed, experts of one were chosen. */
 void gov__llama_reached(gov_session *session, uint32_t layer);
 void gov__llama_chosen(gov_session *session, const struct ggml_tensor *chosen,
                        uint32_t layer);
+/* An architecture that names few of its layers or none would find the next ones
+ * dropped. */
+bool gov__llama_tells_layers(const gov_session *session);
 /* `exact` also asks what is in memory, which takes 2 ms a GiB and more. */
 void gov__llama_publish_weights(gov_session *session, bool exact);
 /* gov_engine's weights and wait. */
@@ -164,5 +183,21 @@ void gov__llama_log_release(void);
 /* The first error that the engine logged on this thread since the session was
  * begun, on one line; "" if none. Later ones repeat it in fewer words. */
 void gov__llama_log_error(char *out, size_t bytes);
+
+/* ---- llama_copy.c ---- */
+
+/* The engine has mapped the model and begins to copy, is so far, and has ended. */
+void gov__llama_copy_begin(gov_session *session, float share);
+void gov__llama_copy_reached(gov_session *session, float share);
+void gov__llama_copy_end(gov_session *session);
+
+/* ---- llama_hot.c ---- */
+
+/* Before anything is loaded: what the process has without it. */
+void gov__llama_note_anon(gov_session *session);
+/* Registers "weights.hot", where weights can be lowered. */
+gov_status gov__llama_offer_weights(gov_session *session, gov_error *err);
+/* Before a pass of so many tokens: how much of the weights stays from here on. */
+void gov__llama_adjust_hot(gov_session *session, uint32_t tokens);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How a session's weights are held: maps the model without reading it, hands the
- * mapping to the governed range under the plan, follows the budget, and gives hot
- * weights back as relief. Owns session->weights; computes nothing. */
+ * mapping to the governed range under the plan, and tells it where the engine is.
+ * Owns session->weights; computes nothing. */
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,12 +15,8 @@
  * before all of it is there. */
 #define READERS_HEAP 2
 #define READERS_MAPPED 1
-#define AHEAD_USUAL 2
 /* Longest that a layer waits for what is missing of it: 0.4 GB of a slow disk. */
 #define PATIENCE_MS 1000
-/* What was given back comes again in so many steps, one every STEP_US at most. */
-#define STEPS 8
-#define STEP_US 250000
 
 /* ---- mapping -------------------------------------------------------------------- */
 
@@ -79,6 +75,26 @@ static void note_places(gov_session *session,
     }
 }
 
+bool gov__llama_copies(const gov_session *session)
+{
+    return session->plan.strategy == GOV_STRATEGY_HEAP &&
+           session->plan.repack && session->plan.gpu_layers == 0 &&
+           session->decrypt == NULL && can_map_unread();
+}
+
+/* Everything is mapped when the engine first tells how far it is. */
+void gov__llama_loading(gov_session *session, float share)
+{
+    if (session->mappings == NULL || !gov__llama_copies(session))
+        return;
+    if (share > 0 && session->copying == NULL && !session->copy_tried) {
+        session->copy_tried = true;
+        note_places(session, session->mappings, map_end());
+        gov__llama_copy_begin(session, share);
+    }
+    gov__llama_copy_reached(session, share);
+}
+
 struct llama_model *gov__llama_map_model(gov_session *session, const char *path,
                                          struct llama_model_params params)
 {
@@ -98,8 +114,15 @@ struct llama_model *gov__llama_map_model(gov_session *session, const char *path,
         session->places = gov__llama_new(files * sizeof(*session->places));
     session->read_first = false;
     map_begin(list, list != NULL ? files : 0);
+    session->mappings = session->places != NULL ? list : NULL;
     model = llama_model_load_from_file(path, params);
+    session->mappings = NULL;
     files = map_end();
+    if (session->copying != NULL) {
+        gov__llama_copy_end(session);
+        gov__llama_delete(list);
+        return model;
+    }
     if (list != NULL && session->places != NULL)
         note_places(session, list, files);
     gov__llama_delete(list);
@@ -110,7 +133,7 @@ void gov__llama_advise(const gov_session *session, int advice)
 {
     size_t files = 0;
 
-    if (session->places != NULL && session->model != NULL)
+    if (session->places != NULL)
         (void)gov_model_files(session->file, &files);
     for (size_t i = 0; i < files; i++)
         if (session->places[i].base != NULL)
@@ -153,9 +176,7 @@ gov_status gov__llama_map_layers(gov_session *session, gov_error *err)
     return GOV_OK;
 }
 
-/* An architecture that names few of its layers or none would find the next ones
- * dropped. */
-static bool tells_layers(const gov_session *session)
+bool gov__llama_tells_layers(const gov_session *session)
 {
     return session->layers_shown >= (session->layers + 1) / 2;
 }
@@ -216,8 +237,9 @@ static gov_status adopt_as(gov_session *session, uint64_t hot_bytes,
     options.hot_bytes = hot_bytes;
     options.follow = follow;
     /* No further than was planned for. */
-    options.ahead_most = options.ahead != 0 ? options.ahead : AHEAD_USUAL;
-    if (follow == GOV_FOLLOW_CALLS && tells_layers(session))
+    options.ahead_most =
+        options.ahead != 0 ? options.ahead : GOV__LLAMA_AHEAD_USUAL;
+    if (follow == GOV_FOLLOW_CALLS && gov__llama_tells_layers(session))
         options.patience_ms = PATIENCE_MS;
     if (hot_bytes < session->weights_bytes)
         options.experts = tells_experts(session);
@@ -230,7 +252,8 @@ static gov_status adopt_all(gov_session *session, gov_error *err)
 {
     gov_status status = adopt_as(session, UINT64_MAX, GOV_FOLLOW_CALLS, err);
 
-    session->until_warm = status == GOV_OK && tells_layers(session) &&
+    session->until_warm = status == GOV_OK &&
+                          gov__llama_tells_layers(session) &&
                           !gov_weights_wait(session->weights, true, 0);
     if (session->until_warm)
         atomic_store(&session->reporting, true);
@@ -265,7 +288,7 @@ static gov_status adopt_streamed(gov_session *session, gov_error *err)
     const uint64_t hot = session->plan.hot_bytes;
     gov_status status;
 
-    if (tells_layers(session)) {
+    if (gov__llama_tells_layers(session)) {
         status = adopt_as(session, hot, GOV_FOLLOW_CALLS, err);
         if (status == GOV_OK) {
             session->streaming = true;
@@ -367,207 +390,15 @@ void gov__llama_say_lost(gov_session *session)
                        "is not linked with libgovernor-llama-interpose");
 }
 
-/* ---- how much stays --------------------------------------------------------------- */
+/* ---- passes ----------------------------------------------------------------------- */
 
-/* What the window over streamed weights takes, where all were to stay before. */
-static uint64_t window_bytes(const gov_session *session)
+static bool all_there(const gov_session *session)
 {
-    size_t count;
-    const struct gov_unit *units = gov_model_units(session->file, &count);
-    const uint32_t ahead =
-        session->plan.ahead != 0 ? session->plan.ahead : AHEAD_USUAL;
-    uint64_t most = 0;
-
-    for (size_t i = 0; i < count; i++)
-        if (units[i].kind == GOV_UNIT_LAYER && units[i].bytes > most)
-            most = units[i].bytes;
-    return most * (ahead + 1);
-}
-
-static uint64_t less(uint64_t n, uint64_t by)
-{
-    return n > by ? n - by : 0;
-}
-
-/* Of another budget: what the plan left unused goes first. Of a larger one the
- * weights get the share that the plan gave them. */
-static uint64_t hot_for(const struct gov__llama_hot *hot, uint64_t budget)
-{
-    uint64_t to = hot->plan, share;
-
-    if (budget < hot->budget) {
-        const uint64_t cut = hot->budget - budget;
-
-        if (cut > hot->slack)
-            to = less(to, cut - hot->slack);
-        return to < hot->plan && hot->plan == hot->all ? less(to, hot->window)
-                                                       : to;
-    }
-    if (hot->budget == 0)
-        return to;
-    to += budget - hot->budget;
-    /* In pages: the product of two sizes in bytes would not fit. */
-    share = (hot->plan >> 12) * (budget >> 12) / ((hot->budget >> 12) + 1)
-            << 12;
-    if (share < hot->plan)
-        share = hot->plan;
-    to = to < share ? to : share;
-    return to < hot->all ? to : hot->all;
-}
-
-/* The least of what the budget and relief allow, and no less than the policy
- * leaves. Lock held. */
-static void apply_locked(gov_session *session)
-{
-    struct gov__llama_hot *hot = &session->hot;
-    uint64_t to = hot->by_relief < hot->floor ? hot->floor : hot->by_relief;
-
-    if (hot->by_budget < to)
-        to = hot->by_budget;
-    if (to == hot->now)
-        return;
-    /* The engine reports its layers from the next one on. */
-    if (to < hot->all && !session->by_bells)
-        atomic_store(&session->reporting, true);
-    hot->now = to;
-    (void)gov_weights_set_hot(session->weights, to);
-}
-
-/* What it would be lowered to. Lock held. */
-static uint64_t lower_locked(const struct gov__llama_hot *hot, gov_level level)
-{
-    uint64_t to = hot->now - hot->now / (level >= GOV_LEVEL_CRITICAL ? 2 : 4);
-
-    to = to < hot->floor ? hot->floor : to;
-    return to < hot->now ? to : hot->now;
-}
-
-static uint64_t offer_hot(void *ctx, gov_level level)
-{
-    struct gov__llama_hot *hot = &((gov_session *)ctx)->hot;
-    uint64_t offered;
-
-    pthread_mutex_lock(&hot->lock);
-    offered = hot->now - lower_locked(hot, level);
-    pthread_mutex_unlock(&hot->lock);
-    return offered;
-}
-
-static void run_hot(void *ctx, gov_level level)
-{
-    gov_session *session = ctx;
-    struct gov__llama_hot *hot = &session->hot;
-
-    pthread_mutex_lock(&hot->lock);
-    hot->by_relief = lower_locked(hot, level);
-    hot->growing = false;
-    apply_locked(session);
-    gov_weights_pause(session->weights, true);
-    pthread_mutex_unlock(&hot->lock);
-}
-
-static void regrow_hot(void *ctx)
-{
-    gov_session *session = ctx;
-
-    pthread_mutex_lock(&session->hot.lock);
-    session->hot.growing = true;
-    session->hot.stepped_us = 0;
-    gov_weights_pause(session->weights, false);
-    pthread_mutex_unlock(&session->hot.lock);
-}
-
-static void leave_hot(void *ctx, uint64_t floor_bytes, uint32_t floor_tokens)
-{
-    gov_session *session = ctx;
-
-    (void)floor_tokens;
-    pthread_mutex_lock(&session->hot.lock);
-    session->hot.floor = floor_bytes;
-    apply_locked(session);
-    pthread_mutex_unlock(&session->hot.lock);
-}
-
-static void follow_budget(void *ctx, uint64_t budget_bytes)
-{
-    gov_session *session = ctx;
-    struct gov__llama_hot *hot = &session->hot;
-    /* As many reads under way as layers in use, and none larger than one. */
-    const uint64_t most = 2 * window_bytes(session);
     struct gov_weights_account account;
 
-    pthread_mutex_lock(&hot->lock);
-    hot->by_budget = hot_for(hot, budget_bytes);
-    apply_locked(session);
-    /* What passes through beside it is known once something is cold. */
     gov_weights_account(session->weights, false, &account);
-    if (account.window_bytes > hot->window && hot->window < most) {
-        hot->window = account.window_bytes < most ? account.window_bytes : most;
-        hot->by_budget = hot_for(hot, budget_bytes);
-        apply_locked(session);
-    }
-    pthread_mutex_unlock(&hot->lock);
+    return account.cold_bytes == 0 && account.there_bytes >= account.hot_bytes;
 }
-
-/* Between passes: what was given back comes again in steps, so that its reads are
- * in nobody's way. */
-static void grow(gov_session *session)
-{
-    struct gov__llama_hot *hot = &session->hot;
-    const uint64_t now = gov__llama_now_us();
-
-    pthread_mutex_lock(&hot->lock);
-    if (hot->growing && now - hot->stepped_us >= STEP_US) {
-        hot->stepped_us = now;
-        hot->by_relief += hot->all / STEPS;
-        if (hot->by_relief >= hot->all) {
-            hot->by_relief = hot->all;
-            hot->growing = false;
-        }
-        apply_locked(session);
-    }
-    pthread_mutex_unlock(&hot->lock);
-}
-
-/* Heap weights of the engine's are not ours to lower, decrypted ones cannot be
- * read again, and where nobody says where the engine is none can be streamed. */
-gov_status gov__llama_offer_weights(gov_session *session, gov_error *err)
-{
-    const struct gov_plan *plan = &session->plan;
-    struct gov__llama_hot *hot = &session->hot;
-    struct gov_relief relief = gov_relief_default();
-    uint64_t need = plan->kv_bytes + plan->compute_bytes + plan->engine_bytes;
-
-    if (session->weights == NULL || session->runtime == NULL ||
-        session->decrypt != NULL ||
-        !(tells_layers(session) || session->by_bells))
-        return GOV_OK;
-    hot->all = session->weights_bytes;
-    hot->plan = session->strategy == GOV_STRATEGY_HYBRID
-                    ? plan->hot_bytes
-                    : session->weights_bytes;
-    if (hot->plan > hot->all)
-        hot->plan = hot->all;
-    hot->now = hot->by_budget = hot->plan;
-    hot->by_relief = hot->all;
-    hot->window = window_bytes(session);
-    hot->budget = gov_budget_now(session->runtime);
-    need += hot->plan + (hot->plan < hot->all ? hot->window : 0);
-    hot->slack =
-        less(plan->budget_bytes != 0 ? plan->budget_bytes : hot->budget, need);
-    hot->governed = true;
-    relief.name = "weights.hot";
-    relief.rebuild_cost = 20; /* each pass reads it again until it regrows */
-    relief.ctx = session;
-    relief.offer = offer_hot;
-    relief.run = run_hot;
-    relief.regrow = regrow_hot;
-    relief.leave = leave_hot;
-    relief.budget = follow_budget;
-    return gov_relief_add(session->runtime, &relief, &session->weights_id, err);
-}
-
-/* ---- passes ----------------------------------------------------------------------- */
 
 /* All is there: reports are work for nothing, unless something became cold. */
 static void end_warming(gov_session *session)
@@ -579,15 +410,15 @@ static void end_warming(gov_session *session)
     pthread_mutex_unlock(&session->hot.lock);
 }
 
-gov_status gov__llama_pass_begin(gov_session *session, gov_error *err)
+gov_status gov__llama_pass_begin(gov_session *session, uint32_t tokens,
+                                 gov_error *err)
 {
     if (session->weights == NULL)
         return GOV_OK;
     session->told_unit = NO_UNIT;
-    if (session->until_warm && gov_weights_wait(session->weights, true, 0))
+    if (session->until_warm && all_there(session))
         end_warming(session);
-    if (session->hot.governed)
-        grow(session);
+    gov__llama_adjust_hot(session, tokens);
     return gov_weights_pass_begin(session->weights, err);
 }
 

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/* How much of a session's weights stays: follows the budget, gives hot weights back
+ * as relief and takes them again in steps, and lends them what the plan reserved
+ * and nothing uses. Owns session->hot. */
+#include <string.h>
+
+#include "adapters/llama/llama_session.h"
+
+/* What was given back comes again in so many steps, one every STEP_US at most. */
+#define STEPS 8
+#define STEP_US 250000
+/* What is lent changes in such steps, since each changes which parts are hot: some
+ * hundred tokens of a conversation. */
+#define LENT_STEP ((uint64_t)8 << 20)
+/* Reading the counters takes 30 us. */
+#define LEND_US 250000
+
+/* What the window over streamed weights takes, where all were to stay before. */
+static uint64_t window_bytes(const gov_session *session)
+{
+    size_t count;
+    const struct gov_unit *units = gov_model_units(session->file, &count);
+    const uint32_t ahead =
+        session->plan.ahead != 0 ? session->plan.ahead : GOV__LLAMA_AHEAD_USUAL;
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (units[i].kind == GOV_UNIT_LAYER && units[i].bytes > most)
+            most = units[i].bytes;
+    return most * (ahead + 1);
+}
+
+static uint64_t less(uint64_t n, uint64_t by)
+{
+    return n > by ? n - by : 0;
+}
+
+/* Of another budget: what the plan left unused goes first. Of a larger one the
+ * weights get the share that the plan gave them. */
+static uint64_t hot_for(const struct gov__llama_hot *hot, uint64_t budget)
+{
+    uint64_t to = hot->plan, share;
+
+    if (budget < hot->budget) {
+        const uint64_t cut = hot->budget - budget;
+
+        if (cut > hot->slack)
+            to = less(to, cut - hot->slack);
+        return to < hot->plan && hot->plan == hot->all ? less(to, hot->window)
+                                                       : to;
+    }
+    if (hot->budget == 0)
+        return to;
+    to += budget - hot->budget;
+    /* In pages: the product of two sizes in bytes would not fit. */
+    share = (hot->plan >> 12) * (budget >> 12) / ((hot->budget >> 12) + 1)
+            << 12;
+    if (share < hot->plan)
+        share = hot->plan;
+    to = to < share ? to : share;
+    return to < hot->all ? to : hot->all;
+}
+
+/* The least of what the budget and relief allow, and no less than the policy
+ * leaves. Lock held. */
+static void apply_locked(gov_session *session)
+{
+    struct gov__llama_hot *hot = &session->hot;
+    uint64_t to = hot->by_relief < hot->floor ? hot->floor : hot->by_relief;
+
+    if (hot->by_budget + hot->lent < to)
+        to = hot->by_budget + hot->lent;
+    if (to == hot->now)
+        return;
+    /* The engine reports its layers from the next one on. */
+    if (to < hot->all && !session->by_bells)
+        atomic_store(&session->reporting, true);
+    hot->now = to;
+    (void)gov_weights_set_hot(session->weights, to);
+}
+
+/* What it would be lowered to. Lock held. */
+static uint64_t lower_locked(const struct gov__llama_hot *hot, gov_level level)
+{
+    uint64_t to = hot->now - hot->now / (level >= GOV_LEVEL_CRITICAL ? 2 : 4);
+
+    to = to < hot->floor ? hot->floor : to;
+    return to < hot->now ? to : hot->now;
+}
+
+static uint64_t offer_hot(void *ctx, gov_level level)
+{
+    struct gov__llama_hot *hot = &((gov_session *)ctx)->hot;
+    uint64_t offered;
+
+    pthread_mutex_lock(&hot->lock);
+    offered = hot->now - lower_locked(hot, level);
+    pthread_mutex_unlock(&hot->lock);
+    return offered;
+}
+
+static void run_hot(void *ctx, gov_level level)
+{
+    gov_session *session = ctx;
+    struct gov__llama_hot *hot = &session->hot;
+
+    pthread_mutex_lock(&hot->lock);
+    hot->by_relief = lower_locked(hot, level);
+    hot->growing = false;
+    apply_locked(session);
+    gov_weights_pause(session->weights, true);
+    pthread_mutex_unlock(&hot->lock);
+}
+
+static void regrow_hot(void *ctx)
+{
+    gov_session *session = ctx;
+
+    pthread_mutex_lock(&session->hot.lock);
+    session->hot.growing = true;
+    session->hot.stepped_us = 0;
+    gov_weights_pause(session->weights, false);
+    pthread_mutex_unlock(&session->hot.lock);
+}
+
+static void leave_hot(void *ctx, uint64_t floor_bytes, uint32_t floor_tokens)
+{
+    gov_session *session = ctx;
+
+    (void)floor_tokens;
+    pthread_mutex_lock(&session->hot.lock);
+    session->hot.floor = floor_bytes;
+    apply_locked(session);
+    pthread_mutex_unlock(&session->hot.lock);
+}
+
+static void follow_budget(void *ctx, uint64_t budget_bytes)
+{
+    gov_session *session = ctx;
+    struct gov__llama_hot *hot = &session->hot;
+    /* As many reads under way as layers in use, and none larger than one. */
+    const uint64_t most = 2 * window_bytes(session);
+    struct gov_weights_account account;
+
+    pthread_mutex_lock(&hot->lock);
+    hot->lent = 0;
+    hot->by_budget = hot_for(hot, budget_bytes);
+    apply_locked(session);
+    /* What passes through beside it is known once something is cold. */
+    gov_weights_account(session->weights, false, &account);
+    if (account.window_bytes > hot->window && hot->window < most) {
+        hot->window = account.window_bytes < most ? account.window_bytes : most;
+        hot->by_budget = hot_for(hot, budget_bytes);
+        apply_locked(session);
+    }
+    pthread_mutex_unlock(&hot->lock);
+}
+
+/* What was given back comes again in steps, so that its reads are in nobody's way.
+ * Lock held. */
+static void grow_locked(gov_session *session)
+{
+    struct gov__llama_hot *hot = &session->hot;
+    const uint64_t now = gov__llama_now_us();
+
+    if (!hot->growing || now - hot->stepped_us < STEP_US)
+        return;
+    hot->stepped_us = now;
+    hot->by_relief += hot->all / STEPS;
+    if (hot->by_relief >= hot->all) {
+        hot->by_relief = hot->all;
+        hot->growing = false;
+    }
+    apply_locked(session);
+}
+
+/* ---- what is lent ----------------------------------------------------------------- */
+
+static bool anon_now(uint64_t *bytes)
+{
+    struct gov_footprint footprint;
+
+    if (gov_footprint_now(&footprint, NULL) != GOV_OK)
+        return false;
+    *bytes = footprint.anon_bytes + footprint.swap_bytes;
+    return true;
+}
+
+void gov__llama_note_anon(gov_session *session)
+{
+    session->hot.knows_anon = anon_now(&session->hot.anon_before);
+}
+
+/* What the plan reserved, less what there is of it, however that came to be: also
+ * what the app has allocated since. A sixteenth stays, for what comes between two
+ * looks. Where all weights fit, nothing is streamed, and that needs no window. */
+static uint64_t unused_now(const gov_session *session)
+{
+    const struct gov__llama_hot *hot = &session->hot;
+    const uint64_t reserved = session->plan.footprint_bytes;
+    struct gov_weights_account account;
+    uint64_t anon, unused;
+
+    if (!anon_now(&anon))
+        return 0;
+    unused = less(reserved, less(anon, hot->anon_before) + reserved / 16);
+    if (hot->by_budget + unused >= hot->all)
+        return less(hot->all, hot->by_budget);
+    gov_weights_account(session->weights, false, &account);
+    return less(unused, account.window_bytes) / LENT_STEP * LENT_STEP;
+}
+
+/* Weights that are anchored the kernel could not take back where we come late. */
+static bool lends(const gov_session *session)
+{
+    return session->hot.knows_anon && !session->plan.anchor &&
+           session->strategy == GOV_STRATEGY_HYBRID;
+}
+
+/* A larger batch than any before needs buffers that nothing has used. What the
+ * conversation takes more is asked back in time: it grows by a token a pass. */
+static void lend_locked(gov_session *session, uint32_t tokens)
+{
+    struct gov__llama_hot *hot = &session->hot;
+    const uint64_t now = gov__llama_now_us();
+    uint64_t unused;
+
+    if (!lends(session))
+        return;
+    if (tokens > hot->largest_batch) {
+        hot->largest_batch = tokens;
+        hot->lent = 0;
+        hot->looked_us = 0;
+        apply_locked(session);
+        return;
+    }
+    if (tokens > 1 || now - hot->looked_us < LEND_US)
+        return;
+    hot->looked_us = now;
+    unused = unused_now(session);
+    if (unused > hot->lent &&
+        (gov_level_now(session->runtime) != GOV_LEVEL_NORMAL ||
+         hot->by_relief < hot->all))
+        return;
+    hot->lent = unused;
+    apply_locked(session);
+}
+
+void gov__llama_adjust_hot(gov_session *session, uint32_t tokens)
+{
+    if (!session->hot.governed)
+        return;
+    pthread_mutex_lock(&session->hot.lock);
+    grow_locked(session);
+    lend_locked(session, tokens);
+    /* Reports cost 2 % of a pass on two threads. */
+    if (session->hot.now >= session->hot.all &&
+        atomic_load(&session->reporting))
+        session->until_warm = true;
+    pthread_mutex_unlock(&session->hot.lock);
+}
+
+/* Heap weights of the engine's are not ours to lower, decrypted ones cannot be
+ * read again, and where nobody says where the engine is none can be streamed. */
+gov_status gov__llama_offer_weights(gov_session *session, gov_error *err)
+{
+    const struct gov_plan *plan = &session->plan;
+    struct gov__llama_hot *hot = &session->hot;
+    struct gov_relief relief = gov_relief_default();
+    uint64_t need = plan->kv_bytes + plan->compute_bytes + plan->engine_bytes;
+
+    if (session->weights == NULL || session->runtime == NULL ||
+        session->decrypt != NULL ||
+        !(gov__llama_tells_layers(session) || session->by_bells))
+        return GOV_OK;
+    hot->all = session->weights_bytes;
+    hot->plan = session->strategy == GOV_STRATEGY_HYBRID
+                    ? plan->hot_bytes
+                    : session->weights_bytes;
+    if (hot->plan > hot->all)
+        hot->plan = hot->all;
+    hot->now = hot->by_budget = hot->plan;
+    hot->by_relief = hot->all;
+    hot->window = window_bytes(session);
+    hot->budget = gov_budget_now(session->runtime);
+    need += hot->plan + (hot->plan < hot->all ? hot->window : 0);
+    hot->slack =
+        less(plan->budget_bytes != 0 ? plan->budget_bytes : hot->budget, need);
+    hot->governed = true;
+    relief.name = "weights.hot";
+    relief.rebuild_cost = 20; /* each pass reads it again until it regrows */
+    relief.ctx = session;
+    relief.offer = offer_hot;
+    relief.run = run_hot;
+    relief.regrow = regrow_hot;
+    relief.leave = leave_hot;
+    relief.budget = follow_budget;
+    return gov_relief_add(session->runtime, &relief, &session->weights_id, err);
+}
