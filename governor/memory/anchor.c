@@ -81,6 +81,30 @@ static void fill_tail(const struct gov__fill *fill)
     memset(fill->staged + filled, 0, fill->bytes - (size_t)filled);
 }
 
+int gov__fill_plan(const struct gov__fill *fill, struct gov__read *read)
+{
+    if (fill->fd == fill->file->fd || fill->at >= fill->end ||
+        fill->at % GOV__DIRECT_BYTES != 0 || fill->bytes > READ_MOST)
+        return ENOTSUP;
+    read->fd = fill->fd;
+    read->buffer = fill->staged;
+    read->bytes =
+        (size_t)gov__round_up(fill->end - fill->at, GOV__DIRECT_BYTES);
+    read->offset = fill->at;
+    return 0;
+}
+
+int gov__fill_end(struct gov__fill *fill, int64_t result)
+{
+    if (result < 0)
+        return (int)-result;
+    fill->at += (uint64_t)result;
+    if (fill->at < fill->end)
+        return ENODATA;
+    fill_tail(fill);
+    return 0;
+}
+
 int gov__fill_read(struct gov__fill *fill)
 {
     int rc = 0;
@@ -134,6 +158,32 @@ int gov__anchor(const struct gov__range *range, uint32_t file, uint64_t begin,
     if (rc != 0)
         return rc;
     return fill_end(&fill, range->platform, gov__fill_read(&fill));
+}
+
+int gov__anchor_begin(const struct gov__range *range, uint32_t file,
+                      uint64_t begin, uint64_t end, struct gov__fill *fill,
+                      struct gov__read *read)
+{
+    int rc = fill_begin(fill, range, file, begin, end, true);
+
+    if (rc != 0)
+        return rc;
+    rc = gov__fill_plan(fill, read);
+    if (rc != 0)
+        gov__anchor_cancel(range, fill);
+    return rc;
+}
+
+int gov__anchor_end(const struct gov__range *range, struct gov__fill *fill,
+                    int64_t result)
+{
+    return fill_end(fill, range->platform, gov__fill_end(fill, result));
+}
+
+void gov__anchor_cancel(const struct gov__range *range,
+                        const struct gov__fill *fill)
+{
+    (void)fill_end(fill, range->platform, ECANCELED);
 }
 
 int gov__anchor_undo(const struct gov__range *range, uint32_t file,

@@ -29,6 +29,14 @@ struct gov__fill {
 void gov__fill_init(struct gov__fill *fill, const struct gov__range *range,
                     uint32_t file, uint64_t begin, uint64_t end, bool direct);
 
+/* What is to be read of it past the page cache, but for the tag; ENOTSUP: it cannot
+ * be so. */
+int gov__fill_plan(const struct gov__fill *fill, struct gov__read *read);
+
+/* That read has ended with that result. 0 or an errno value; ENODATA: it was cut
+ * short. */
+int gov__fill_end(struct gov__fill *fill, int64_t result);
+
 /* Reads all that is left, with zeros behind the file's end. 0 or an errno value,
  * as gov__anchor(). What was `cached` is the caller's to drop. */
 int gov__fill_read(struct gov__fill *fill);
@@ -41,6 +49,18 @@ int gov__fill_read(struct gov__fill *fill);
  * which the pages are as they were. */
 int gov__anchor(const struct gov__range *range, uint32_t file, uint64_t begin,
                 uint64_t end, bool direct);
+
+/* The same past the page cache in two steps, for a read that goes on by itself: takes
+ * memory and says what is to be read, but for the tag (ENOTSUP: it cannot be so), and,
+ * when the read has ended with that result, puts the memory in place. */
+int gov__anchor_begin(const struct gov__range *range, uint32_t file,
+                      uint64_t begin, uint64_t end, struct gov__fill *fill,
+                      struct gov__read *read);
+int gov__anchor_end(const struct gov__range *range, struct gov__fill *fill,
+                    int64_t result);
+/* Instead of the second: it was never started. */
+void gov__anchor_cancel(const struct gov__range *range,
+                        const struct gov__fill *fill);
 
 /* Lays the file over those pages again. The anonymous memory is free then.
  * 0 or an errno value, after which it is still anchored. */

@@ -79,62 +79,57 @@ bool gov__slots_fits(const struct gov__slots *slots, uint32_t file,
                0;
 }
 
+static void fill_slot(const struct gov__slots *slots, uint32_t slot,
+                      uint32_t file, uint64_t begin, uint64_t end,
+                      struct gov__fill *fill)
+{
+    gov__fill_init(fill, slots->range, file, begin, end, true);
+    fill->staged = slots->fill + slot * GOV__PART_BYTES;
+}
+
+/* The pages stay, without a place in the page table: a process would be said to hold
+ * them twice, here and where they are shown. */
+static void filled(const struct gov__slots *slots, uint32_t slot,
+                   const struct gov__fill *fill)
+{
+    const struct gov_platform *platform = slots->range->platform;
+
+    slots->cached[slot] = fill->cached;
+    (void)platform->discard(platform->ctx, fill->staged,
+                            (size_t)GOV__PART_BYTES);
+}
+
 int gov__slots_fill(const struct gov__slots *slots, uint32_t slot,
                     uint32_t file, uint64_t begin, uint64_t end)
 {
-    const struct gov_platform *platform;
     struct gov__fill fill;
     int rc;
 
     if (!gov__slots_fits(slots, file, begin, end))
         return ERANGE;
-    platform = slots->range->platform;
-    gov__fill_init(&fill, slots->range, file, begin, end, true);
-    fill.staged = slots->fill + slot * GOV__PART_BYTES;
+    fill_slot(slots, slot, file, begin, end, &fill);
     rc = gov__fill_read(&fill);
-    slots->cached[slot] = fill.cached;
-    /* The pages stay, without a place in the page table: a process would be said
-     * to hold them twice, here and where they are shown. */
-    (void)platform->discard(platform->ctx, fill.staged,
-                            (size_t)GOV__PART_BYTES);
+    filled(slots, slot, &fill);
     return rc;
 }
 
-bool gov__slots_plan(const struct gov__slots *slots, uint32_t slot,
+int gov__slots_begin(const struct gov__slots *slots, uint32_t slot,
                      uint32_t file, uint64_t begin, uint64_t end,
-                     struct gov__read *read)
+                     struct gov__fill *fill, struct gov__read *read)
 {
-    const struct gov__range_file *f = &slots->range->files[file];
-
-    if (f->direct_fd < 0 || begin >= f->file_bytes ||
-        begin % GOV__DIRECT_BYTES != 0 ||
-        !gov__slots_fits(slots, file, begin, end))
-        return false;
-    read->fd = f->direct_fd;
-    read->buffer = slots->fill + slot * GOV__PART_BYTES;
-    read->bytes = (size_t)gov__round_up(end - begin, GOV__DIRECT_BYTES);
-    read->offset = begin;
-    return true;
+    if (!gov__slots_fits(slots, file, begin, end))
+        return ERANGE;
+    fill_slot(slots, slot, file, begin, end, fill);
+    return gov__fill_plan(fill, read);
 }
 
-int gov__slots_end(const struct gov__slots *slots, uint32_t slot, uint32_t file,
-                   uint64_t begin, uint64_t end, int64_t result)
+int gov__slots_end(const struct gov__slots *slots, uint32_t slot,
+                   struct gov__fill *fill, int64_t result)
 {
-    const struct gov_platform *platform = slots->range->platform;
-    struct gov__fill fill;
+    int rc = gov__fill_end(fill, result);
 
-    if (result < 0)
-        return (int)-result;
-    gov__fill_init(&fill, slots->range, file, begin, end, true);
-    fill.staged = slots->fill + slot * GOV__PART_BYTES;
-    fill.at += (uint64_t)result;
-    if (fill.at < fill.end)
-        return ENODATA;
-    (void)gov__fill_read(&fill); /* zeros behind the file's end */
-    slots->cached[slot] = false;
-    (void)platform->discard(platform->ctx, fill.staged,
-                            (size_t)GOV__PART_BYTES);
-    return 0;
+    filled(slots, slot, fill);
+    return rc;
 }
 
 /* Where the place was lost on the way the file comes back. */

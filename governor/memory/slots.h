@@ -11,7 +11,7 @@
 #ifndef GOV_MEMORY_SLOTS_H
 #define GOV_MEMORY_SLOTS_H
 
-#include "governor/memory/range.h"
+#include "governor/memory/anchor.h"
 
 #define GOV__NO_SLOT UINT32_MAX
 
@@ -53,15 +53,14 @@ bool gov__slots_fits(const struct gov__slots *slots, uint32_t file,
 int gov__slots_fill(const struct gov__slots *slots, uint32_t slot,
                     uint32_t file, uint64_t begin, uint64_t end);
 
-/* The same in two steps, for a read that goes on by itself: what is to be read,
- * but for the tag (false: it cannot be so), and, when it has ended with that
- * result, whether the bytes are in the slot; 0 or an errno value, after which the
- * slot is as it was. */
-bool gov__slots_plan(const struct gov__slots *slots, uint32_t slot,
+/* The same in two steps, for a read that goes on by itself: what is to be read, but
+ * for the tag (ENOTSUP: it cannot be so), and, when it has ended with that result,
+ * whether the bytes are in the slot. */
+int gov__slots_begin(const struct gov__slots *slots, uint32_t slot,
                      uint32_t file, uint64_t begin, uint64_t end,
-                     struct gov__read *read);
-int gov__slots_end(const struct gov__slots *slots, uint32_t slot, uint32_t file,
-                   uint64_t begin, uint64_t end, int64_t result);
+                     struct gov__fill *fill, struct gov__read *read);
+int gov__slots_end(const struct gov__slots *slots, uint32_t slot,
+                   struct gov__fill *fill, int64_t result);
 
 /* Shows what gov__slots_fill() has put there, with the same arguments, in the place
  * of those pages. 0 or an errno value, after which the file is there and the slot is

@@ -14,6 +14,7 @@
 
 #include "governor/memory/crew.h"
 #include "governor/memory/distance.h"
+#include "governor/memory/flights.h"
 #include "governor/memory/pace.h"
 #include "governor/memory/pass_meter.h"
 #include "governor/memory/range.h"
@@ -53,10 +54,8 @@ struct gov__streamer {
     struct gov__pace pace; /* rate is set by the caller */
     struct gov__crew crew; /* for what is hot, while nobody waits for it */
     struct gov__crew mate; /* one more, for what is placed and waited for */
-    struct gov__read_queue
-        reads;        /* what comes into slots, where it can be so */
-    uint32_t reading; /* of them */
-    bool has_crew, has_mate, has_reads;
+    struct gov__flights flights; /* what is placed, where it can be read so */
+    bool has_crew, has_mate;
     struct gov__slots slots;       /* for what is cold, where it is placed */
     const struct gov_alloc *alloc; /* borrowed: for the slots' list */
     uint32_t coming;    /* parts whose read was started and not waited for */
@@ -74,6 +73,7 @@ struct gov__streamer {
     _Atomic uint32_t done;     /* jobs that the crew has done */
     _Atomic uint32_t waiters;  /* at `arrived` */
     atomic_bool stop, paused, is_ready, is_warm;
+    atomic_bool readahead; /* the kernel's is welcome: see streamer.c */
     _Atomic uint64_t streamed_bytes, dropped_bytes, failures;
     _Atomic uint64_t late_units, passes, waited_sum_us;
     _Atomic uint64_t found_bytes, there_bytes, placed_bytes, warm_us;
@@ -83,7 +83,7 @@ struct gov__streamer {
      * held but the pure decisions. Never held over I/O. */
     pthread_mutex_t lock;
     pthread_cond_t wake;    /* by the clock on the wall, as everywhere; not used
-                             * with reads, which have a bell of their own */
+                             * with flights, which have a bell of their own */
     pthread_cond_t arrived; /* a unit is there, or all that is hot */
     uint64_t asked_bytes;   /* what set_hot was told */
     uint32_t asked_ahead, target_ahead;
