@@ -76,7 +76,7 @@ CHECK_LIBS     := $(call pkg,--libs,check)
 # Headers only: the loader is opened at run time.
 VULKAN_CFLAGS  := $(call pkg,--cflags,vulkan)
 # Tests make calls fail by wrapping them at link time (tests/support/faults.c).
-WRAPPED := open openat close read pread write pwrite fstat lstat ftruncate fsync fdatasync rename unlink mkdir mmap munmap madvise pipe pthread_create posix_fallocate mprotect msync mremap fcntl ioctl poll syscall setpriority getrusage sigaction
+WRAPPED := open openat close read pread write pwrite fstat lstat ftruncate fsync fdatasync rename unlink mkdir mmap munmap madvise pipe pthread_create posix_fallocate mprotect msync mremap fcntl ioctl poll ppoll eventfd syscall setpriority getrusage sigaction
 WRAP    := $(foreach call,$(WRAPPED),-Wl,--wrap=$(call))
 # With _FILE_OFFSET_BITS=64 glibc's headers rename these calls.
 WRAPPED64 := open openat pread pwrite fstat lstat ftruncate mmap posix_fallocate fcntl
@@ -90,7 +90,7 @@ GOVTOP_SRC := $(sort $(wildcard tools/govtop/*.c))
 LLAMA_SRC := $(filter-out %/llama_ask.c,$(sort $(wildcard adapters/llama/*.c)))
 MODEL_SRC := $(sort $(wildcard tests/models/mkmodel*.c))
 UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
-ENGINE_TEST_SRC := $(filter-out $(if $(filter Linux,$(SYSTEM)),,%/test_llama_interpose.c),$(sort $(wildcard tests/engine/test_*.c)))
+ENGINE_TEST_SRC := $(filter-out $(if $(filter Linux,$(SYSTEM)),,%/test_llama_interpose.c %/test_llama_copy.c),$(sort $(wildcard tests/engine/test_*.c)))
 FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
 PUBLIC_H  := $(sort $(wildcard governor/*.h)) policies/alloc.h policies/capacity.h policies/cases.h policies/facts.h policies/ladder.h policies/level.h policies/plan.h policies/policy_text.h policies/replay.h policies/status.h policies/what_if.h
@@ -115,6 +115,7 @@ MEMLIMIT := $(B)/tests/memlimit
 STOCK   := $(B)/tests/stock
 READRATE := $(B)/tests/readrate
 CUT     := $(B)/tests/cut
+HEAPLOAD := $(B)/tests/heapload
 DENY    := $(if $(filter Linux,$(SYSTEM)),$(B)/tests/deny)
 HEADER_TIME := $(B)/tests/header_time
 HEADER_MAKE := $(B)/tests/header_make
@@ -128,7 +129,7 @@ ADAPTER := $(B)/lib/governor/libgovernor-llama.so
 INTERPOSE := $(if $(filter Linux,$(SYSTEM)),$(B)/lib/libgovernor-llama-interpose.so)
 INTERPOSEA := $(INTERPOSE:.so=.a)
 INTERPOSE_SONAME := libgovernor-llama-interpose.so.0
-INTERPOSE_WRAP := -Wl,--wrap=mmap -Wl,--wrap=mmap64 -Wl,--wrap=posix_madvise
+INTERPOSE_WRAP := -Wl,--wrap=mmap -Wl,--wrap=mmap64 -Wl,--wrap=munmap -Wl,--wrap=posix_madvise
 
 -include $(ENGINE)/engine.mk
 # The dry run needs what only the engine's sources tell.
@@ -299,7 +300,7 @@ $(SHAPE): $(B)/tests/tools/shape.o
 	$(Q)$(LINK_CXX) -o $@ $^ -Wl,-rpath,$(ENGINE_LIBDIR) $(ENGINE_LIBS) $(LIBS)
 $(B)/tests/tools/shape.o: private EXTRA = $(ENGINE_CXXFLAGS)
 
-$(NEED) $(CUT): $(B)/tests/%: $(B)/tests/tools/%.o $(LIB)
+$(NEED) $(CUT) $(HEAPLOAD): $(B)/tests/%: $(B)/tests/tools/%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(LIBS)
 
@@ -341,8 +342,8 @@ $(ENGINE_TEST_BIN): $(B)/tests/%: $(B)/tests/engine/%.o $(B)/tests/support/run.o
 	$(Q)$(if $(filter %/llama_breakdown.o,$^),$(LINK_CXX),$(LINK)) -o $@ $(filter %.o,$^) $(RPATH) -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib $(INTERPOSED) -lgovernor $(ENGINE_LIBS) $(CHECK_LIBS) $(LIBS)
 $(ENGINE_TEST_BIN:$(B)/tests/%=$(B)/tests/engine/%.o): private EXTRA += $(ENGINE_CFLAGS) $(DRY_RUN_FLAGS)
 # The others are programs that have not got it.
-$(B)/tests/test_llama_interpose: private INTERPOSED = $(INTERPOSE_LIBS)
-$(B)/tests/test_llama_interpose: $(INTERPOSE)
+$(B)/tests/test_llama_interpose $(B)/tests/test_llama_copy: private INTERPOSED = $(INTERPOSE_LIBS)
+$(B)/tests/test_llama_interpose $(B)/tests/test_llama_copy: $(INTERPOSE)
 $(B)/tests/test_llama_need: $(if $(DRY_RUN),$(B)/tests/engine/llama_breakdown.o)
 $(B)/tests/engine/llama_breakdown.o: private EXTRA = $(ENGINE_CXXFLAGS)
 $(B)/tests/test_llama_gpu: $(if $(DRY_RUN),$(B)/tests/engine/fake_gpu.o)
@@ -381,7 +382,7 @@ check-guest: ## as root in small virtual machines: other kernels, page sizes, li
 	$(Q)scripts/deps.sh guest || :
 	$(Q)$(MAKE) --no-print-directory check-guest-run
 
-check-guest-run: $(GOV) $(GOVTOP) $(FOLLOWER) $(GUEST_TESTS:%=$(B)/tests/%)
+check-guest-run: $(GOV) $(GOVTOP) $(FOLLOWER) $(if $(HAVE_ENGINE),$(ADAPTER) $(MKMODEL)) $(GUEST_TESTS:%=$(B)/tests/%)
 	$(Q)B=$(B) SAN=$(SAN) CC='$(CC)' MAKE='$(MAKE)' V=$(V) GUEST_TESTS='$(GUEST_TESTS)' tests/guest/run.sh
 
 check-clang: ## build everything with clang, warnings as errors
@@ -396,9 +397,9 @@ check-headers:
 	  printf '#include "%s"\ntypedef int alone;\n' $$h | $(CXX) -std=c++11 -I. -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c++ - || exit 1; \
 	done
 
-# Only gov_ names leave the library, and of the other the three that it stands for.
+# Only gov_ names leave the library, and of the other the four that it stands for.
 check-symbols: $(LIB) $(INTERPOSE)
-	$(if $(INTERPOSE),$(Q)odd=$$(nm -D --defined-only $(INTERPOSE) | awk '$$3 !~ /^(mmap|mmap64|posix_madvise|gov_llama_interpose_(begin|end))$$/ && $$3 !~ /^_(init|fini|edata|end|_bss_start)$$/ && $$3 !~ /^__(asan|odr_asan|bss)/ {print $$3}'); \
+	$(if $(INTERPOSE),$(Q)odd=$$(nm -D --defined-only $(INTERPOSE) | awk '$$3 !~ /^(mmap|mmap64|munmap|posix_madvise|gov_llama_interpose_(begin|end|watch))$$/ && $$3 !~ /^_(init|fini|edata|end|_bss_start)$$/ && $$3 !~ /^__(asan|odr_asan|bss)/ {print $$3}'); \
 	 [ -z "$$odd" ] || { echo "libgovernor-llama-interpose exports names of others: $$odd"; exit 1; })
 	$(Q)odd=$$(nm -D --defined-only $(LIB) | awk '$$3 !~ /^gov_/ && $$3 !~ /^_(init|fini|edata|end|_bss_start)$$/ && $$3 !~ /^__(asan|odr_asan|bss)/ {print $$3}'); \
 	 [ -z "$$odd" ] || { echo "libgovernor exports names of others: $$odd"; exit 1; }
@@ -428,7 +429,7 @@ bench: ## measure against stock llama.cpp and fio; figures go to build/bench
 	$(Q)scripts/engine.sh $(ENGINE)
 	$(Q)$(MAKE) --no-print-directory bench-run
 
-bench-run: all $(MKMODEL) $(MEMLIMIT) $(READRATE) $(CUT) $(STOCK) $(POLICY_TIME) $(if $(HAVE_ENGINE),$(HEADER_TIME) $(HEADER_MAKE)) $(if $(DRY_RUN),$(SHAPE) $(NEED))
+bench-run: all $(MKMODEL) $(MEMLIMIT) $(READRATE) $(CUT) $(HEAPLOAD) $(STOCK) $(POLICY_TIME) $(if $(HAVE_ENGINE),$(HEADER_TIME) $(HEADER_MAKE)) $(if $(DRY_RUN),$(SHAPE) $(NEED))
 	$(Q)B=$(B) tests/bench/bench.sh
 
 FUZZ_SECONDS ?= 60

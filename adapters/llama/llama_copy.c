@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* While the engine copies weights out of its mapping, to repack them: they are read
  * ahead of it and dropped behind it, so that its copying and the disk go on at the
- * same time and the file is not in memory twice. Owns session->copying. */
-#include <math.h>
+ * same time and the file is not in memory twice. What it leaves in the mapping is
+ * watched from then on. Owns session->copy. */
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "adapters/llama/llama_session.h"
 
@@ -14,103 +15,248 @@
 /* Longest that a layer's copy waits for it. */
 #define PATIENCE_MS 1000
 
-/* What there is of a model: all of it, in layers, and its largest layer. */
-struct sizes {
-    uint64_t all, layers, largest;
-    uint64_t embedding, heads;
-};
+/* ---- files ----------------------------------------------------------------------- */
+
+static bool is_named(const struct gov_model_file *file, const struct stat *st)
+{
+    return (uint64_t)st->st_dev == file->device &&
+           (uint64_t)st->st_ino == file->inode;
+}
+
+void gov__llama_copy_watch(gov_session *session)
+{
+    size_t count;
+    const struct gov_model_file *files = gov_model_files(session->file, &count);
+    struct stat st;
+
+    session->copy.stamps =
+        gov__llama_new(count * sizeof(*session->copy.stamps));
+    for (size_t i = 0; session->copy.stamps != NULL && i < count; i++)
+        if (stat(files[i].path, &st) == 0 && is_named(&files[i], &st))
+            session->copy.stamps[i] = st.st_mtim;
+}
+
+/* Another file of that name says nothing of the one that is mapped. */
+bool gov__llama_copy_unchanged(const gov_session *session)
+{
+    size_t count;
+    const struct gov_model_file *files = gov_model_files(session->file, &count);
+    const struct timespec *stamp = session->copy.stamps;
+    struct stat st;
+
+    for (size_t i = 0; stamp != NULL && i < count; i++)
+        if (stat(files[i].path, &st) == 0 && is_named(&files[i], &st) &&
+            ((uint64_t)st.st_size != files[i].bytes ||
+             st.st_mtim.tv_sec != stamp[i].tv_sec ||
+             st.st_mtim.tv_nsec != stamp[i].tv_nsec))
+            return false;
+    return true;
+}
+
+/* ---- where the engine is --------------------------------------------------------- */
 
 static bool is_layer(const struct gov_unit *unit)
 {
     return unit->kind == GOV_UNIT_LAYER || unit->kind == GOV_UNIT_EXPERTS;
 }
 
-static void measure(const gov_session *session, struct sizes *out)
+/* The engine tells what it has done as a share, which is a float: 24 bits, rounded
+ * three times, and the difference of two. */
+static uint64_t blur(uint64_t bytes)
+{
+    return (bytes >> 21) + 1;
+}
+
+static bool is_about(uint64_t a, uint64_t b, uint64_t blur)
+{
+    return a > b ? a - b <= blur : b - a <= blur;
+}
+
+static uint64_t bytes_of(const gov_session *session, const char *name)
+{
+    size_t count;
+    const struct gov_tensor *tensors = gov_model_tensors(session->file, &count);
+
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(tensors[i].name, name) == 0)
+            return tensors[i].bytes;
+    return 0;
+}
+
+/* Of what the share is one: of all tensors, with an embedding that is the output,
+ * too, counted twice, without those that the engine has no use for. Told by the
+ * first one that was done, mostly the embedding; 0 where it fits none. */
+static uint64_t bytes_in_all(const gov_session *session, float share)
+{
+    const uint64_t embedding = bytes_of(session, "token_embd.weight");
+    uint64_t all[2] = {0, 0}, less;
+    size_t count;
+    const struct gov_tensor *tensors = gov_model_tensors(session->file, &count);
+
+    for (size_t i = 0; i < count; i++)
+        all[0] += tensors[i].bytes;
+    all[1] = all[0] + embedding;
+    for (int i = 0; i < 2; i++)
+        if (is_about((uint64_t)((double)share * (double)all[i]), embedding,
+                     blur(all[i])))
+            return all[i];
+    for (int i = 0; i < 2; i++)
+        for (size_t k = 0; k < count; k++)
+            if (is_about((uint64_t)((double)share * (double)all[i]),
+                         tensors[k].bytes, blur(all[i])))
+                return all[i];
+    less = (uint64_t)((double)embedding / (double)share);
+    return less > all[0] / 2 && less < all[0] ? less : 0;
+}
+
+/* A tensor of that size was done: the first of those that were not. The engine
+ * goes over them as often as there are kinds of memory, each time in the order of
+ * the layers, and those that are of one size in one order. */
+static void mark_done(gov_session *session, uint64_t bytes)
+{
+    const uint64_t about = blur(session->copy.all);
+    size_t count, first;
+    const struct gov_tensor *tensors = gov_model_tensors(session->file, &count);
+
+    first = count;
+    for (size_t i = 0; i < count; i++)
+        if (!session->copy.done[i] &&
+            is_about(tensors[i].bytes, bytes, about) &&
+            (first == count || tensors[i].unit < tensors[first].unit))
+            first = i;
+    if (first < count)
+        session->copy.done[first] = true;
+}
+
+/* Whether a layer may not pass for copied without it: what is small is no loss, and
+ * cannot be told apart. */
+static bool counts(const struct gov_tensor *tensor, uint64_t about)
+{
+    return tensor->dims > 1 && tensor->bytes > 2 * about;
+}
+
+/* At the first layer that was not copied whole: further on what is being copied
+ * would be dropped. */
+void gov__llama_copy_reached(gov_session *session, float share)
+{
+    struct gov__llama_copy *copy = &session->copy;
+    size_t count, units;
+    const struct gov_tensor *tensors = gov_model_tensors(session->file, &count);
+    const struct gov_unit *unit = gov_model_units(session->file, &units);
+    uint64_t now;
+    uint32_t first = UINT32_MAX;
+
+    if (copy->weights == NULL)
+        return;
+    now = (uint64_t)((double)share * (double)copy->all);
+    if (now > copy->sum)
+        mark_done(session, now - copy->sum);
+    copy->sum = now > copy->sum ? now : copy->sum;
+    for (size_t i = 0; i < count; i++)
+        if (!copy->done[i] && tensors[i].unit < first &&
+            is_layer(&unit[tensors[i].unit]) &&
+            counts(&tensors[i], blur(copy->all)))
+            first = tensors[i].unit;
+    if (first < units)
+        gov_weights_reached(copy->weights, first);
+}
+
+/* ---- the range ------------------------------------------------------------------- */
+
+/* What is used whole from the mapping where it is not copied, and else read once
+ * before the layers. */
+static uint64_t bytes_of_heads(const gov_session *session)
 {
     size_t count;
     const struct gov_unit *units = gov_model_units(session->file, &count);
-    uint64_t layer = 0;
+    const bool tied = bytes_of(session, "output.weight") == 0;
+    uint64_t heads = 0;
 
-    *out = (struct sizes){.largest = 1};
-    for (size_t i = 0; i < count; i++) {
-        out->all += units[i].bytes;
-        if (units[i].kind == GOV_UNIT_EMBEDDING)
-            out->embedding += units[i].bytes;
-        if (units[i].kind == GOV_UNIT_OUTPUT)
-            out->heads += units[i].bytes;
-        if (!is_layer(&units[i]))
-            continue;
-        if (i == 0 || units[i].layer != units[i - 1].layer)
-            layer = 0;
-        layer += units[i].bytes;
-        out->layers += units[i].bytes;
-        if (layer > out->largest)
-            out->largest = layer;
-    }
+    for (size_t i = 0; i < count; i++)
+        if (units[i].kind == GOV_UNIT_OUTPUT ||
+            (tied && units[i].kind == GOV_UNIT_EMBEDDING))
+            heads += units[i].bytes;
+    return heads;
 }
 
-/* The engine says how many bytes there were, not of which tensor. When the first one
- * is the embedding, which is not copied, all that is of no layer comes first. */
-static bool begins_with_embedding(const struct sizes *sizes, float share)
-{
-    double first = (double)share * (double)sizes->all;
-
-    /* A float has 24 bits. */
-    return sizes->embedding > 0 && fabs(first - (double)sizes->embedding) <
-                                       (double)sizes->all / (1 << 20);
-}
-
-/* Else the layers are somewhere up to what is of none further on. */
-void gov__llama_copy_begin(gov_session *session, float share)
+static gov_status adopt(gov_session *session, bool direct)
 {
     struct gov_weights_options options = gov_weights_options_default();
-    struct sizes sizes;
 
-    measure(session, &sizes);
-    /* Where heads are not copied they are used from the mapping. */
-    options.hot_bytes = sizes.heads;
+    options.hot_bytes = bytes_of_heads(session);
     options.ahead = AHEAD;
-    if (!begins_with_embedding(&sizes, share))
-        options.ahead +=
-            (uint32_t)((sizes.all - sizes.layers) / sizes.largest) + 1;
-    options.direct = true;
+    options.direct = direct;
     options.patience_ms = PATIENCE_MS;
     options.places = session->places;
     (void)gov_model_files(session->file, &options.place_count);
-    /* What the engine would have asked for. */
-    if (gov_weights_adopt(&session->copying, session->file, &options, NULL) !=
-        GOV_OK)
-        gov__llama_advise(session, POSIX_MADV_WILLNEED);
+    return gov_weights_adopt(&session->copy.weights, session->file, &options,
+                             NULL);
 }
 
-/* At the first layer that may not have been copied whole. */
-void gov__llama_copy_reached(gov_session *session, float share)
+/* At the end of the load all is copied, and what passes through lies beside it: in
+ * what the plan has for the cache and buffers, which come later, or it must be the
+ * system's to take. */
+static bool fits(const gov_session *session)
 {
-    size_t count;
-    const struct gov_unit *units = gov_model_units(session->file, &count);
-    struct sizes sizes;
-    uint64_t sum = 0, at;
-    size_t unit = count;
+    const struct gov_plan *plan = &session->plan;
+    const uint64_t taken = plan->weights_bytes + plan->engine_bytes;
+    struct gov_weights_account account;
 
-    if (session->copying == NULL)
-        return;
-    measure(session, &sizes);
-    at = (uint64_t)((double)share * (double)sizes.all);
-    at -= at < sizes.all - sizes.layers ? at : sizes.all - sizes.layers;
-    for (size_t i = 0; i < count && sum <= at; i++)
-        if (is_layer(&units[i])) {
-            sum += units[i].bytes;
-            unit = i;
-        }
-    if (unit < count)
-        gov_weights_reached(session->copying, (uint32_t)unit);
+    gov_weights_account(session->copy.weights, false, &account);
+    return plan->budget_bytes == 0 ||
+           (plan->budget_bytes > taken &&
+            account.window_bytes <= plan->budget_bytes - taken);
+}
+
+static bool take_charge(gov_session *session)
+{
+    if (adopt(session, true) != GOV_OK)
+        return false;
+    session->copy.direct = fits(session);
+    if (session->copy.direct)
+        return true;
+    gov_weights_release(session->copy.weights);
+    session->copy.weights = NULL;
+    return adopt(session, false) == GOV_OK;
+}
+
+/* It is one pass, as long as which a file under lease waits for who wants to
+ * write. */
+bool gov__llama_copy_begin(gov_session *session, float share)
+{
+    struct gov__llama_copy *copy = &session->copy;
+    size_t count;
+
+    (void)gov_model_tensors(session->file, &count);
+    copy->sum = 0;
+    copy->all = bytes_in_all(session, share);
+    if (copy->all == 0)
+        return false;
+    copy->done = gov__llama_new(count * sizeof(*copy->done));
+    if (copy->done == NULL || !take_charge(session)) {
+        gov__llama_delete(copy->done);
+        copy->done = NULL;
+        return false;
+    }
+    copy->changed = gov_weights_pass_begin(copy->weights, NULL) != GOV_OK;
+    return true;
 }
 
 /* What stays in the mapping of a layer are norms: a page each, where the system would
  * read megabytes around it (measured, 1 GB: 400 MB, and 0.1 s of the first token). */
 void gov__llama_copy_end(gov_session *session)
 {
-    gov_weights_release(session->copying);
-    session->copying = NULL;
+    struct gov__llama_copy *copy = &session->copy;
+    struct gov_pass_account pass;
+
+    if (copy->weights == NULL)
+        return;
+    if (gov_weights_pass_end(copy->weights, &pass) && pass.changed)
+        copy->changed = true;
+    gov_weights_account(copy->weights, false, &copy->account);
+    gov_weights_release(copy->weights);
+    copy->weights = NULL;
+    gov__llama_delete(copy->done);
+    copy->done = NULL;
     gov__llama_advise(session, POSIX_MADV_RANDOM);
 }

@@ -62,7 +62,7 @@ static struct llama_model_params model_params(const gov_session *session,
     if (plan->strategy == GOV_STRATEGY_HEAP &&
         !gov__llama_anchors_heap(session)) {
         params.use_extra_bufts = plan->repack;
-        if (!gov__llama_copies(session))
+        if (!session->copy.wanted)
             params.load_mode = LLAMA_LOAD_MODE_NONE;
     }
     params.progress_callback = report;
@@ -189,10 +189,12 @@ static gov_status refuse(const char *doing, gov_error *err)
 /* Plan and units are those of the header that was read; the engine has opened the
  * files for itself. What is written or cut later still ends a process that maps
  * them (SIGBUS), as it does without us. */
-static gov_status check_files(const gov_model *model, gov_error *err)
+static gov_status check_files(const gov_session *session, gov_error *err)
 {
     size_t count;
-    const struct gov_model_file *files = gov_model_files(model, &count);
+    const struct gov_model_file *files = gov_model_files(session->file, &count);
+    const bool changed =
+        session->copy.changed || !gov__llama_copy_unchanged(session);
 
     for (size_t i = 0; i < count; i++) {
         struct stat st;
@@ -203,7 +205,7 @@ static gov_status check_files(const gov_model *model, gov_error *err)
                             files[i].path);
         if ((uint64_t)st.st_dev != files[i].device ||
             (uint64_t)st.st_ino != files[i].inode ||
-            (uint64_t)st.st_size != files[i].bytes)
+            (uint64_t)st.st_size != files[i].bytes || changed)
             return gov_fail(err, GOV_E_IO, 0,
                             "%s was replaced or written to since its header "
                             "was read; load it again when nothing does",
@@ -309,13 +311,13 @@ static gov_status open_engine(gov_session *session, const struct gov_load *load,
     session->layers_shown = session->choices_shown = 0;
     status = load_model(session, load, err);
     if (status == GOV_OK)
-        status = check_files(session->file, err);
+        status = check_files(session, err);
     if (status == GOV_OK)
         status = make_context(session, load, err);
     if (status == GOV_OK)
         status = gov__llama_map_layers(session, err);
     /* What the engine has copied nobody streams. */
-    if (status == GOV_OK && !gov__llama_copies(session))
+    if (status == GOV_OK && !session->copy.wanted)
         gov__llama_explore(session);
     return status;
 }
@@ -416,6 +418,7 @@ static void close_session(gov_session *session)
     close_engine(session);
     gov_cache_free(session->prompts);
     gov__llama_delete(session->places);
+    gov__llama_delete(session->copy.stamps);
     pthread_mutex_destroy(&session->hot.lock);
     gov__llama_delete(session);
     gov__llama_log_release();
@@ -470,6 +473,7 @@ static gov_status llama_load(gov_session **out, const struct gov_load *load,
     session->warming = load->warming;
     session->warming_ctx = load->warming_ctx;
     session->kv.page_bytes = gov_page_bytes();
+    session->copy.wanted = gov__llama_can_copy(session);
     gov__llama_note_anon(session);
     status = open_held(session, load, err);
     if (status == GOV_OK)

@@ -144,6 +144,9 @@ static void follow_budget(void *ctx, uint64_t budget_bytes)
 
     pthread_mutex_lock(&hot->lock);
     hot->lent = 0;
+    hot->looked_us = 0;
+    hot->shortfall =
+        less(less(hot->budget, budget_bytes), hot->slack + hot->plan);
     hot->by_budget = hot_for(hot, budget_bytes);
     apply_locked(session);
     /* What passes through beside it is known once something is cold. */
@@ -191,23 +194,27 @@ void gov__llama_note_anon(gov_session *session)
     session->hot.knows_anon = anon_now(&session->hot.anon_before);
 }
 
-/* What the plan reserved, less what there is of it, however that came to be: also
- * what the app has allocated since. A sixteenth stays, for what comes between two
- * looks. Where all weights fit, nothing is streamed, and that needs no window. */
+/* What the plan reserved, less what a smaller budget took of that and what there is
+ * of it, however that came to be: also what the app has allocated since. A sixteenth
+ * stays, for what comes between two looks. Where all weights fit, nothing is
+ * streamed, and that needs no window: with a step to spare, or the window would come
+ * and go. */
 static uint64_t unused_now(const gov_session *session)
 {
     const struct gov__llama_hot *hot = &session->hot;
     const uint64_t reserved = session->plan.footprint_bytes;
+    const uint64_t spare = hot->now < hot->all ? LENT_STEP : 0;
     struct gov_weights_account account;
     uint64_t anon, unused;
 
     if (!anon_now(&anon))
         return 0;
-    unused = less(reserved, less(anon, hot->anon_before) + reserved / 16);
-    if (hot->by_budget + unused >= hot->all)
+    unused = less(reserved, hot->shortfall + less(anon, hot->anon_before) +
+                                reserved / 16);
+    if (hot->by_budget + unused >= hot->all + spare)
         return less(hot->all, hot->by_budget);
     gov_weights_account(session->weights, false, &account);
-    return less(unused, account.window_bytes) / LENT_STEP * LENT_STEP;
+    return less(unused, account.window_bytes);
 }
 
 /* Weights that are anchored the kernel could not take back where we come late. */
@@ -217,33 +224,65 @@ static bool lends(const gov_session *session)
            session->strategy == GOV_STRATEGY_HYBRID;
 }
 
-/* A larger batch than any before needs buffers that nothing has used. What the
- * conversation takes more is asked back in time: it grows by a token a pass. */
-static void lend_locked(gov_session *session, uint32_t tokens)
+/* Cells that the conversation takes and that were not there at the last look. */
+static uint64_t growth(const gov_session *session, uint32_t tokens)
+{
+    const struct gov_plan *plan = &session->plan;
+
+    return less(session->past + tokens, session->hot.looked_past) *
+           (plan->kv_bytes / (plan->context == 0 ? 1 : plan->context));
+}
+
+static void look_locked(gov_session *session)
 {
     struct gov__llama_hot *hot = &session->hot;
-    const uint64_t now = gov__llama_now_us();
-    uint64_t unused;
+    const uint64_t unused = unused_now(session);
+    uint64_t to = unused;
 
-    if (!lends(session))
-        return;
-    if (tokens > hot->largest_batch) {
-        hot->largest_batch = tokens;
-        hot->lent = 0;
-        hot->looked_us = 0;
-        apply_locked(session);
-        return;
+    hot->looked_us = gov__llama_now_us();
+    hot->looked_past = session->past;
+    if (hot->by_budget + unused < hot->all) {
+        to = unused / LENT_STEP * LENT_STEP;
+        /* Not to and fro at a step's edge. */
+        if (to > hot->lent && unused - to < LENT_STEP / 4)
+            to -= LENT_STEP;
     }
-    if (tokens > 1 || now - hot->looked_us < LEND_US)
-        return;
-    hot->looked_us = now;
-    unused = unused_now(session);
-    if (unused > hot->lent &&
+    if (to > hot->lent &&
         (gov_level_now(session->runtime) != GOV_LEVEL_NORMAL ||
          hot->by_relief < hot->all))
         return;
-    hot->lent = unused;
+    hot->lent = to;
     apply_locked(session);
+}
+
+/* A larger batch than any before needs buffers that nothing has used; any takes as
+ * many cells as it has tokens. Two sessions would lend the same: what one of them
+ * gives up after the other was loaded passes for unused with both. */
+static void lend_locked(gov_session *session, uint32_t tokens)
+{
+    struct gov__llama_hot *hot = &session->hot;
+    const uint64_t margin = session->plan.footprint_bytes / 32;
+    const uint64_t grown = growth(session, tokens);
+    const bool alone = gov__llama_log_users() == 1;
+
+    if (!lends(session))
+        return;
+    if (!alone || tokens > hot->largest_batch) {
+        hot->lent = 0;
+        apply_locked(session);
+    } else if (tokens > 1 && grown > margin) {
+        hot->lent = less(hot->lent, grown);
+        hot->looked_past = session->past + tokens;
+        apply_locked(session);
+    } else if (tokens == 1 &&
+               (grown > margin ||
+                gov__llama_now_us() - hot->looked_us >= LEND_US)) {
+        look_locked(session);
+    }
+    if (tokens > hot->largest_batch) {
+        hot->largest_batch = tokens;
+        hot->looked_us = 0;
+    }
 }
 
 void gov__llama_adjust_hot(gov_session *session, uint32_t tokens)

@@ -36,6 +36,16 @@ void gov__llama_log_acquire(void)
     pthread_mutex_unlock(&lock);
 }
 
+unsigned int gov__llama_log_users(void)
+{
+    unsigned int now;
+
+    pthread_mutex_lock(&lock);
+    now = users;
+    pthread_mutex_unlock(&lock);
+    return now;
+}
+
 void gov__llama_log_release(void)
 {
     ggml_log_callback callback;

@@ -37,10 +37,26 @@ struct gov__llama_hot {
     uint64_t stepped_us;
     /* The passes' own: of what the plan reserved for other things. */
     uint64_t lent, looked_us;
+    uint64_t shortfall; /* what a smaller budget took of those, weights apart */
+    uint32_t looked_past; /* tokens of the conversation when it was looked */
     uint64_t
         anon_before; /* of the process, before the load; where it is known */
     bool knows_anon;
     uint32_t largest_batch; /* tokens */
+};
+
+/* During the load of weights that the engine repacks out of a mapping, and what
+ * remains of that. */
+struct gov__llama_copy {
+    bool wanted;  /* constant: it is done that way */
+    bool direct;  /* past the page cache */
+    bool tried;   /* once a load */
+    bool changed; /* a file was, meanwhile */
+    gov_weights *weights;
+    bool *done;              /* one a tensor */
+    uint64_t all, sum;       /* bytes by the engine's count: of all, so far */
+    struct timespec *stamps; /* of the files, when they were mapped */
+    struct gov_weights_account account; /* of it all; tests ask */
 };
 
 struct gov_session {
@@ -54,9 +70,9 @@ struct gov_session {
     /* A pass can be taken back: its state is one cell a token. */
     bool revocable;
 
-    bool copy_tried;
-    gov_weights *copying;  /* during the load of what is repacked */
-    struct gov_llama_mapping *mappings; /* during a load: they are written down */
+    struct gov__llama_copy copy;
+    struct gov_llama_mapping
+        *mappings;         /* during a load: they are written down */
     gov_weights *weights;  /* NULL: the engine's, or cannot be governed */
     atomic_bool reporting; /* the callback reports every layer; relief, which
                             * makes units cold, turns it on */
@@ -137,12 +153,12 @@ void gov__llama_advise(const gov_session *session, int advice);
 bool gov__llama_anchors_heap(const gov_session *session);
 /* Which units are a layer's. */
 gov_status gov__llama_map_layers(gov_session *session, gov_error *err);
-/* Puts the weights under the plan; what becomes of it is in session->text. Fails
- * only for heap weights that gov__llama_anchors_heap(). */
-/* Whether the engine copies what it repacks out of a mapping. */
-bool gov__llama_copies(const gov_session *session);
+/* The engine can copy what it repacks out of a mapping. */
+bool gov__llama_can_copy(const gov_session *session);
 /* While the engine loads: it is so far. */
 void gov__llama_loading(gov_session *session, float share);
+/* Puts the weights under the plan; what becomes of it is in session->text. Fails
+ * only for heap weights that gov__llama_anchors_heap(). */
 gov_status gov__llama_hold_weights(gov_session *session, gov_error *err);
 /* What there is without the interposed mmap(). */
 void gov__llama_say_lost(gov_session *session);
@@ -180,14 +196,22 @@ void gov__llama_publish(gov_session *session, bool settled);
 /* While any session is open the engine's log comes here instead of stderr. */
 void gov__llama_log_acquire(void);
 void gov__llama_log_release(void);
+/* Sessions that are open. */
+unsigned int gov__llama_log_users(void);
 /* The first error that the engine logged on this thread since the session was
  * begun, on one line; "" if none. Later ones repeat it in fewer words. */
 void gov__llama_log_error(char *out, size_t bytes);
 
 /* ---- llama_copy.c ---- */
 
-/* The engine has mapped the model and begins to copy, is so far, and has ended. */
-void gov__llama_copy_begin(gov_session *session, float share);
+/* Before the files are mapped. */
+void gov__llama_copy_watch(gov_session *session);
+/* None was written to since. What is left of them in use is not copied. */
+bool gov__llama_copy_unchanged(const gov_session *session);
+/* The engine has mapped the model and has done the first tensor; false when it is
+ * left to itself. */
+bool gov__llama_copy_begin(gov_session *session, float share);
+/* Is so far, and has ended, or is about to unmap something of it. */
 void gov__llama_copy_reached(gov_session *session, float share);
 void gov__llama_copy_end(gov_session *session);
 

@@ -24,6 +24,7 @@
 /* In the program that has them: llama_interpose/interpose.h. */
 #pragma weak gov_llama_interpose_begin
 #pragma weak gov_llama_interpose_end
+#pragma weak gov_llama_interpose_watch
 
 static bool can_map_unread(void)
 {
@@ -38,6 +39,13 @@ static void map_begin(struct gov_llama_mapping *list, size_t room)
 static size_t map_end(void)
 {
     return gov_llama_interpose_end();
+}
+
+static bool watch_unmap(const struct gov_llama_mapping *list, size_t count,
+                        void (*unmaps)(void *ctx), void *ctx)
+{
+    return gov_llama_interpose_watch != NULL &&
+           gov_llama_interpose_watch(list, count, unmaps, ctx);
 }
 #else
 /* There mapping a file reads nothing of it. */
@@ -55,6 +63,16 @@ static void map_begin(struct gov_llama_mapping *list, size_t room)
 static size_t map_end(void)
 {
     return 0;
+}
+
+static bool watch_unmap(const struct gov_llama_mapping *list, size_t count,
+                        void (*unmaps)(void *ctx), void *ctx)
+{
+    (void)list;
+    (void)count;
+    (void)unmaps;
+    (void)ctx;
+    return false;
 }
 #endif
 
@@ -75,22 +93,37 @@ static void note_places(gov_session *session,
     }
 }
 
-bool gov__llama_copies(const gov_session *session)
+bool gov__llama_can_copy(const gov_session *session)
 {
     return session->plan.strategy == GOV_STRATEGY_HEAP &&
            session->plan.repack && session->plan.gpu_layers == 0 &&
-           session->decrypt == NULL && can_map_unread();
+           session->decrypt == NULL && can_map_unread() &&
+           watch_unmap(NULL, 0, NULL, NULL);
 }
 
-/* Everything is mapped when the engine first tells how far it is. */
+static void unmaps(void *ctx)
+{
+    gov__llama_copy_end(ctx);
+}
+
+/* Everything is mapped when the engine first tells how far it is. Before it unmaps
+ * anything, being done or having failed, nobody else may be at work there. */
 void gov__llama_loading(gov_session *session, float share)
 {
-    if (session->mappings == NULL || !gov__llama_copies(session))
+    struct gov__llama_copy *copy = &session->copy;
+    size_t count;
+
+    if (session->mappings == NULL || !copy->wanted || share <= 0)
         return;
-    if (share > 0 && session->copying == NULL && !session->copy_tried) {
-        session->copy_tried = true;
-        note_places(session, session->mappings, map_end());
-        gov__llama_copy_begin(session, share);
+    if (!copy->tried) {
+        copy->tried = true;
+        count = map_end();
+        note_places(session, session->mappings, count);
+        /* Else what the engine would have asked for. */
+        if (gov__llama_copy_begin(session, share))
+            (void)watch_unmap(session->mappings, count, unmaps, session);
+        else
+            gov__llama_advise(session, POSIX_MADV_WILLNEED);
     }
     gov__llama_copy_reached(session, share);
 }
@@ -115,16 +148,17 @@ struct llama_model *gov__llama_map_model(gov_session *session, const char *path,
     session->read_first = false;
     map_begin(list, list != NULL ? files : 0);
     session->mappings = session->places != NULL ? list : NULL;
+    if (session->copy.wanted)
+        gov__llama_copy_watch(session);
     model = llama_model_load_from_file(path, params);
     session->mappings = NULL;
     files = map_end();
-    if (session->copying != NULL) {
+    if (session->copy.wanted) {
+        (void)watch_unmap(NULL, 0, NULL, NULL);
         gov__llama_copy_end(session);
-        gov__llama_delete(list);
-        return model;
-    }
-    if (list != NULL && session->places != NULL)
+    } else if (list != NULL && session->places != NULL) {
         note_places(session, list, files);
+    }
     gov__llama_delete(list);
     return model;
 }
@@ -366,6 +400,8 @@ static gov_status hold_heap(gov_session *session, gov_error *err)
                    "heap: %" PRIu64 " MB of weights are in anonymous memory%s",
                    session->plan.weights_bytes / 1000000,
                    session->decrypt != NULL ? ", decrypted"
+                   : session->copy.wanted   ? " where the engine repacks them, "
+                                              "and mapped where it does not"
                    : session->plan.repack   ? ", repacked by the engine"
                                             : "");
     if (session->no_anchor[0] != '\0')
@@ -397,7 +433,8 @@ static bool all_there(const gov_session *session)
     struct gov_weights_account account;
 
     gov_weights_account(session->weights, false, &account);
-    return account.cold_bytes == 0 && account.there_bytes >= account.hot_bytes;
+    return account.cold_bytes == 0 &&
+           account.there_bytes + account.expert_bytes >= account.hot_bytes;
 }
 
 /* All is there: reports are work for nothing, unless something became cold. */
@@ -413,6 +450,10 @@ static void end_warming(gov_session *session)
 gov_status gov__llama_pass_begin(gov_session *session, uint32_t tokens,
                                  gov_error *err)
 {
+    if (session->copy.wanted && !gov__llama_copy_unchanged(session))
+        return gov_fail(err, GOV_E_IO, 0,
+                        "the model's file was written to while it is in use; "
+                        "unload it and load it again");
     if (session->weights == NULL)
         return GOV_OK;
     session->told_unit = NO_UNIT;
@@ -426,6 +467,8 @@ void gov__llama_pass_end(gov_session *session, bool whole)
 {
     struct gov_pass_account *pass = &session->pass;
 
+    if (session->copy.wanted)
+        pass->changed = !gov__llama_copy_unchanged(session);
     if (session->weights == NULL)
         return;
     /* Where layers are not reported, too: what is left to the engine to bring in

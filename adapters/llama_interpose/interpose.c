@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* mmap(), mmap64() and posix_madvise() for a program whose engine would read a
- * whole model while it maps it: see interpose.h. Owns what one thread does between
- * begin and end; takes no lock and calls nothing that could allocate, since an
- * allocator may be the caller, before main().
+/* mmap(), mmap64(), munmap() and posix_madvise() for a program whose engine would
+ * read a whole model while it maps it: see interpose.h. Owns what one thread does
+ * between begin and end, and what it watches; takes no lock and calls nothing that
+ * could allocate, since an allocator may be the caller, before main().
  *
  * llama.cpp maps with MAP_POPULATE and then asks for all of it once more with
  * POSIX_MADV_WILLNEED (src/llama-mmap.cpp, llama_mmap::impl). Shared, the names
@@ -37,6 +37,7 @@ GOV_API /* The C library's names for what they take are reserved ones. */
                      off_t offset);
 GOV_API void *OURS(mmap64)(void *at, size_t bytes, int protection, int flags,
                            int fd, offset64 offset);
+GOV_API int OURS(munmap)(void *at, size_t bytes);
 GOV_API int OURS(posix_madvise)(void *at, size_t bytes, int advice);
 
 struct activity {
@@ -45,9 +46,18 @@ struct activity {
     size_t room, count;
 };
 
+struct watch {
+    const struct gov_llama_mapping *list;
+    size_t count;
+    void (*unmaps)(void *ctx);
+    void *ctx;
+    bool tries, seen;
+};
+
 /* There before any code of the thread runs, and reached without a call: a program
  * has this library from its start on. */
 static __thread struct activity own __attribute__((tls_model("initial-exec")));
+static __thread struct watch watch __attribute__((tls_model("initial-exec")));
 
 /* Each is one system call, as in the C library, errno included. */
 static void *system_mmap(void *at, size_t bytes, int protection, int flags,
@@ -124,6 +134,37 @@ void *OURS(mmap64)(void *at, size_t bytes, int protection, int flags, int fd,
     return map(at, bytes, protection, flags, fd, offset);
 }
 
+static bool is_watched(const void *at, size_t bytes)
+{
+    const uintptr_t begin = (uintptr_t)at;
+
+    for (size_t i = 0; i < watch.count; i++) {
+        const uintptr_t base = (uintptr_t)watch.list[i].base;
+
+        if (begin < base ? base - begin < bytes
+                         : begin - base < watch.list[i].bytes)
+            return true;
+    }
+    return false;
+}
+
+int OURS(munmap)(void *at, size_t bytes)
+{
+    if (watch.tries) {
+        watch.seen = true;
+        return 0;
+    }
+    if (watch.count > 0 && is_watched(at, bytes)) {
+        const struct watch told = watch;
+        const int before = errno;
+
+        watch = (struct watch){.count = 0};
+        told.unmaps(told.ctx);
+        errno = before;
+    }
+    return (int)syscall(SYS_munmap, at, bytes);
+}
+
 int OURS(posix_madvise)(void *at, size_t bytes, int advice)
 {
     if (own.active && advice == POSIX_MADV_WILLNEED)
@@ -144,4 +185,20 @@ size_t gov_llama_interpose_end(void)
 
     own = (struct activity){.active = false};
     return count;
+}
+
+bool gov_llama_interpose_watch(const struct gov_llama_mapping *list,
+                               size_t count, void (*unmaps)(void *ctx),
+                               void *ctx)
+{
+    bool seen;
+
+    watch = (struct watch){.tries = true};
+    (void)munmap(NULL, 0); /* as the engine calls it */
+    seen = watch.seen;
+    watch = (struct watch){.count = 0};
+    if (seen && unmaps != NULL)
+        watch = (struct watch){
+            .list = list, .count = count, .unmaps = unmaps, .ctx = ctx};
+    return seen;
 }

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* libgovernor-llama-interpose: a program that links it before its C library, or
- * is started with it preloaded, calls mmap() and posix_madvise() through it.
+ * is started with it preloaded, calls mmap(), munmap() and posix_madvise() through
+ * it.
  * While a load of the adapter is under way on a thread, that thread's mappings of
  * files are made without MAP_POPULATE, and advice to read them whole is passed
  * over: llama.cpp would read all of a model before the first token, where the
- * governed range brings it in as it is used. Everything else goes to the system
+ * governed range brings it in as it is used; and before it unmaps any of that the
+ * range lets go of it. Everything else goes to the system
  * unchanged, errno included. The adapter finds these two by name; without them
  * loading works, and describe() says what is lost.
  *
  * A static program links libgovernor-llama-interpose.a with -Wl,--wrap=mmap
- * -Wl,--wrap=mmap64 -Wl,--wrap=posix_madvise instead. */
+ * -Wl,--wrap=mmap64 -Wl,--wrap=munmap -Wl,--wrap=posix_madvise instead. */
 #ifndef GOV_LLAMA_INTERPOSE_H
 #define GOV_LLAMA_INTERPOSE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +39,14 @@ GOV_API void gov_llama_interpose_begin(struct gov_llama_mapping *list,
                                        size_t room);
 /* No longer; returns how many mappings were written down. */
 GOV_API size_t gov_llama_interpose_end(void);
+
+/* Calls `unmaps` once, on this thread, right before it first unmaps anything of
+ * `list`, which stays the caller's and in place until then; it may unmap, but not
+ * what is listed. Without `unmaps` nothing is watched any more. False where
+ * munmap() does not come this way: a static program lacks -Wl,--wrap=munmap. */
+GOV_API bool gov_llama_interpose_watch(const struct gov_llama_mapping *list,
+                                       size_t count, void (*unmaps)(void *ctx),
+                                       void *ctx);
 
 #ifdef __cplusplus
 }

@@ -9,10 +9,13 @@ int gov__flights_open(struct gov__flights *flights,
                       const struct gov__slots *slots)
 {
     const struct gov_platform *platform = range->platform;
+    bool any = false;
     int rc;
 
     memset(flights, 0, sizeof(*flights));
-    if (platform->reads_open == NULL)
+    for (uint32_t i = 0; i < range->file_count; i++)
+        any = any || range->files[i].direct_fd >= 0;
+    if (platform->reads_open == NULL || !any)
         return ENOTSUP;
     rc = platform->reads_open(platform->ctx, &flights->queue, GOV__FLIGHTS);
     flights->open = rc == 0;

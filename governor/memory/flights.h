@@ -28,8 +28,8 @@ struct gov__flights {
     bool open;
 };
 
-/* 0 or an errno value (ENOTSUP: not here), after which it is not open: nothing can be
- * started, and closing it does nothing. */
+/* 0 or an errno value (ENOTSUP: not here, or no file can be read past the page cache),
+ * after which it is not open: nothing can be started, and closing it does nothing. */
 int gov__flights_open(struct gov__flights *flights,
                       const struct gov__range *range,
                       const struct gov__slots *slots);

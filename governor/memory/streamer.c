@@ -163,6 +163,13 @@ static void leave_slot(struct gov__streamer *s, struct gov__part *part)
     part->slot = 0;
 }
 
+/* What is hot is kept where it is not anchored, and never in a slot. */
+static bool is_in_wrong_form(const struct gov__streamer *s,
+                             const struct gov__part *part)
+{
+    return part->hot && (part->slot != 0 || (part->placed && !s->anchor));
+}
+
 static void set_placed(struct gov__streamer *s, struct gov__part *part,
                        bool placed)
 {
@@ -317,6 +324,15 @@ static void drop(struct gov__streamer *s, uint32_t index)
     hold(s, index, GOV__ABSENT);
 }
 
+/* What was read while it was cold and is hot by now, to be read again; where it
+ * cannot go, it is there. */
+static void leave_form(struct gov__streamer *s, uint32_t index)
+{
+    drop(s, index);
+    if (is_in_wrong_form(s, &s->res.parts[index]))
+        hold(s, index, GOV__PRESENT);
+}
+
 static void drop_behind(struct gov__streamer *s)
 {
     uint32_t index = 0;
@@ -335,6 +351,7 @@ static void free_slots(struct gov__streamer *s)
         if (s->res.units[i].any_cold)
             return;
     gov__slots_fini(&s->slots);
+    atomic_store(&s->slot_bytes, 0);
 }
 
 /* One that is shown would keep the memory of all, and a child of fork() has none
@@ -419,7 +436,9 @@ static enum outcome read_part(struct gov__streamer *s, uint32_t index,
 }
 
 /* What is cold and placed is read into a slot where one is free: memory that is
- * used again need not be zeroed first, which costs more than the read itself. */
+ * used again need not be zeroed first, which costs more than the read itself. The
+ * slot is the part's while its read is under way and while it is shown; where no
+ * read starts it goes back at once: by the next time the part may be hot. */
 static void enter_slot(struct gov__streamer *s, uint32_t index)
 {
     struct gov__part *part = &s->res.parts[index];
@@ -470,7 +489,10 @@ static void finish(struct gov__streamer *s, uint32_t index,
         set_placed(s, part, true);
     if (outcome != READ_FILLED)
         leave_slot(s, part);
-    hold(s, index, GOV__PRESENT);
+    if (is_in_wrong_form(s, part))
+        leave_form(s, index);
+    else
+        hold(s, index, GOV__PRESENT);
 }
 
 static bool is_placed_when_read(const struct gov__streamer *s,
@@ -479,18 +501,44 @@ static bool is_placed_when_read(const struct gov__streamer *s,
     return part->hot ? s->anchor : s->direct;
 }
 
-/* Starts a read through the page cache. */
-static void start_read(struct gov__streamer *s, uint32_t index)
+/* A read of that part begins: once for each, whoever reads it. */
+static void charge(struct gov__streamer *s, uint32_t index)
 {
     uint64_t begin, end;
 
     gov__residency_pages(&s->res, index, &begin, &end);
     if (gov__residency_can_wait(&s->res, index))
         gov__pace_charge(&s->pace, now_us(s), end - begin);
+}
+
+/* Starts a read through the page cache. */
+static void start_read(struct gov__streamer *s, uint32_t index)
+{
+    uint64_t begin, end;
+
+    charge(s, index);
     if (atomic_load(&s->readahead))
         return;
+    gov__residency_pages(&s->res, index, &begin, &end);
     prefetch(s, index, begin, end);
     hold(s, index, GOV__COMING);
+}
+
+/* Time in which something is read that the engine waits for, or that it will use
+ * soon, whoever reads it. */
+static void begin_reading(struct gov__streamer *s)
+{
+    if (s->reading_us == 0)
+        s->reading_us = now_us(s);
+}
+
+static void end_reading(struct gov__streamer *s)
+{
+    if (s->reading_us == 0 || s->flights.count > 0 ||
+        (s->has_mate && s->mate.out > 0))
+        return;
+    s->read_us += now_us(s) - s->reading_us;
+    s->reading_us = 0;
 }
 
 /* What may be read now; *wait_us is 0, or when more may be. */
@@ -529,15 +577,17 @@ static void fill(struct gov__streamer *s, uint32_t index)
 {
     struct gov__part *part = &s->res.parts[index];
     struct how how = {is_placed_when_read(s, part), part->hot, false, 0};
-    uint64_t began = now_us(s);
 
-    if (!how.place && part->held != GOV__COMING)
+    begin_reading(s);
+    if (how.place)
+        charge(s, index);
+    else if (part->held != GOV__COMING)
         start_read(s, index);
     how.started = !how.place;
     enter_slot(s, index);
     how.slot = part->slot;
     finish(s, index, read_part(s, index, how));
-    s->read_us += now_us(s) - began;
+    end_reading(s);
 }
 
 /* ---- the crew --------------------------------------------------------------- */
@@ -567,16 +617,6 @@ static void job_done(void *ctx)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* What was read while it was cold and is hot by now, in another form. */
-static void leave_form(struct gov__streamer *s, uint32_t index)
-{
-    const struct gov__part *part = &s->res.parts[index];
-
-    if (part->hot && !part->out && part->held == GOV__PRESENT &&
-        (part->slot != 0 || (part->placed && !s->anchor)))
-        drop(s, index);
-}
-
 static void take_back_from(struct gov__streamer *s, struct gov__crew *crew)
 {
     uint32_t job;
@@ -585,12 +625,12 @@ static void take_back_from(struct gov__streamer *s, struct gov__crew *crew)
     while (gov__crew_take(crew, &job, &outcome)) {
         finish(s, job / 4, (enum outcome)outcome);
         s->res.parts[job / 4].out = false;
-        leave_form(s, job / 4);
     }
+    end_reading(s);
 }
 
 /* A read that failed is tried again in the way that tells why, and has others to
- * fall back on. */
+ * fall back on, unless nobody wants it any more. */
 static void take_flights(struct gov__streamer *s)
 {
     uint32_t index;
@@ -600,13 +640,19 @@ static void take_flights(struct gov__streamer *s)
         struct gov__part *part = &s->res.parts[index];
         enum outcome outcome = part->slot != 0 ? READ_FILLED : READ_PLACED;
 
-        if (rc != 0)
-            outcome = read_part(
-                s, index, (struct how){true, part->hot, false, part->slot});
-        finish(s, index, outcome);
+        if (rc != 0 && atomic_load(&s->stop)) {
+            leave_slot(s, part);
+            hold(s, index, GOV__ABSENT);
+        } else {
+            /* What is in the page cache of it was looked up before. */
+            if (rc != 0)
+                outcome = read_part(
+                    s, index, (struct how){true, false, false, part->slot});
+            finish(s, index, outcome);
+        }
         part->out = false;
-        leave_form(s, index);
     }
+    end_reading(s);
 }
 
 static void take_back(struct gov__streamer *s)
@@ -635,7 +681,7 @@ static void recall_wanted(struct gov__streamer *s)
 /* Gives the crew what is hot, missing, and not needed in the next layers. */
 static void give_jobs(struct gov__streamer *s, uint32_t from)
 {
-    uint64_t wait_us = 0, begin, end;
+    uint64_t wait_us = 0;
     uint32_t next;
 
     while (s->has_crew && !atomic_load(&s->paused)) {
@@ -648,8 +694,7 @@ static void give_jobs(struct gov__streamer *s, uint32_t from)
         if (next == GOV__NO_PART ||
             !gov__crew_give(&s->crew, job_of(s, next, true)))
             break;
-        gov__residency_pages(&s->res, next, &begin, &end);
-        gov__pace_charge(&s->pace, now_us(s), end - begin);
+        charge(s, next);
         s->res.parts[next].out = true;
         hold(s, next, GOV__COMING);
     }
@@ -659,8 +704,12 @@ static bool give_mate(struct gov__streamer *s, uint32_t index)
 {
     struct gov__part *part = &s->res.parts[index];
 
-    if (!gov__crew_give(&s->mate, job_of(s, index, part->hot)))
-        return false; /* a slot that was taken is the part's, for its next turn */
+    if (!gov__crew_give(&s->mate, job_of(s, index, part->hot))) {
+        leave_slot(s, part);
+        return false;
+    }
+    begin_reading(s);
+    charge(s, index);
     part->out = true;
     hold(s, index, GOV__COMING);
     return true;
@@ -686,39 +735,36 @@ static void share(struct gov__streamer *s, uint32_t from)
     (void)give_mate(s, next);
 }
 
-/* What of a hot part is in the page cache already is copied from there. */
-static bool is_found(struct gov__streamer *s, uint32_t index, uint64_t begin,
-                     uint64_t end)
-{
-    uint64_t found;
-
-    if (!s->res.parts[index].hot || atomic_load(&s->is_warm))
-        return false;
-    found = resident_bytes(s, index, begin, end);
-    if (found > (end - begin) / 2)
-        return true;
-    add(&s->found_bytes, found);
-    return false;
-}
-
-static bool start_flight(struct gov__streamer *s, uint32_t index)
+/* 0; EAGAIN: as many are under way as may be; else an errno value: the part is to be
+ * read in another way, as what is hot and in the page cache already, which is copied
+ * from there. */
+static int start_flight(struct gov__streamer *s, uint32_t index)
 {
     struct gov__part *part = &s->res.parts[index];
-    uint64_t begin, end;
+    uint64_t begin, end, found = 0;
+    int rc = 0;
 
     gov__residency_pages(&s->res, index, &begin, &end);
-    if (end == begin ||
-        s->flights.count >=
-            (part->slot != 0 ? GOV__FLIGHTS_SLOTS : GOV__FLIGHTS) ||
-        is_found(s, index, begin, end) ||
-        gov__flights_start(&s->flights, index, part->slot, part->file, begin,
-                           end) != 0)
-        return false;
-    if (gov__residency_can_wait(&s->res, index))
-        gov__pace_charge(&s->pace, now_us(s), end - begin);
+    if (s->flights.count >=
+        (part->slot != 0 ? GOV__FLIGHTS_SLOTS : GOV__FLIGHTS))
+        rc = EAGAIN;
+    else if (part->hot && !atomic_load(&s->is_warm))
+        found = resident_bytes(s, index, begin, end);
+    if (rc == 0 && (end == begin || found > (end - begin) / 2))
+        rc = EEXIST;
+    if (rc == 0)
+        rc = gov__flights_start(&s->flights, index, part->slot, part->file,
+                                begin, end);
+    if (rc != 0) {
+        leave_slot(s, part);
+        return rc;
+    }
+    begin_reading(s);
+    charge(s, index);
+    add(&s->found_bytes, found);
     part->out = true;
     hold(s, index, GOV__COMING);
-    return true;
+    return 0;
 }
 
 /* What is placed is read while the streamer puts other parts in place, drops what
@@ -729,23 +775,23 @@ static bool start_flight(struct gov__streamer *s, uint32_t index)
 static bool leave_to_others(struct gov__streamer *s, uint32_t from)
 {
     uint32_t next;
+    int rc = 0;
 
-    while ((s->flights.open || s->has_mate) &&
+    take_flights(s); /* the engine may wait for what has come */
+    while ((s->flights.open || s->has_mate) && rc == 0 &&
            (next = next_missing(s, from, GOV__COMING)) != GOV__NO_PART) {
         if (!is_placed_when_read(s, &s->res.parts[next]))
             return false;
         enter_slot(s, next);
-        if (s->flights.open) {
-            if (start_flight(s, next))
-                continue;
-            break;
-        }
-        if (s->res.parts[next].slot == 0)
+        if (s->flights.open)
+            rc = start_flight(s, next);
+        else if (s->res.parts[next].slot == 0)
             return false;
-        if (!give_mate(s, next))
-            break;
+        else
+            rc = give_mate(s, next) ? 0 : EAGAIN;
     }
-    return s->flights.count > 0 || (s->has_mate && s->mate.out > 0);
+    return (rc == 0 || rc == EAGAIN) &&
+           (s->flights.count > 0 || (s->has_mate && s->mate.out > 0));
 }
 
 /* ---- milestones ------------------------------------------------------------- */
@@ -842,6 +888,10 @@ static void adapt(struct gov__streamer *s)
     uint64_t now = now_us(s), waited = atomic_load(&s->waited_sum_us);
     bool changed;
 
+    if (s->reading_us != 0) {
+        s->read_us += now - s->reading_us;
+        s->reading_us = now;
+    }
     changed = s->distance.most > 0 && s->pass_us != 0 && s->patience_ms > 0 &&
               gov__distance_pass(&s->distance, waited - s->waited_us,
                                  s->read_us, now - s->pass_us);
@@ -869,18 +919,29 @@ static bool has_news(const struct gov__streamer *s, const struct view *seen)
 }
 
 /* A part that is there in the form that it shall not have any more is read again
- * in the other. */
-static void change_forms(struct gov__streamer *s)
+ * in the other: before anybody sees it as one that stays. */
+static void doubt_forms(struct gov__streamer *s)
+{
+    for (uint32_t i = 0; i < s->res.part_count; i++) {
+        const struct gov__part *part = &s->res.parts[i];
+        bool to_anchor = part->hot && !part->placed && s->anchor &&
+                         s->res.warm != GOV_WARM_NONE && bytes_of(part) > 0 &&
+                         s->res.units[part->unit].use != GOV__USE_OTHERS;
+
+        if (!part->out && part->held == GOV__PRESENT &&
+            (to_anchor || is_in_wrong_form(s, part)))
+            gov__residency_hold(&s->res, i, GOV__UNKNOWN);
+    }
+}
+
+static void leave_forms(struct gov__streamer *s)
 {
     for (uint32_t i = 0; i < s->res.part_count; i++) {
         const struct gov__part *part = &s->res.parts[i];
 
-        leave_form(s, i);
-        if (part->hot && !part->placed && s->anchor && !part->out &&
-            part->held == GOV__PRESENT && s->res.warm != GOV_WARM_NONE &&
-            bytes_of(part) > 0 &&
-            s->res.units[part->unit].use != GOV__USE_OTHERS)
-            hold(s, i, GOV__UNKNOWN);
+        if (!part->out && part->held == GOV__UNKNOWN &&
+            is_in_wrong_form(s, part))
+            leave_form(s, i);
     }
 }
 
@@ -891,6 +952,7 @@ static void take_orders_locked(struct gov__streamer *s, struct view *seen)
     s->res.ahead = s->target_ahead;
     atomic_store(&s->ahead, s->res.ahead);
     gov__residency_apply(&s->res);
+    doubt_forms(s);
     decide_readahead(s);
     show_all(s);
     /* What somebody waits for may be needed no more. */
@@ -969,7 +1031,7 @@ static bool wait_for_news(struct gov__streamer *s, struct view *seen,
     go_on = !atomic_load(&s->stop);
     pthread_mutex_unlock(&s->lock);
     if (ordered && go_on)
-        change_forms(s);
+        leave_forms(s);
     return go_on;
 }
 
@@ -1045,7 +1107,9 @@ static void *run(void *arg)
             s->tick(s->tick_ctx);
         }
     }
-    while (s->flights.count > 0) { /* the kernel writes to memory until then */
+    /* The kernel writes to memory until then. It ends every read; one of a file
+     * system whose server does not answer takes as long as pread() does there. */
+    while (s->flights.count > 0) {
         gov__flights_sleep(&s->flights, 0);
         take_flights(s);
     }
@@ -1098,6 +1162,7 @@ static void make_slots(struct gov__streamer *s)
 
     if (s->direct && s->cold_bytes > 0 && count > 0 && count < UINT32_MAX)
         (void)gov__slots_init(&s->slots, s->range, s->alloc, (uint32_t)count);
+    atomic_store(&s->slot_bytes, s->slots.count * GOV__PART_BYTES);
 }
 
 static int start_threads(struct gov__streamer *s)

@@ -58,12 +58,13 @@ struct gov__streamer {
     bool has_crew, has_mate;
     struct gov__slots slots;       /* for what is cold, where it is placed */
     const struct gov_alloc *alloc; /* borrowed: for the slots' list */
-    uint32_t coming;    /* parts whose read was started and not waited for */
-    uint64_t start_us;  /* of the clock of the platform */
-    uint64_t told_us;   /* progress */
-    uint64_t pass_us;   /* when the pass began that is counted */
-    uint64_t read_us;   /* spent reading in it */
-    uint64_t waited_us; /* of all passes, when it began */
+    uint32_t coming;     /* parts whose read was started and not waited for */
+    uint64_t start_us;   /* of the clock of the platform */
+    uint64_t told_us;    /* progress */
+    uint64_t pass_us;    /* when the pass began that is counted */
+    uint64_t read_us;    /* spent reading in it */
+    uint64_t reading_us; /* since when something is read; 0: nothing is */
+    uint64_t waited_us;  /* of all passes, when it began */
     enum gov__advice advice; /* the mapping's, but for cold rows */
 
     /* Any thread. */
@@ -77,6 +78,7 @@ struct gov__streamer {
     _Atomic uint64_t streamed_bytes, dropped_bytes, failures;
     _Atomic uint64_t late_units, passes, waited_sum_us;
     _Atomic uint64_t found_bytes, there_bytes, placed_bytes, warm_us;
+    _Atomic uint64_t slot_bytes; /* that slots take, full or not */
     _Atomic uint32_t ahead; /* in force */
 
     /* Lock order: this one is taken last, and nothing is called while it is
@@ -95,7 +97,7 @@ struct gov__streamer {
  * nothing is left running. */
 int gov__streamer_start(struct gov__streamer *streamer, uint64_t hot_bytes);
 
-/* Ends the threads, which takes at most one read, and hands the mapping back
+/* Ends the threads, when the reads under way have ended, and hands the mapping back
  * with the advice it came with; what is placed stays, but for what is in a
  * slot. */
 void gov__streamer_stop(struct gov__streamer *streamer);

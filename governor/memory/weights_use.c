@@ -135,6 +135,9 @@ static void count_shares(gov_weights *weights, struct gov_weights_account *out)
     out->cold_bytes = s->cold_bytes;
     out->window_bytes = s->window_bytes;
     pthread_mutex_unlock(&s->lock);
+    /* Slots are there as long as anything is cold, however little passes. */
+    if (out->cold_bytes > 0 && out->window_bytes < atomic_load(&s->slot_bytes))
+        out->window_bytes = atomic_load(&s->slot_bytes);
     if (weights->read_rate > 0)
         out->warm_expected_us = gov__less(out->hot_bytes, out->found_bytes) *
                                 1000 / (weights->read_rate / 1000 + 1);

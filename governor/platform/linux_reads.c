@@ -16,7 +16,7 @@ struct reads {
 };
 
 _Static_assert(sizeof(struct reads) <= sizeof(struct gov__read_queue),
-               "gov__reads has room for it");
+               "gov__read_queue has room for it");
 
 static struct reads *of(struct gov__read_queue *reads)
 {
@@ -36,8 +36,13 @@ int gov__linux_reads_open(void *ctx, struct gov__read_queue *reads,
     if (r->bell < 0)
         return errno;
     rc = gov__linux_ring_open(&r->ring, most);
-    if (rc == 0)
+    /* This came with IORING_OP_READ, in Linux 5.6: a ring of before fails each. */
+    if (rc == 0 && (r->ring.params.features & IORING_FEAT_RW_CUR_POS) != 0)
         return 0;
+    if (rc == 0) {
+        gov__linux_ring_close(&r->ring);
+        rc = ENOSYS;
+    }
     close(r->bell);
     return rc == ENOSYS || rc == EPERM || rc == EACCES ? ENOTSUP : rc;
 }

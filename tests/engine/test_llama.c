@@ -391,6 +391,8 @@ START_TEST(logits_have_the_same_bits)
     ck_assert_uint_gt(atomic_load(&f.session->kv.given_back_bytes), 0);
     ck_assert_int_eq(f.session->streaming,
                      plan.strategy == GOV_STRATEGY_HYBRID);
+    /* This program is none that is told of unmapping. */
+    ck_assert(!f.session->copy.wanted);
     if (f.session->streaming) {
         gov_weights_account(f.session->weights, false, &account);
         ck_assert_uint_ge(account.passes, two ? 12 : 150);

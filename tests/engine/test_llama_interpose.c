@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mmap() and posix_madvise() as libgovernor-llama-interpose has them, which this
+/* mmap(), munmap() and posix_madvise() as libgovernor-llama-interpose has them, which this
  * program is linked with as an app would be: nothing of a file is read while a load
  * of this thread maps it, and nobody else notices. */
 #include <dlfcn.h>
@@ -144,6 +144,64 @@ START_TEST(other_threads_map_as_ever)
     /* Those of cached() are all that this thread made. */
     ck_assert_uint_eq(gov_llama_interpose_end(), 1);
     munmap(base, BYTES);
+}
+END_TEST
+
+/* ---- what is unmapped --------------------------------------------------------------- */
+
+static void on_unmap(void *ctx)
+{
+    ++*(int *)ctx;
+    errno = ENOENT;
+    munmap(NULL, 4096); /* what it does itself is not told */
+}
+
+static void *unmap_nothing_of_it(void *arg)
+{
+    munmap((char *)arg + gov_page_bytes(), gov_page_bytes());
+    return NULL;
+}
+
+/* Any piece of it, once, before it is gone, on the thread that asked. */
+START_TEST(unmapping_is_told_before)
+{
+    const size_t page = gov_page_bytes();
+    /* Offsets in pages of what is unmapped, and how many; the list is 8 to 16. */
+    static const struct {
+        size_t at, count;
+        bool told;
+    } pieces[] = {{0, 8, false}, {16, 8, false}, {7, 2, true}, {15, 4, true},
+                  {10, 1, true}, {8, 8, true},   {0, 24, true}};
+    char *base =
+        mmap(NULL, 24 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct gov_llama_mapping list[2] = {{NULL, 0, 0, 0},
+                                        {base + 8 * page, 8 * page, 0, 0}};
+    pthread_t thread;
+    int told = 0;
+
+    ck_assert_ptr_ne(base, MAP_FAILED);
+    if (!gov_llama_interpose_watch(list, 2, on_unmap, &told)) {
+        skip_test("unmapping_is_told_before", "munmap() is somebody else's");
+        return;
+    }
+    ck_assert_int_eq(
+        pthread_create(&thread, NULL, unmap_nothing_of_it, base + 9 * page), 0);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(told, 0);
+    errno = 7;
+    munmap(base + pieces[_i].at * page, pieces[_i].count * page);
+    ck_assert_int_eq(errno, 7);
+    ck_assert_int_eq(told, pieces[_i].told ? 1 : 0);
+    munmap(base + 8 * page, 8 * page);
+    ck_assert_int_eq(told, 1); /* in any case by now, and never twice */
+    /* Nobody wants to know. */
+    ck_assert(gov_llama_interpose_watch(list, 2, on_unmap, &told));
+    ck_assert(gov_llama_interpose_watch(NULL, 0, NULL, NULL));
+    munmap(base, 24 * page);
+    ck_assert_int_eq(told, 1);
+    errno = 0;
+    ck_assert_int_eq(munmap((void *)1, page), -1); /* NOLINT: no address */
+    ck_assert_int_eq(errno, EINVAL);
 }
 END_TEST
 
@@ -828,6 +886,7 @@ Suite *suite(void)
 
     tcase_add_test(calls, a_mapping_is_not_read);
     tcase_add_test(calls, other_threads_map_as_ever);
+    tcase_add_loop_test(calls, unmapping_is_told_before, 0, 7);
     tcase_add_test(calls, what_is_no_file_is_as_ever);
     tcase_add_loop_test(calls, failures_are_the_systems, 0, 2);
     tcase_add_test(calls, what_is_not_needed_stays);

@@ -13,8 +13,7 @@ set -eu
 
 B=${B:-build/plain}
 MAKE=${MAKE:-make}
-seconds=120
-guests='x86-64 x86-64-units small arm64-16k arm64-16k-units'
+guests='x86-64 x86-64-units small swap arm64-16k arm64-16k-units'
 passed=0 failed=0 skipped=0
 work=''
 child=''
@@ -88,7 +87,7 @@ copy_libraries() {
     readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
         while read -r name; do
             [ ! -e "$tree/lib/$name" ] || continue
-            for file in "$build/lib/$name" \
+            for file in "$build/lib/$name" "$engine/$name" \
                 "$kernel"/sysroot/usr/lib/*/"$name" \
                 "$kernel"/sysroot/lib/*/"$name" \
                 "$($cc -print-file-name="$name")"; do
@@ -123,19 +122,27 @@ nogroup:x:65534:' >"$tree/etc/group"
     done
     mkdir -p "$tree/home/tests/unit"
     cp -r tests/unit/fixtures "$tree/home/tests/unit"
-    for program in "$tree"/bin/gov* "$tree"/bin/follower "$tree"/tests/*; do
+    [ -z "$engine" ] || {
+        mkdir "$tree/lib/governor"
+        cp "$build/lib/governor/libgovernor-llama.so" "$tree/lib/governor"
+    }
+    for program in "$tree"/bin/gov* "$tree"/bin/follower "$tree"/tests/* \
+        "$tree"/lib/governor/*; do
         [ ! -f "$program" ] || copy_libraries "$program"
     done
     (cd "$tree" && find . | cpio --quiet -o -H newc -R 0:0 | gzip -1) \
         >"$work/initrd"
 }
 
-# An empty file system, without being root; its blocks are written when used.
+# A file system, without being root, empty but for a model where there is an engine;
+# its blocks are written when used.
 make_disk() {
-    rm -f "$work/disk"
-    mkdir -p "$work/empty"
-    chmod 1777 "$work/empty"
-    mke2fs -q -F -t ext4 -m 0 -d "$work/empty" "$work/disk" 1280M \
+    rm -rf "$work/disk" "$work/files"
+    mkdir "$work/files"
+    chmod 1777 "$work/files"
+    [ -z "$engine" ] || "$build/tests/mkmodel" --quiet --preset small \
+        --layers 32 "$work/files/m.gguf" || return 1
+    mke2fs -q -F -t ext4 -m 0 -d "$work/files" "$work/disk" 1280M \
         >"$work/log" 2>&1 || {
         fail "mke2fs: $(tail -n 1 "$work/log")"
         return 1
@@ -153,6 +160,8 @@ boot() {
     make_disk || return 0
     start=$(date +%s)
     rc=0
+    seconds=120
+    [ -z "$engine" ] || seconds=300 # each token takes one
     run timeout -k 5 "$seconds" "$@" -accel tcg -smp 2 -m "$ram" -nodefaults \
         -display none -no-reboot -serial "file:$work/console" \
         -kernel "$kernel/vmlinuz" -initrd "$work/initrd" \
@@ -212,7 +221,18 @@ native() {
     esac
     have qemu-system-x86_64 cpio mke2fs timeout readelf || return 1
     get_kernel amd64 || return 1
-    build=$B cc=${CC:-cc}
+    build=$B cc=${CC:-cc} engine=
+}
+
+# And these with llama.cpp inside.
+native_engine() {
+    native || return 1
+    [ ! -e "$B/lib/governor/libgovernor-llama.so" ] ||
+        engine=$(sed -n 's/^ENGINE_LIBDIR := //p' build/engine/engine.mk)
+    [ -n "$engine" ] || {
+        skip 'there is no engine here (make engine)'
+        return 1
+    }
 }
 
 # The other one's are compiled for it; so are the tests, by the same Makefile.
@@ -220,7 +240,7 @@ cross() {
     have qemu-system-aarch64 cpio mke2fs timeout readelf \
         aarch64-linux-gnu-gcc || return 1
     get_kernel arm64-16k || return 1
-    build=$B/guest/arm64 cc=aarch64-linux-gnu-gcc
+    build=$B/guest/arm64 cc=aarch64-linux-gnu-gcc engine=
     wanted=
     for test in $tests follower; do
         wanted="$wanted $build/tests/$test"
@@ -268,6 +288,9 @@ for guest in "$@"; do
         ;;
     small)
         ! native || boot small 512 ttyS0 psi=0 qemu-system-x86_64 -cpu max
+        ;;
+    swap)
+        ! native_engine || boot swap 512 ttyS0 '' qemu-system-x86_64 -cpu max
         ;;
     arm64-16k)
         ! cross || boot arm64-16k 1024 ttyAMA0 '' \

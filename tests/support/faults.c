@@ -24,6 +24,9 @@ static _Atomic(const char *) only;
 static _Atomic int64_t live;
 static void (*_Atomic pread_watch)(int fd, uint64_t offset, size_t bytes);
 
+static void (*_Atomic syscall_watch)(long number, const long given[6],
+                                     long result);
+
 static bool named(const char *list, const char *name)
 {
     const char *at;
@@ -73,6 +76,7 @@ void faults_reset(void)
     last_fault = "none";
     only = NULL;
     faults_watch_pread(NULL);
+    faults_watch_syscall(NULL);
 }
 
 void faults_arm(uint64_t n, bool forever)
@@ -111,6 +115,12 @@ void faults_only(const char *names)
 void faults_watch_pread(void (*watch)(int fd, uint64_t offset, size_t bytes))
 {
     pread_watch = watch;
+}
+
+void faults_watch_syscall(void (*watch)(long number, const long given[6],
+                                        long result))
+{
+    syscall_watch = watch;
 }
 
 static void *counting_alloc(void *ctx, size_t bytes)
@@ -214,6 +224,12 @@ int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...);
 int __real_poll(struct pollfd *fds, nfds_t count, int timeout);
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout);
+int __real_ppoll(struct pollfd *fds, nfds_t count,
+                 const struct timespec *timeout, const sigset_t *signals);
+int __wrap_ppoll(struct pollfd *fds, nfds_t count,
+                 const struct timespec *timeout, const sigset_t *signals);
+int __real_eventfd(unsigned int count, int flags);
+int __wrap_eventfd(unsigned int count, int flags);
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 int __real_setpriority(int which, id_t who, int priority);
@@ -399,8 +415,23 @@ int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
     return fails_named("poll") ? -1 : __real_poll(fds, count, timeout);
 }
 
+int __wrap_ppoll(struct pollfd *fds, nfds_t count,
+                 const struct timespec *timeout, const sigset_t *signals)
+{
+    return fails_named("ppoll") ? -1
+                                : __real_ppoll(fds, count, timeout, signals);
+}
+
+int __wrap_eventfd(unsigned int count, int flags)
+{
+    return fails_named("eventfd") ? -1 : __real_eventfd(count, flags);
+}
+
 long __wrap_syscall(long number, ...)
 {
+    void (*watch)(long number, const long given[6], long result) =
+        syscall_watch;
+    long result;
     va_list args;
     long a[6];
 
@@ -408,9 +439,12 @@ long __wrap_syscall(long number, ...)
     for (int i = 0; i < 6; i++)
         a[i] = va_arg(args, long);
     va_end(args);
-    return fails_named("syscall")
-               ? -1
-               : __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    if (fails_named("syscall"))
+        return -1;
+    result = __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    if (watch != NULL)
+        watch(number, a, result);
+    return result;
 }
 
 int __wrap_setpriority(int which, id_t who, int priority)

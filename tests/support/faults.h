@@ -7,8 +7,9 @@
  *
  * Calls are wrapped at link time (WRAPPED in the Makefile); allocations go
  * through faults_alloc(). close() never fails: nobody can do anything about it.
- * munmap, mprotect, msync, mremap, fcntl, ioctl, poll, syscall, setpriority,
- * getrusage and sigaction count and fail only where faults_only() names them. */
+ * munmap, mprotect, msync, mremap, fcntl, ioctl, poll, ppoll, eventfd, syscall,
+ * setpriority, getrusage and sigaction count and fail only where faults_only() names
+ * them. */
 #ifndef GOV_TESTS_FAULTS_H
 #define GOV_TESTS_FAULTS_H
 
@@ -39,6 +40,10 @@ void faults_only(const char *names);
 /* Called before each pread() that does not fail, to see what is asked for or to
  * change the file under the reader; NULL ends it. Reset by faults_reset(). */
 void faults_watch_pread(void (*watch)(int fd, uint64_t offset, size_t bytes));
+/* Called after each syscall() that did not fail for a test, with what it was given
+ * and returned, to change what it has written; NULL ends it. Reset likewise. */
+void faults_watch_syscall(void (*watch)(long number, const long given[6],
+                                        long result));
 /* An allocator that counts, fails when armed, and knows what is live. */
 const struct gov_alloc *faults_alloc(void);
 int64_t faults_live_blocks(void);

@@ -7,8 +7,10 @@
  *                  it (all)
  *   --direct N     past the page cache, N threads with reads of 4 MiB, into huge
  *                  pages that are used again, 32 MiB in turns, which is what a window
- *                  of weights takes; else through a mapping, a part ahead and
- *                  dropped behind, as cold weights are read
+ *                  of weights takes; else through a mapping, dropped behind: all of
+ *                  the file as the kernel reads ahead, of a share of it a part ahead
+ *   --new          with --direct: into memory that is not used again, touched
+ *                  before, as what stays takes
  *   --passes N     once again (1)
  *
  * What is in the page cache of the file is dropped first. Prints one JSON object
@@ -43,6 +45,7 @@ struct reader {
     uint64_t size, bytes; /* of the file; to read of it */
     unsigned char *base;
     int threads; /* 0: through the mapping */
+    bool fresh;  /* no memory is used again */
     int passes;
     pthread_mutex_t lock;
     pthread_cond_t all;
@@ -97,7 +100,7 @@ static void look_ahead(const struct reader *reader, uint64_t n)
     size_t bytes, at = 0;
     uint64_t offset;
 
-    if (n >= parts(reader))
+    if (n >= parts(reader) || reader->bytes == reader->size)
         return;
     for (offset = part_at(reader, n, &bytes); at < bytes; at += AHEAD)
         madvise(reader->base + offset + at,
@@ -162,19 +165,20 @@ static void *read_some(void *arg)
 {
     struct reader *reader = arg;
     void *buffer = NULL;
+    const uint64_t turns = reader->fresh ? parts(reader) : TURNS;
     uint64_t offset, turn = 0;
     size_t bytes;
-    int rc = posix_memalign(&buffer, HUGE_PAGE, TURNS * PART);
+    int rc = posix_memalign(&buffer, HUGE_PAGE, turns * PART);
 
     if (rc != 0) {
         fail(reader, rc);
         return NULL;
     }
-    madvise(buffer, TURNS * PART, MADV_HUGEPAGE);
-    memset(buffer, 1, TURNS * PART);
+    madvise(buffer, turns * PART, MADV_HUGEPAGE);
+    memset(buffer, 1, turns * PART);
     wait_for_all(reader);
     while (take(reader, &offset, &bytes)) {
-        char *part = (char *)buffer + turn++ % TURNS * PART;
+        char *part = (char *)buffer + turn++ % turns * PART;
 
         for (size_t done = 0; done < bytes;) {
             ssize_t n = pread(reader->fd, part + done, PART - done,
@@ -230,6 +234,8 @@ static bool parse(int argc, char **argv, struct reader *reader)
             reader->threads = (int)strtol(value, NULL, 10), i++;
         else if (strcmp(argv[i], "--passes") == 0)
             reader->passes = (int)strtol(value, NULL, 10), i++;
+        else if (strcmp(argv[i], "--new") == 0)
+            reader->fresh = true;
         else if (argv[i][0] != '-' && reader->path == NULL)
             reader->path = argv[i];
         else

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -1472,6 +1473,517 @@ START_TEST(a_rate_leaves_no_pause)
 }
 END_TEST
 
+/* ---- reads that go on by themselves ------------------------------------------------ */
+
+enum trouble {
+    NO_TROUBLE,
+    NOT_THERE,       /* the platform has none */
+    DENIED,          /* this process may not */
+    START_REFUSED,   /* now and then: no memory */
+    START_PUT_OFF,   /* now and then: not just now */
+    ENDS_IN_ERROR,   /* now and then */
+    ENDS_EARLY,      /* now and then */
+    ALWAYS_IN_ERROR, /* each */
+    TROUBLES
+};
+
+/* The platform whose reads have trouble, are held back, or slow. */
+static struct {
+    struct gov_platform table;
+    enum trouble trouble;
+    atomic_int started, taken, refused, spoilt;
+    atomic_int left; /* under way when they were closed */
+    atomic_bool held;
+    uint64_t slow_us;
+    uint64_t began_us[GOV__FLIGHTS];
+    struct gov__read read[GOV__FLIGHTS];
+} air;
+
+static bool now_and_then(void)
+{
+    static atomic_uint calls;
+
+    return air.trouble == ALWAYS_IN_ERROR ||
+           atomic_fetch_add(&calls, 1) % 3 == 1;
+}
+
+static uint64_t real_us(void)
+{
+    const struct gov_platform *native = gov__platform_native();
+
+    return native->now_us(native->ctx);
+}
+
+static int air_open(void *ctx, struct gov__read_queue *reads, uint32_t most)
+{
+    return air.trouble == DENIED
+               ? ENOTSUP
+               : gov__platform_native()->reads_open(ctx, reads, most);
+}
+
+static int air_start(void *ctx, struct gov__read_queue *reads,
+                     const struct gov__read *read)
+{
+    int rc;
+
+    if ((air.trouble == START_REFUSED || air.trouble == START_PUT_OFF) &&
+        now_and_then()) {
+        atomic_fetch_add(&air.refused, 1);
+        return air.trouble == START_REFUSED ? ENOMEM : EAGAIN;
+    }
+    air.began_us[read->tag] = real_us();
+    air.read[read->tag] = *read;
+    rc = gov__platform_native()->reads_start(ctx, reads, read);
+    if (rc == 0)
+        atomic_fetch_add(&air.started, 1);
+    return rc;
+}
+
+/* Each is under way for so long, one after the other, as on a slow disk. */
+static bool is_too_soon(void)
+{
+    const struct timespec some = {0, 200000};
+    uint64_t first_us = UINT64_MAX;
+
+    for (uint32_t i = 0; i < GOV__FLIGHTS; i++)
+        if (air.began_us[i] != 0 && air.began_us[i] < first_us)
+            first_us = air.began_us[i];
+    if (air.slow_us == 0 || real_us() - first_us >= air.slow_us)
+        return false;
+    nanosleep(&some, NULL);
+    return true;
+}
+
+static int air_take(void *ctx, struct gov__read_queue *reads, uint32_t *tag,
+                    int64_t *result)
+{
+    int rc;
+
+    if (atomic_load(&air.held) || is_too_soon())
+        return ENODATA;
+    rc = gov__platform_native()->reads_take(ctx, reads, tag, result);
+    if (rc != 0)
+        return rc;
+    air.began_us[*tag] = 0;
+    atomic_fetch_add(&air.taken, 1);
+    if (air.trouble >= ENDS_IN_ERROR && now_and_then()) {
+        int64_t good = air.trouble == ENDS_EARLY ? *result / 2 : 0;
+
+        /* What was not read is not there. */
+        memset((char *)air.read[*tag].buffer + good, 0xee,
+               air.read[*tag].bytes - (size_t)good);
+        *result = good > 0 ? good : -EIO;
+        atomic_fetch_add(&air.spoilt, 1);
+    }
+    return 0;
+}
+
+static int air_close(void *ctx, struct gov__read_queue *reads)
+{
+    atomic_fetch_add(&air.left,
+                     atomic_load(&air.started) - atomic_load(&air.taken));
+    return gov__platform_native()->reads_close(ctx, reads);
+}
+
+static void clear_air(enum trouble trouble)
+{
+    memset(&air, 0, sizeof(air));
+    air.table = *gov__platform_native();
+    air.trouble = trouble;
+    if (air.table.reads_open == NULL)
+        return;
+    air.table.reads_open = trouble == NOT_THERE ? NULL : air_open;
+    air.table.reads_start = air_start;
+    air.table.reads_take = air_take;
+    air.table.reads_close = air_close;
+}
+
+/* What is in the page cache would be copied from there. */
+static void cool(struct engine *e)
+{
+    for (uint32_t f = 0; f < e->files; f++) {
+        int fd = open(e->path[f], O_RDONLY);
+
+        ck_assert_int_eq(
+            madvise(e->base[f], (size_t)e->bytes[f], MADV_DONTNEED), 0);
+        ck_assert_int_eq(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        close(fd);
+    }
+}
+
+static void adopt_in_air(struct engine *e,
+                         const struct gov_weights_options *options)
+{
+    ck_assert_msg(gov__weights_adopt_on(&e->weights, &air.table, e->model,
+                                        options, &err) == GOV_OK,
+                  "%s", err.message);
+}
+
+/* False, with a word, where there are none. */
+static bool flies(const char *test)
+{
+    if (first->weights->streamer.flights.open)
+        return true;
+    skip_test(test, "no reads that go on by themselves here");
+    return false;
+}
+
+static void land(void)
+{
+    gov_weights_release(first->weights);
+    first->weights = NULL;
+    ck_assert_int_eq(air.left, 0);
+    ck_assert_int_eq(air.started, air.taken);
+    ck_assert(all_is_right(first));
+}
+
+/* Direct in one file, and both in two, with each trouble. */
+START_TEST(holds_under_stress_in_trouble)
+{
+    const struct form *form = &forms[_i % 2 == 0 ? 2 : 7];
+    struct gov_weights_options options = options_for(form, 8 * MIB);
+    int descriptors;
+
+    make_model(first, form->files, 5 * KIB);
+    cool(first);
+    descriptors = faults_open_descriptors();
+    clear_air((enum trouble)(_i / 2));
+    options.ahead_most = 4;
+    adopt_in_air(first, &options);
+    if (air.trouble == NOT_THERE || air.trouble == DENIED)
+        ck_assert(!first->weights->streamer.flights.open);
+    stress();
+    if (first->weights->streamer.flights.open) {
+        ck_assert_int_gt(air.started, 0);
+        ck_assert((air.refused > 0) == (air.trouble == START_REFUSED ||
+                                        air.trouble == START_PUT_OFF));
+        ck_assert((air.spoilt > 0) == (air.trouble >= ENDS_IN_ERROR));
+    }
+    (void)gov_weights_set_hot(first->weights, 0);
+    run_pass(first);
+    (void)gov_weights_set_hot(first->weights, UINT64_MAX);
+    ck_assert(comes_true(form->anchor ? is_anchored : is_there, NULL));
+    ck_assert_uint_eq(account(first).anchored_bytes,
+                      form->anchor ? all_bytes(first) : 0);
+    land();
+    ck_assert_int_eq(faults_open_descriptors(), descriptors);
+    ck_assert_int_eq(slot_mappings(), 0);
+}
+END_TEST
+
+static bool are_taken(const void *unused)
+{
+    (void)unused;
+    return atomic_load(&air.started) == atomic_load(&air.taken);
+}
+
+static bool have_started(const void *count)
+{
+    return atomic_load(&air.started) >= *(const int *)count;
+}
+
+static void *release(void *arg)
+{
+    gov_weights_release(first->weights);
+    atomic_store(&done, true);
+    return arg;
+}
+
+/* It ends when they do, whatever comes of them, and no earlier: the kernel writes to
+ * that memory. */
+START_TEST(stop_waits_for_what_is_under_way)
+{
+    struct gov_weights_options options =
+        options_for(&forms[2 + _i % 2], _i % 2 == 0 ? 0 : UINT64_MAX);
+    const struct timespec some = {0, 30000000};
+    const int two = 2;
+    pthread_t thread;
+
+    make_model(first, 1, 8 * KIB);
+    cool(first);
+    clear_air(_i < 2 ? NO_TROUBLE : _i < 4 ? ALWAYS_IN_ERROR : ENDS_EARLY);
+    atomic_store(&air.held, true);
+    adopt_in_air(first, &options);
+    if (!flies("stop_waits_for_what_is_under_way"))
+        return;
+    gov_weights_reached(first->weights, 0);
+    ck_assert(comes_true(have_started, &two));
+    ck_assert_int_eq(pthread_create(&thread, NULL, release, NULL), 0);
+    nanosleep(&some, NULL);
+    ck_assert(!atomic_load(&done));
+    atomic_store(&air.held, false);
+    pthread_join(thread, NULL);
+    first->weights = NULL;
+    ck_assert_int_eq(air.left, 0);
+    ck_assert_int_le(air.started, 3);
+    ck_assert(all_is_right(first));
+    ck_assert_int_eq(slot_mappings(), 0);
+}
+END_TEST
+
+/* Of a slot that another part waits for nothing is left when it shall stay. */
+START_TEST(what_becomes_hot_is_in_no_slot)
+{
+    struct gov_weights_options options = options_for(&forms[2 + _i], 0);
+    const int two = 2;
+
+    make_model(first, 1, 8 * KIB);
+    cool(first);
+    clear_air(NO_TROUBLE);
+    atomic_store(&air.held, true);
+    options.ahead = 2;
+    options.readers = 0;
+    adopt_in_air(first, &options);
+    if (!flies("what_becomes_hot_is_in_no_slot"))
+        return;
+    ck_assert(comes_true(have_started, &two));
+    (void)gov_weights_set_hot(first->weights, UINT64_MAX);
+    atomic_store(&air.held, false);
+    ck_assert(comes_true(_i == 0 ? is_there : is_anchored, NULL));
+    ck_assert_uint_eq(account(first).anchored_bytes,
+                      _i == 0 ? 0 : all_bytes(first));
+    land();
+}
+END_TEST
+
+/* As pause_holds_back, where what is under way ends. */
+START_TEST(pause_holds_flights_back)
+{
+    struct gov_weights_options options = options_for(&forms[3], UINT64_MAX);
+    const int three = 3;
+
+    cool(first);
+    clear_air(NO_TROUBLE);
+    atomic_store(&air.held, true);
+    adopt_in_air(first, &options);
+    if (!flies("pause_holds_flights_back"))
+        return;
+    ck_assert(comes_true(have_started, &three));
+    gov_weights_pause(first->weights, true);
+    atomic_store(&air.held, false);
+    wait_for_map("HHHhhhhh");
+    ck_assert(comes_true(are_taken, NULL));
+    ck_assert(!gov_weights_wait(first->weights, true, 30));
+    ck_assert_str_eq(map_text(first), "HHHhhhhh");
+    ck_assert_int_eq(air.started, 3);
+    gov_weights_reached(first->weights, 1);
+    wait_for_map("HHHHhhhh");
+    gov_weights_reached(first->weights, 6); /* and around the ring */
+    wait_for_map("HHHHhhHH");
+    ck_assert(comes_true(are_taken, NULL));
+    ck_assert(!gov_weights_wait(first->weights, true, 30));
+    ck_assert_str_eq(map_text(first), "HHHHhhHH");
+    gov_weights_pause(first->weights, false);
+    ck_assert(gov_weights_wait(first->weights, true, PATIENCE_MS));
+    wait_for_map("HHHHHHHH");
+    land();
+}
+END_TEST
+
+static _Atomic uint64_t hand_us; /* of a clock that is set by hand */
+static atomic_int staged;
+
+static uint64_t hand_clock(void *ctx)
+{
+    (void)ctx;
+    return atomic_load(&hand_us);
+}
+
+static int counted_stage(void *ctx, const void *target, size_t bytes,
+                         void **out)
+{
+    atomic_fetch_add(&staged, 1);
+    return gov__platform_native()->stage(ctx, target, bytes, out);
+}
+
+static bool have_staged(const void *count)
+{
+    return atomic_load(&staged) >= *(const int *)count;
+}
+
+/* Each part that can wait is charged, and once: by flights, and where what is in the
+ * page cache is copied by the streamer and its mate. */
+START_TEST(a_rate_is_kept)
+{
+    struct gov_weights_options options = options_for(&forms[3], UINT64_MAX);
+    const struct timespec some = {0, 60000000};
+    int burst = 4, next; /* three are wanted, and one may begin */
+
+    if (_i == 0)
+        cool(first);
+    clear_air(NO_TROUBLE);
+    air.table.now_us = hand_clock;
+    air.table.stage = counted_stage;
+    atomic_store(&hand_us, 1000000);
+    atomic_store(&staged, 0);
+    options.readers = 0;
+    options.warm_rate = 1000000; /* 0.26 s a part */
+    adopt_in_air(first, &options);
+    if (!flies("a_rate_is_kept"))
+        return;
+    ck_assert(comes_true(have_staged, &burst));
+    nanosleep(&some, NULL);
+    atomic_fetch_add(&hand_us, 150000);
+    burst += atomic_load(&staged) > burst ? _i : 0; /* or two, where two ask */
+    (void)gov_weights_set_hot(first->weights, UINT64_MAX); /* looks again */
+    nanosleep(&some, NULL);
+    ck_assert_int_eq(staged, burst);
+    next = burst + 1;
+    atomic_fetch_add(&hand_us, _i == 0 ? 200000 : 400000);
+    (void)gov_weights_set_hot(first->weights, UINT64_MAX);
+    ck_assert(comes_true(have_staged, &next));
+    ck_assert_int_le(staged, next + _i);
+    ck_assert(_i != 0 || air.started == staged);
+    land();
+}
+END_TEST
+
+static int kept_reads, kept_allowed; /* by the lock of the gate */
+
+static int doled_populate(void *ctx, void *at, size_t bytes)
+{
+    pthread_mutex_lock(&gate.lock);
+    kept_reads++;
+    while (kept_reads > kept_allowed)
+        pthread_cond_wait(&gate.changed, &gate.lock);
+    pthread_mutex_unlock(&gate.lock);
+    return gov__platform_native()->populate(ctx, at, bytes);
+}
+
+static void allow(int count)
+{
+    pthread_mutex_lock(&gate.lock);
+    kept_allowed = count;
+    pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+static bool is_streamed(const void *unused)
+{
+    (void)unused;
+    return account(first).streamed_bytes > 0;
+}
+
+static int kept_so_far(void)
+{
+    int n;
+
+    pthread_mutex_lock(&gate.lock);
+    n = kept_reads;
+    pthread_mutex_unlock(&gate.lock);
+    return n;
+}
+
+/* What has come is there as soon as the read of another part has ended, not when all
+ * that is hot was read. */
+START_TEST(what_has_come_is_not_kept_waiting)
+{
+    struct gov_weights_options options = options_for(&forms[2], 0);
+    const struct timespec some = {0, 10000000};
+    const int one = 1;
+    int allowed = 0, before;
+
+    memset(&gate, 0, sizeof(gate));
+    pthread_mutex_init(&gate.lock, NULL);
+    pthread_cond_init(&gate.changed, NULL);
+    make_model(first, 1, 8 * KIB);
+    cool(first);
+    clear_air(NO_TROUBLE);
+    air.table.populate = doled_populate;
+    kept_reads = kept_allowed = 0;
+    atomic_store(&air.held, true);
+    options.hot_bytes = all_bytes(first) - 3 * MIB; /* one part is cold */
+    options.readers = 1;
+    faults_only("pthread_create");
+    faults_arm(2, false); /* the mates are there, and no crew */
+    adopt_in_air(first, &options);
+    faults_reset();
+    ck_assert(!first->weights->streamer.has_crew);
+    if (!flies("what_has_come_is_not_kept_waiting")) {
+        allow(INT32_MAX);
+        return;
+    }
+    while (!have_started(&one)) {
+        allow(++allowed);
+        while (kept_so_far() <= allowed && !have_started(&one))
+            ;
+    }
+    /* It is at the next one that is kept. */
+    while (kept_so_far() <= allowed)
+        ;
+    before = allowed;
+    atomic_store(&air.held, false);
+    while (!is_streamed(NULL) && !account(first).warm) {
+        nanosleep(&some, NULL); /* in which the kernel has ended it */
+        allow(++allowed);
+    }
+    ck_assert_int_le(allowed, before + 12); /* of 20 and more */
+    ck_assert(!account(first).warm);
+    allow(INT32_MAX);
+    land();
+}
+END_TEST
+
+/* A disk that is busy all the time gives no more when it is asked earlier: that
+ * would be memory for nothing. */
+START_TEST(a_busy_disk_is_not_asked_earlier)
+{
+    struct gov_weights_options options = options_for(&forms[2 + _i % 2], 0);
+
+    make_model(first, 1, 4 * KIB);
+    cool(first);
+    clear_air(_i < 2 ? NO_TROUBLE : ENDS_EARLY);
+    air.slow_us = 15000;
+    options.ahead = 1;
+    options.ahead_most = 4;
+    adopt_in_air(first, &options);
+    if (!flies("a_busy_disk_is_not_asked_earlier"))
+        return;
+    for (uint32_t i = 0; i < 6 * first->unit_count; i++) {
+        gov_weights_reached(first->weights, i % first->unit_count);
+        ck_assert(unit_is_right(first, i % first->unit_count, page));
+        ck_assert_uint_eq(account(first).ahead, 1);
+    }
+    ck_assert_uint_gt(account(first).late_units, 6);
+    land();
+}
+END_TEST
+
+/* Children come and go while reads are under way; what is anchored they have, too. */
+START_TEST(children_do_no_harm)
+{
+    struct gov_weights_options options = options_for(&forms[2 + _i], 0);
+    pid_t child;
+    int status;
+
+    make_model(first, 1, 5 * KIB);
+    cool(first);
+    clear_air(NO_TROUBLE);
+    adopt_in_air(first, &options);
+    for (uint32_t round = 0; round < 24; round++) {
+        gov_weights_reached(first->weights, round % first->unit_count);
+        (void)gov_weights_set_hot(first->weights,
+                                  round % 5 * (all_bytes(first) / 5));
+        child = fork();
+        ck_assert_int_ge(child, 0);
+        if (child == 0)
+            _exit(0);
+        ck_assert(unit_is_right(first, round % first->unit_count, 8));
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert_int_eq(status, 0);
+    }
+    (void)gov_weights_set_hot(first->weights, UINT64_MAX);
+    ck_assert(comes_true(_i == 0 ? is_there : is_anchored, NULL));
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        _exit(all_is_right(first) ? 0 : 1);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    land();
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------ */
 
 #define COUNT(table) ((int)(sizeof(table) / sizeof((table)[0])))
@@ -1507,6 +2019,17 @@ Suite *suite(void)
     tcase_add_loop_test(tc, a_slot_that_is_shown_is_not_used_again, 0, 2);
     tcase_add_test(tc, slots_go_with_the_streamer);
     tcase_add_loop_test(tc, a_rate_leaves_no_pause, 0, 2);
+
+    tc = add_case(s, "flights", set_up);
+    tcase_add_loop_test(tc, holds_under_stress_in_trouble, 0, 2 * TROUBLES);
+    tcase_add_loop_test(tc, stop_waits_for_what_is_under_way, 0, 6);
+    tcase_add_loop_test(tc, what_becomes_hot_is_in_no_slot, 0, 2);
+    tcase_add_test(tc, what_has_come_is_not_kept_waiting);
+    tcase_add_loop_test(tc, a_busy_disk_is_not_asked_earlier, 0, 4);
+    tcase_add_loop_test(tc, children_do_no_harm, 0, 2);
+    tc = add_case(s, "flights, small", set_up_small);
+    tcase_add_test(tc, pause_holds_flights_back);
+    tcase_add_loop_test(tc, a_rate_is_kept, 0, 2);
 
     tc = add_case(s, "gated", set_up_small);
     tcase_add_loop_test(tc, pause_holds_back, 0, 2);
