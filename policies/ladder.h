@@ -37,6 +37,8 @@ struct gov_ladder_step {
 struct gov_regrow_rules {
     uint32_t after_ms; /* of NORMAL before the first action regrows */
     uint32_t every_ms; /* between one and the next */
+    uint32_t
+        step_permille; /* of the budget that one step takes; 0: all at once */
 };
 
 /* What a policy says of relief. Plain data; copy it freely. */
@@ -79,6 +81,7 @@ struct gov_rung {
     uint64_t rest_until_ms; /* not before */
     bool blocked;           /* cannot run where the caller stands */
     bool gave;              /* ran since it last regrew */
+    bool destructive;       /* by gov_ladder_guard() */
 };
 
 /* The smallest page of any system that this runs on: the kernel takes no less. */
@@ -98,6 +101,17 @@ GOV_API int gov_ladder_next(const struct gov_rung *rungs, size_t count,
                             uint64_t given_bytes, uint64_t target_bytes,
                             char *reason, size_t reason_bytes);
 
+/* Whether what an action gives cannot be had again without loss to whoever uses
+ * the app: a conversation, or a model that has to be loaded. By name: model.* and
+ * kv.history. An action may say so of itself, too. */
+GOV_API bool gov_ladder_destructive(const char *action);
+
+/* Sets rung->destructive where the name says so, and blocks a destructive rung
+ * until the machine is corroborated: nobody loses a conversation to one look at
+ * one counter. To be called on each rung before gov_ladder_next(). */
+GOV_API void gov_ladder_guard(struct gov_rung *rung,
+                              const struct gov_level_machine *machine);
+
 /* How long an action at `place` rests after giving `yield` of `offered` bytes in
  * `took_ms`: by its step in the ladder, 5 s where that says nothing; after it gave
  * less than 1 MiB, or less than a tenth, 30 s, or what it rests otherwise where
@@ -116,18 +130,34 @@ struct gov_regrow {
     bool grew; /* since it is NORMAL */
     uint64_t grew_ms;
     uint64_t last_ms; /* of the last call at NORMAL */
+    /* What a WARN does not end. */
+    uint32_t doubled; /* how often the waits are */
+    bool regrew;      /* and no WARN came since */
+    uint64_t regrew_ms;
 };
 
 /* To be called with every sample. The index of the rung that may take memory
  * again now, or GOV_LADDER_DONE: one at a time, the one that goes last in the
  * ladder first (at one place the dearest to rebuild, then the last), only rungs
  * that gave, after_ms after the level became NORMAL and every_ms apart. Any other
- * level starts anew. A clock that runs backwards does, too. reason may be NULL. */
+ * level starts anew. A clock that runs backwards does, too.
+ *
+ * Memory that was taken again and is wanted back at once was taken too early: a
+ * WARN within a minute of a regrow doubles both waits, up to 64 times what the
+ * rules say; an hour of NORMAL, and they are the rules' again. reason may be
+ * NULL. */
 GOV_API int gov_regrow_next(struct gov_regrow *state,
                             const struct gov_regrow_rules *rules,
                             const struct gov_rung *rungs, size_t count,
                             gov_level level, uint64_t now_ms, char *reason,
                             size_t reason_bytes);
+
+/* What an action may take in one step: a share of the budget, 1 MiB at least;
+ * UINT64_MAX where the rules have no steps. An action that lacks more than that
+ * still `gave`, and takes the rest every_ms later. Nobody calls it yet: actions
+ * take all that they gave at once. */
+GOV_API uint64_t gov_regrow_bytes(const struct gov_regrow_rules *rules,
+                                  uint64_t budget_bytes);
 
 #ifdef __cplusplus
 }

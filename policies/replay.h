@@ -21,7 +21,10 @@
  *   - passes: every action may run with the sample; none waits for the engine
  *   - stalls: as recorded, whatever was given back (a policy that gives back
  *     earlier would see fewer)
+ *   - refaults, faults, the machine's memory: the same
  *   - simulated levels: as recorded
+ *   - destructive actions (gov_ladder_guard()): blocked until two causes agree, or
+ *     a turn of relief did not help
  *   - headroom: between nothing and the budget. By how much the budget was
  *     exceeded is not recorded, so where nothing was left, a policy that gives
  *     back less than the recorded one looks right, and one that gives back more

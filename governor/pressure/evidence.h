@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Gathers evidence of memory pressure: stall totals and headroom. Reads the
+/* Gathers evidence of memory pressure: stall totals, headroom, refaults. Reads the
  * platform's figures; judges nothing (policies/pressure/level.c does). */
 #ifndef GOV_PRESSURE_EVIDENCE_H
 #define GOV_PRESSURE_EVIDENCE_H
@@ -22,7 +22,7 @@ struct gov__sample {
  * tightest of three: budget less own footprint; the group's limit less what is
  * charged to it and cannot be dropped; what the system says is available. It
  * never exceeds the budget.
- * Never fails: what cannot be read is absent. No allocation; about 100 us. */
+ * Never fails: what cannot be read is absent. No allocation; about 200 us. */
 void gov__evidence_sample(const struct gov_platform *platform,
                           uint64_t budget_bytes, uint64_t now_ms,
                           struct gov__sample *out);

@@ -248,23 +248,61 @@ static void read_offers(struct reader *r)
     }
 }
 
-static void read_simulated(struct reader *r)
+/* False where it is not there. */
+static bool level(struct reader *r, const char *key, gov_level *out)
 {
-    const gov_level level[] = {GOV_LEVEL_NORMAL, GOV_LEVEL_WARN,
-                               GOV_LEVEL_CRITICAL};
+    const gov_level all[] = {GOV_LEVEL_NORMAL, GOV_LEVEL_WARN,
+                             GOV_LEVEL_CRITICAL};
     char name[16];
 
-    if (!text(r, r->object, "simulated", name, sizeof(name)))
-        return;
-    for (size_t i = 0; i < sizeof(level) / sizeof(level[0]); i++)
-        if (strcmp(name, gov_level_name(level[i])) == 0) {
-            r->now.evidence.have |= GOV_HAVE_SIMULATED;
-            r->now.evidence.simulated_level = level[i];
-            if (r->head != NULL)
-                r->head->simulated = true;
-            return;
+    if (!text(r, r->object, key, name, sizeof(name)))
+        return false;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (strcmp(name, gov_level_name(all[i])) == 0) {
+            *out = all[i];
+            return true;
         }
-    bad(r, "is none of normal, warn, critical", "simulated");
+    return bad(r, "is none of normal, warn, critical", key);
+}
+
+static void read_simulated(struct reader *r)
+{
+    if (!level(r, "simulated", &r->now.evidence.simulated_level))
+        return;
+    r->now.evidence.have |= GOV_HAVE_SIMULATED;
+    if (r->head != NULL)
+        r->head->simulated = true;
+}
+
+/* Members that a trace of an older version lacks are unknown. */
+static void read_signs(struct reader *r, struct gov_evidence *now)
+{
+    bool system = flag(r, "system_refaults");
+    uint64_t recent = 0;
+
+    if (number(r, "refault_bytes", INT64_MAX, &now->refault_bytes))
+        now->have |= GOV_HAVE_REFAULT;
+    if (system && (now->have & GOV_HAVE_REFAULT) != 0)
+        now->have |= GOV_HAVE_SYSTEM_REFAULT;
+    if (pair(r, "major_faults", "resident_file_bytes", &now->own_major_faults,
+             &now->own_resident_file_bytes))
+        now->have |= GOV_HAVE_OWN;
+    if (number(r, "read_bytes", INT64_MAX, &now->own_read_bytes))
+        now->have |= GOV_HAVE_OWN_READS;
+    if (number(r, "limit_hits", INT64_MAX, &now->limit_hits))
+        now->have |= GOV_HAVE_LIMIT_HITS;
+    if (pair(r, "available_bytes", "ram_bytes", &now->machine_available_bytes,
+             &now->machine_total_bytes))
+        now->have |= GOV_HAVE_MACHINE;
+    if (level(r, "os_level", &now->os_level))
+        now->have |= GOV_HAVE_OS_LEVEL;
+    if (number(r, "recent_permille", 1000, &recent))
+        now->have |= GOV_HAVE_RECENT;
+    now->recent_some_permille = (uint32_t)recent;
+    (void)number(r, "streamed_bytes", INT64_MAX, &now->streamed_bytes);
+    (void)number(r, "footprint_bytes", INT64_MAX, &now->own_footprint_bytes);
+    if (number(r, "expected_bytes", INT64_MAX, &now->expected_bytes))
+        now->have |= GOV_HAVE_EXPECTED;
 }
 
 static void read_sample(struct reader *r)
@@ -280,6 +318,7 @@ static void read_sample(struct reader *r)
     if (pair(r, "headroom_bytes", "budget_bytes", &now->headroom_bytes,
              &now->budget_bytes))
         now->have |= GOV_HAVE_HEADROOM;
+    read_signs(r, now);
     read_simulated(r);
     read_offers(r);
 }

@@ -184,6 +184,37 @@ static void put_actions(struct gov__trace *trace,
     end(&line);
 }
 
+/* What stalls and headroom do not show. */
+static void put_signs(struct line *line, const struct gov_evidence *now)
+{
+    if ((now->have & GOV_HAVE_REFAULT) != 0) {
+        put_number(line, "refault_bytes", now->refault_bytes);
+        if ((now->have & GOV_HAVE_SYSTEM_REFAULT) != 0)
+            put(line, ",\"system_refaults\":true");
+    }
+    if ((now->have & GOV_HAVE_OWN) != 0) {
+        put_number(line, "footprint_bytes", now->own_footprint_bytes);
+        put_number(line, "major_faults", now->own_major_faults);
+        put_number(line, "resident_file_bytes", now->own_resident_file_bytes);
+    }
+    if ((now->have & GOV_HAVE_OWN_READS) != 0)
+        put_number(line, "read_bytes", now->own_read_bytes);
+    if (now->streamed_bytes != 0)
+        put_number(line, "streamed_bytes", now->streamed_bytes);
+    if ((now->have & GOV_HAVE_LIMIT_HITS) != 0)
+        put_number(line, "limit_hits", now->limit_hits);
+    if ((now->have & GOV_HAVE_MACHINE) != 0) {
+        put_number(line, "available_bytes", now->machine_available_bytes);
+        put_number(line, "ram_bytes", now->machine_total_bytes);
+    }
+    if ((now->have & GOV_HAVE_OS_LEVEL) != 0)
+        put_text(line, "os_level", gov_level_name(now->os_level));
+    if ((now->have & GOV_HAVE_RECENT) != 0)
+        put_number(line, "recent_permille", now->recent_some_permille);
+    if ((now->have & GOV_HAVE_EXPECTED) != 0)
+        put_number(line, "expected_bytes", now->expected_bytes);
+}
+
 static void put_sample(struct gov__trace *trace, const struct gov_evidence *now,
                        const struct gov_replay_action *action, uint32_t count)
 {
@@ -199,6 +230,7 @@ static void put_sample(struct gov__trace *trace, const struct gov_evidence *now,
         put_number(&line, "headroom_bytes", now->headroom_bytes);
         put_number(&line, "budget_bytes", now->budget_bytes);
     }
+    put_signs(&line, now);
     if ((now->have & GOV_HAVE_SIMULATED) != 0)
         put_text(&line, "simulated", gov_level_name(now->simulated_level));
     if (count > 0)

@@ -18,6 +18,7 @@
  *            to show what the last action cost. Giving back takes a turn of a
  *            quarter of a second for eight actions; taking them again 57 s:
  *            CacheLib regrows rate-limited, too, and slower than it shrinks
+ *   step     a hundredth of the budget: what senpai probes by
  */
 #define LITTLE_BYTES (UINT64_C(1) << 20)
 #define LITTLE_OF_OFFER 10
@@ -26,11 +27,14 @@
 #define REST_PER_COST 20
 #define REGROW_AFTER_MS 15000
 #define REGROW_EVERY_MS 6000
+#define REGROW_STEP_PERMILLE 10
 
 void gov_relief_rules_default(struct gov_relief_rules *rules)
 {
     *rules = (struct gov_relief_rules){
-        .regrow = {.after_ms = REGROW_AFTER_MS, .every_ms = REGROW_EVERY_MS},
+        .regrow = {.after_ms = REGROW_AFTER_MS,
+                   .every_ms = REGROW_EVERY_MS,
+                   .step_permille = REGROW_STEP_PERMILLE},
     };
 }
 
@@ -125,6 +129,28 @@ int gov_ladder_next(const struct gov_rung *rungs, size_t count, gov_level level,
                  "%s is next in the ladder and offers %" PRIu64 " KiB",
                  rungs[best].name, rungs[best].offered_bytes >> 10);
     return best;
+}
+
+/* ---- what cannot be undone ------------------------------------------------ */
+
+bool gov_ladder_destructive(const char *action)
+{
+    static const char *const patterns[] = {"model.*", "kv.history"};
+    const size_t bytes = strlen(action);
+
+    for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
+        if (gov__matches(action, bytes, patterns[i], strlen(patterns[i])))
+            return true;
+    return false;
+}
+
+void gov_ladder_guard(struct gov_rung *rung,
+                      const struct gov_level_machine *machine)
+{
+    if (gov_ladder_destructive(rung->name))
+        rung->destructive = true;
+    if (rung->destructive && !machine->corroborated)
+        rung->blocked = true;
 }
 
 /* ---- rest ---------------------------------------------------------------- */

@@ -94,6 +94,7 @@ static void take_inventory(const struct gov_replay *r,
             .rest_until_ms = r->deeds[i].rest_until_ms,
             .gave = r->deeds[i].gave && slot->regrows,
         };
+        gov_ladder_guard(&rungs[i], &r->machine);
     }
 }
 
@@ -148,6 +149,23 @@ static void run(struct gov_replay *r, const struct gov_rung *rung, size_t at,
          price == NULL ? " (modelled: it was never measured)" : "");
 }
 
+static void give(struct gov_replay *r, struct turn *turn)
+{
+    struct gov_rung rungs[GOV_REPLAY_ACTIONS];
+
+    for (int n = 0; n < GOV_LADDER_PER_TURN; n++) {
+        int next;
+
+        take_inventory(r, rungs);
+        next = gov_ladder_next(rungs, r->model.count, r->machine.level,
+                               now_of(turn), turn->given_bytes,
+                               turn->wanted_bytes, NULL, 0);
+        if (next == GOV_LADDER_DONE)
+            return;
+        run(r, &rungs[next], (size_t)next, turn);
+    }
+}
+
 static void relieve(struct gov_replay *r, const struct gov_evidence *evidence)
 {
     struct turn turn = {
@@ -155,22 +173,12 @@ static void relieve(struct gov_replay *r, const struct gov_evidence *evidence)
         .wanted_bytes =
             gov_level_wanted(&r->levels, r->machine.level, evidence),
     };
-    struct gov_rung rungs[GOV_REPLAY_ACTIONS];
 
     /* While evidence is calm what was given is enough. */
     if (r->machine.level < GOV_LEVEL_WARN || r->machine.calm)
         return;
-    for (int n = 0; n < GOV_LADDER_PER_TURN; n++) {
-        int next;
-
-        take_inventory(r, rungs);
-        next = gov_ladder_next(rungs, r->model.count, r->machine.level,
-                               now_of(&turn), turn.given_bytes,
-                               turn.wanted_bytes, NULL, 0);
-        if (next == GOV_LADDER_DONE)
-            return;
-        run(r, &rungs[next], (size_t)next, &turn);
-    }
+    give(r, &turn);
+    gov_level_relieved(&r->machine);
 }
 
 static void regrow(struct gov_replay *r, uint64_t now_ms)

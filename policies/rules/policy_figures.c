@@ -35,6 +35,12 @@ const struct gov__figure gov__figures[GOV__FIGURES] = {
           critical_headroom_permille),
     LEVEL("critical_headroom_exit", RATIO, 0, HEADROOM_MOST,
           critical_headroom_exit_permille),
+    LEVEL("warn_refault", RATIO, 0, 1000, warn_refault_permille),
+    LEVEL("warn_refault_exit", RATIO, 0, 1000, warn_refault_exit_permille),
+    LEVEL("window_fast", DURATION, 200, 60000, fast_window_ms),
+    LEVEL("warn_stall_fast", RATIO, 0, 1000, warn_fast_permille),
+    LEVEL("warn_fill", DURATION, 0, 60000, warn_fill_ms),
+    LEVEL("critical_fill", DURATION, 0, 60000, critical_fill_ms),
     REGROW("after", after_ms),
     REGROW("every", every_ms),
 };
@@ -49,6 +55,12 @@ enum {
     WARN_HEADROOM_EXIT,
     CRITICAL_HEADROOM,
     CRITICAL_HEADROOM_EXIT,
+    WARN_REFAULT,
+    WARN_REFAULT_EXIT,
+    FAST_WINDOW,
+    WARN_FAST_STALL,
+    WARN_FILL,
+    CRITICAL_FILL,
     FIRST_REGROW,
 };
 
@@ -79,7 +91,8 @@ void gov_policy_relief(const gov_policy *policy, struct gov_relief_rules *out)
         out->step[i] = policy->steps[i].step;
 }
 
-static uint32_t permille_of(const struct gov_level_rules *rules, size_t figure)
+/* In permille, or milliseconds. */
+static uint32_t figure_of(const struct gov_level_rules *rules, size_t figure)
 {
     uint32_t value;
 
@@ -119,10 +132,10 @@ void gov__figures_lay(struct gov__figure_value under[GOV__FIGURES],
         under[i].at.file += file;
     }
     /* An entry, and its exit behind it. */
-    for (size_t i = WARN_STALL; i < FIRST_REGROW; i += 2) {
-        uint32_t entry = permille_of(&before, i);
-        uint32_t left = permille_of(&before, i + 1);
-        bool headroom = i >= WARN_HEADROOM;
+    for (size_t i = WARN_STALL; i < FAST_WINDOW; i += 2) {
+        uint32_t entry = figure_of(&before, i);
+        uint32_t left = figure_of(&before, i + 1);
+        bool headroom = i >= WARN_HEADROOM && i < WARN_REFAULT;
 
         /* What contradicts itself below has no proportion to keep. */
         if (!over[i].set || over[i + 1].set ||
@@ -145,6 +158,8 @@ static const struct {
     {WARN_HEADROOM, WARN_HEADROOM_EXIT},
     {CRITICAL_HEADROOM, CRITICAL_HEADROOM_EXIT},
     {CRITICAL_HEADROOM, WARN_HEADROOM},
+    {WARN_REFAULT_EXIT, WARN_REFAULT},
+    {CRITICAL_FILL, WARN_FILL},
 };
 
 /* Whether the first is said by a later layer or further down. */
@@ -174,10 +189,10 @@ static bool complain(const gov_policy *policy, struct gov__flaw_list *list,
     char sentence[GOV__FLAW_SENTENCE];
 
     gov_policy_levels(policy, &rules);
-    gov__literal_print(mine, GOV_TYPE_RATIO,
-                       (int64_t)permille_of(&rules, at) * 1000);
-    gov__literal_print(its, GOV_TYPE_RATIO,
-                       (int64_t)permille_of(&rules, other) * 1000);
+    gov__literal_print(mine, gov__figures[at].type,
+                       (int64_t)figure_of(&rules, at) * 1000);
+    gov__literal_print(its, gov__figures[other].type,
+                       (int64_t)figure_of(&rules, other) * 1000);
     if (beside->set && beside->at.file == value->at.file)
         gov__put(where, sizeof(where), 0, "in line %u", beside->at.line);
     else if (beside->set)
@@ -201,7 +216,7 @@ gov_status gov__figures_check(const gov_policy *policy,
     for (size_t i = 0; kept && i < sizeof(pairs) / sizeof(pairs[0]); i++) {
         size_t low = pairs[i].low, high = pairs[i].high;
 
-        if (permille_of(&rules, low) <= permille_of(&rules, high))
+        if (figure_of(&rules, low) <= figure_of(&rules, high))
             continue;
         if (later(&policy->figures[low], &policy->figures[high]))
             kept = complain(policy, &list, low, high, true);

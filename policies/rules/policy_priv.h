@@ -64,7 +64,7 @@ struct gov__ladder_entry {
 };
 
 /* Single figures: levels.* and regrow.*, by the table in policy_figures.c. */
-#define GOV__FIGURES 12
+#define GOV__FIGURES 18
 
 struct gov__figure_value {
     bool set;

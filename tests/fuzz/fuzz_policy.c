@@ -228,6 +228,9 @@ static void same(const gov_policy *a, const gov_policy *b)
             levels[0].critical_headroom_permille);
     require(levels[0].critical_headroom_permille <=
             levels[0].warn_headroom_permille);
+    require(levels[0].warn_refault_exit_permille <=
+            levels[0].warn_refault_permille);
+    require(levels[0].critical_fill_ms <= levels[0].warn_fill_ms);
     gov_policy_relief(a, &relief[0]);
     gov_policy_relief(b, &relief[1]);
     require(relief[0].count == relief[1].count && relief[0].count <= 32);

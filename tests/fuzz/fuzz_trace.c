@@ -29,9 +29,26 @@ static void check_event(struct seen *seen, const struct gov_replay_event *event)
     must(now->now_ms >= seen->last_ms, "time runs forwards");
     must(now->now_ms <= INT64_MAX && now->memory_some_us <= INT64_MAX &&
              now->memory_full_us <= INT64_MAX &&
-             now->headroom_bytes <= INT64_MAX && now->budget_bytes <= INT64_MAX,
+             now->headroom_bytes <= INT64_MAX &&
+             now->budget_bytes <= INT64_MAX &&
+             now->refault_bytes <= INT64_MAX &&
+             now->own_footprint_bytes <= INT64_MAX &&
+             now->own_major_faults <= INT64_MAX &&
+             now->own_resident_file_bytes <= INT64_MAX &&
+             now->own_read_bytes <= INT64_MAX &&
+             now->streamed_bytes <= INT64_MAX && now->limit_hits <= INT64_MAX &&
+             now->machine_available_bytes <= INT64_MAX &&
+             now->machine_total_bytes <= INT64_MAX &&
+             now->recent_some_permille <= 1000 &&
+             now->expected_bytes <= INT64_MAX,
          "figures in range");
-    must((now->have & ~(uint32_t)15) == 0, "known evidence");
+    must((now->have & ~(uint32_t)8191) == 0, "known evidence");
+    must((now->have & GOV_HAVE_SYSTEM_REFAULT) == 0 ||
+             (now->have & GOV_HAVE_REFAULT) != 0,
+         "whose refaults only where there are some");
+    must(now->os_level == GOV_LEVEL_NORMAL || now->os_level == GOV_LEVEL_WARN ||
+             now->os_level == GOV_LEVEL_CRITICAL,
+         "a level of the system");
     must(now->simulated_level == GOV_LEVEL_NORMAL ||
              now->simulated_level == GOV_LEVEL_WARN ||
              now->simulated_level == GOV_LEVEL_CRITICAL,

@@ -157,9 +157,12 @@ static int offer(void *ctx, void *base, size_t bytes)
 
 static int refaults(void *ctx, uint64_t *out)
 {
-    (void)ctx;
-    (void)out;
-    return ENOTSUP;
+    struct sim *sim = ctx;
+
+    sim_lock(sim);
+    *out = sim->refault_bytes;
+    sim_unlock(sim);
+    return sim->refaults_rc;
 }
 
 static int no_range(void *ctx, void *base, size_t bytes)
@@ -498,6 +501,7 @@ void sim_init(struct sim *sim)
     sim->stall = (struct gov__stall){.have_memory = true, .source = "system"};
     sim->process = (struct gov__process){
         .footprint_bytes = SIM_GIB, .anon_bytes = SIM_GIB, .start_ticks = 1};
+    sim->refaults_rc = ENOTSUP;
     for (size_t i = 0; i < GOV_FACT_COUNT; i++)
         sim->tell_rc[i] = ENOTSUP;
     sim_tell(sim, GOV_FACT_DEVICE_CPU, 0, "simulated");

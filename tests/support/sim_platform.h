@@ -26,6 +26,8 @@ struct sim {
     struct gov__stall stall;
     struct gov__process process;
     struct gov__pass_counts pass;
+    uint64_t refault_bytes;
+    int refaults_rc; /* ENOTSUP from sim_init() on */
     int machine_rc, limit_rc, stall_rc, process_rc, map_rc, pass_rc;
     /* What tell() answers; it says as a source what is in `told`, if anything. */
     struct gov__told told[GOV_FACT_COUNT];

@@ -25,6 +25,10 @@ static void sample(uint64_t budget_bytes)
     gov__evidence_sample(&sim.table, budget_bytes, 77, &out);
 }
 
+/* What the four calls of a sound system tell beside headroom. */
+#define SOUND                                                                  \
+    (GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL | GOV_HAVE_OWN | GOV_HAVE_MACHINE)
+
 /* Figures in MiB; a limit of NONE is none. */
 static const struct {
     const char *name;
@@ -68,15 +72,17 @@ START_TEST(the_tightest_bound_counts)
     sample(bounds[_i].budget * MIB);
     ck_assert_uint_eq(out.evidence.now_ms, 77);
     if (bounds[_i].source == NULL) {
-        ck_assert_uint_eq(out.evidence.have,
-                          GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL);
+        ck_assert_uint_eq(out.evidence.have, SOUND);
         ck_assert_ptr_null(out.headroom_source);
         ck_assert_uint_eq(out.evidence.headroom_bytes, 0);
         return;
     }
-    ck_assert_uint_eq(out.evidence.have, GOV_HAVE_STALL |
-                                             GOV_HAVE_SYSTEM_STALL |
-                                             GOV_HAVE_HEADROOM);
+    /* A machine that does not tell what is left of it is not known. */
+    ck_assert_uint_eq(out.evidence.have,
+                      (bounds[_i].available == 0
+                           ? SOUND & ~(unsigned int)GOV_HAVE_MACHINE
+                           : SOUND) |
+                          GOV_HAVE_HEADROOM);
     ck_assert_str_eq(out.headroom_source, bounds[_i].source);
     ck_assert_uint_eq(out.evidence.headroom_bytes, bounds[_i].want * MIB);
     ck_assert_uint_eq(out.evidence.budget_bytes, bounds[_i].budget * MIB);
@@ -105,7 +111,8 @@ START_TEST(storage_stalls_alone_are_no_memory_stalls)
     sim.stall.have_memory = false;
     sim.stall.have_io = true;
     sample(GIB);
-    ck_assert_uint_eq(out.evidence.have, GOV_HAVE_HEADROOM);
+    ck_assert_uint_eq(out.evidence.have,
+                      GOV_HAVE_HEADROOM | GOV_HAVE_OWN | GOV_HAVE_MACHINE);
     ck_assert_ptr_null(out.stall_source);
 }
 END_TEST
@@ -133,6 +140,8 @@ START_TEST(what_cannot_be_read_is_absent)
         source = "system memory"; /* 4, and no more than the budget */
     have |= sim.stall_rc == 0 ? GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL : 0;
     have |= source != NULL ? GOV_HAVE_HEADROOM : 0;
+    have |= sim.process_rc == 0 ? GOV_HAVE_OWN : 0;
+    have |= sim.machine_rc == 0 ? GOV_HAVE_MACHINE : 0;
     ck_assert_uint_eq(out.evidence.have, have);
     ck_assert_int_eq(out.have_process, sim.process_rc == 0);
     ck_assert_pstr_eq(out.stall_source, sim.stall_rc == 0 ? "system" : NULL);
@@ -154,6 +163,55 @@ START_TEST(a_charge_without_a_limit_bounds_nothing)
 }
 END_TEST
 
+/* Whose refaults they are: where a limit binds there is a group of our own. */
+static const struct {
+    int limit_rc, process_rc;
+    uint64_t limit_bytes;
+    bool reads;
+    uint32_t have;
+} whose[] = {
+    {0, 0, 8 * GIB, false, GOV_HAVE_REFAULT},
+    {0, 0, UINT64_MAX, true, GOV_HAVE_REFAULT | GOV_HAVE_SYSTEM_REFAULT},
+    {EACCES, 0, 8 * GIB, true, GOV_HAVE_REFAULT | GOV_HAVE_SYSTEM_REFAULT},
+    /* Nobody could judge them. */
+    {0, 0, UINT64_MAX, false, 0},
+    {0, EIO, 8 * GIB, true, 0},
+};
+
+START_TEST(refaults_are_passed_on)
+{
+    sim.refaults_rc = 0;
+    sim.refault_bytes = 77;
+    sim.limit_rc = whose[_i].limit_rc;
+    sim.process_rc = whose[_i].process_rc;
+    sim.process.have_read_bytes = whose[_i].reads;
+    sim.limit.limit_bytes = whose[_i].limit_bytes;
+    sample(_i == 0 ? 0 : GIB); /* without a budget, too */
+    ck_assert_uint_eq(out.evidence.have &
+                          (GOV_HAVE_REFAULT | GOV_HAVE_SYSTEM_REFAULT),
+                      whose[_i].have);
+    ck_assert_uint_eq(out.evidence.refault_bytes, whose[_i].have != 0 ? 77 : 0);
+}
+END_TEST
+
+START_TEST(what_the_process_does_itself_is_passed_on)
+{
+    sim.process.major_faults = 5;
+    sim.process.resident_file_bytes = 6 * MIB;
+    sim.process.read_bytes = 7 * MIB;
+    sim.process.have_read_bytes = _i == 1;
+    sample(GIB);
+    ck_assert_uint_eq(out.evidence.own_major_faults, 5);
+    ck_assert_uint_eq(out.evidence.own_footprint_bytes, GIB);
+    ck_assert_uint_eq(out.evidence.own_resident_file_bytes, 6 * MIB);
+    ck_assert_uint_eq(out.evidence.own_read_bytes, _i == 1 ? 7 * MIB : 0);
+    ck_assert_uint_eq(out.evidence.have & GOV_HAVE_OWN_READS,
+                      _i == 1 ? GOV_HAVE_OWN_READS : 0);
+    ck_assert_uint_eq(out.evidence.machine_available_bytes, 12 * GIB);
+    ck_assert_uint_eq(out.evidence.machine_total_bytes, 16 * GIB);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *s = suite_create("evidence");
@@ -166,6 +224,9 @@ Suite *suite(void)
     tcase_add_test(tc, a_charge_without_a_limit_bounds_nothing);
     tcase_add_test(tc, storage_stalls_alone_are_no_memory_stalls);
     tcase_add_loop_test(tc, what_cannot_be_read_is_absent, 0, 16);
+    tcase_add_loop_test(tc, refaults_are_passed_on, 0,
+                        sizeof(whose) / sizeof(whose[0]));
+    tcase_add_loop_test(tc, what_the_process_does_itself_is_passed_on, 0, 2);
     suite_add_tcase(s, tc);
     return s;
 }

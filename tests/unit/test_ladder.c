@@ -23,7 +23,7 @@ static const struct {
 } cases[] = {
     {"no rungs", {{0}}, WARN, 0, 0, 0, -1, "no action has anything to give"},
     {"normal",
-     {{"a", WARN, 0, 0, MIB, 0, false, false}},
+     {{"a", WARN, 0, 0, MIB, 0, false, false, false}},
      NORMAL,
      0,
      0,
@@ -31,7 +31,7 @@ static const struct {
      -1,
      "the level is normal"},
     {"just below warn",
-     {{"a", WARN, 0, 0, MIB, 0, false, false}},
+     {{"a", WARN, 0, 0, MIB, 0, false, false, false}},
      (gov_level)49,
      0,
      0,
@@ -39,7 +39,7 @@ static const struct {
      -1,
      "the level is normal"},
     {"one",
-     {{"a", WARN, 0, 0, MIB, 0, false, false}},
+     {{"a", WARN, 0, 0, MIB, 0, false, false, false}},
      WARN,
      0,
      0,
@@ -47,7 +47,7 @@ static const struct {
      0,
      "a is next in the ladder and offers 1024 KiB"},
     {"nothing offered",
-     {{"a", WARN, 0, 0, 0, 0, false, false}},
+     {{"a", WARN, 0, 0, 0, 0, false, false, false}},
      CRITICAL,
      0,
      0,
@@ -55,7 +55,7 @@ static const struct {
      -1,
      "no action has anything to give"},
     {"a page offered",
-     {{"a", WARN, 0, 0, 4096, 0, false, false}},
+     {{"a", WARN, 0, 0, 4096, 0, false, false, false}},
      WARN,
      0,
      0,
@@ -63,7 +63,7 @@ static const struct {
      0,
      "a is next in the ladder and offers 4 KiB"},
     {"less than a page",
-     {{"a", WARN, 0, 0, 4095, 0, false, false}},
+     {{"a", WARN, 0, 0, 4095, 0, false, false, false}},
      WARN,
      0,
      0,
@@ -71,8 +71,8 @@ static const struct {
      GOV_LADDER_DONE,
      "no action has anything to give"},
     {"not at warn",
-     {{"a", CRITICAL, 0, 0, MIB, 0, false, false},
-      {"b", WARN, 0, 9, MIB, 0, false, false}},
+     {{"a", CRITICAL, 0, 0, MIB, 0, false, false, false},
+      {"b", WARN, 0, 9, MIB, 0, false, false, false}},
      WARN,
      0,
      0,
@@ -80,8 +80,8 @@ static const struct {
      1,
      "b is next in the ladder and offers 1024 KiB"},
     {"between two levels",
-     {{"a", CRITICAL, 0, 0, MIB, 0, false, false},
-      {"b", (gov_level)75, 0, 9, MIB, 0, false, false}},
+     {{"a", CRITICAL, 0, 0, MIB, 0, false, false, false},
+      {"b", (gov_level)75, 0, 9, MIB, 0, false, false, false}},
      (gov_level)99,
      0,
      0,
@@ -89,9 +89,9 @@ static const struct {
      1,
      "b is next in the ladder and offers 1024 KiB"},
     {"cheapest first",
-     {{"a", WARN, 0, 9, 99 * MIB, 0, false, false},
-      {"b", WARN, 0, 1, 4 * KIB, 0, false, false},
-      {"c", WARN, 0, 5, MIB, 0, false, false}},
+     {{"a", WARN, 0, 9, 99 * MIB, 0, false, false, false},
+      {"b", WARN, 0, 1, 4 * KIB, 0, false, false, false},
+      {"c", WARN, 0, 5, MIB, 0, false, false, false}},
      CRITICAL,
      0,
      0,
@@ -99,9 +99,9 @@ static const struct {
      1,
      "b is next in the ladder and offers 4 KiB"},
     {"a tie: most offered",
-     {{"a", WARN, 0, 1, MIB, 0, false, false},
-      {"b", WARN, 0, 1, 3 * MIB, 0, false, false},
-      {"c", WARN, 0, 1, 2 * MIB, 0, false, false}},
+     {{"a", WARN, 0, 1, MIB, 0, false, false, false},
+      {"b", WARN, 0, 1, 3 * MIB, 0, false, false, false},
+      {"c", WARN, 0, 1, 2 * MIB, 0, false, false, false}},
      WARN,
      0,
      0,
@@ -109,8 +109,8 @@ static const struct {
      1,
      "b is next in the ladder and offers 3072 KiB"},
     {"a full tie: the first",
-     {{"a", WARN, 0, 1, MIB, 0, false, false},
-      {"b", WARN, 0, 1, MIB, 0, false, false}},
+     {{"a", WARN, 0, 1, MIB, 0, false, false, false},
+      {"b", WARN, 0, 1, MIB, 0, false, false, false}},
      WARN,
      0,
      0,
@@ -118,8 +118,8 @@ static const struct {
      0,
      "a is next in the ladder and offers 1024 KiB"},
     {"resting",
-     {{"a", WARN, 0, 0, MIB, 1000, false, false},
-      {"b", WARN, 0, 9, MIB, 0, false, false}},
+     {{"a", WARN, 0, 0, MIB, 1000, false, false, false},
+      {"b", WARN, 0, 9, MIB, 0, false, false, false}},
      WARN,
      999,
      0,
@@ -127,8 +127,8 @@ static const struct {
      1,
      "b is next in the ladder and offers 1024 KiB"},
     {"rested",
-     {{"a", WARN, 0, 0, MIB, 1000, false, false},
-      {"b", WARN, 0, 9, MIB, 0, false, false}},
+     {{"a", WARN, 0, 0, MIB, 1000, false, false, false},
+      {"b", WARN, 0, 9, MIB, 0, false, false, false}},
      WARN,
      1000,
      0,
@@ -136,8 +136,8 @@ static const struct {
      0,
      "a is next in the ladder and offers 1024 KiB"},
     {"blocked",
-     {{"a", WARN, 0, 0, MIB, 0, true, false},
-      {"b", WARN, 0, 9, MIB, 0, false, false}},
+     {{"a", WARN, 0, 0, MIB, 0, true, false, false},
+      {"b", WARN, 0, 9, MIB, 0, false, false, false}},
      CRITICAL,
      0,
      0,
@@ -145,7 +145,7 @@ static const struct {
      1,
      "b is next in the ladder and offers 1024 KiB"},
     {"all blocked",
-     {{"a", WARN, 0, 0, MIB, 0, true, false}},
+     {{"a", WARN, 0, 0, MIB, 0, true, false, false}},
      CRITICAL,
      0,
      0,
@@ -153,7 +153,7 @@ static const struct {
      -1,
      "no action has anything to give"},
     {"short of the target",
-     {{"a", WARN, 0, 0, MIB, 0, false, false}},
+     {{"a", WARN, 0, 0, MIB, 0, false, false, false}},
      WARN,
      0,
      7 * MIB - 1,
@@ -161,7 +161,7 @@ static const struct {
      0,
      "a is next in the ladder and offers 1024 KiB"},
     {"at the target",
-     {{"a", WARN, 0, 0, MIB, 0, false, false}},
+     {{"a", WARN, 0, 0, MIB, 0, false, false, false}},
      WARN,
      0,
      7 * MIB,
@@ -169,7 +169,7 @@ static const struct {
      -1,
      "7 MiB were given back, enough for now"},
     {"no target",
-     {{"a", WARN, 0, 0, MIB, 0, false, false}},
+     {{"a", WARN, 0, 0, MIB, 0, false, false, false}},
      WARN,
      0,
      UINT64_MAX,
@@ -177,9 +177,9 @@ static const struct {
      0,
      "a is next in the ladder and offers 1024 KiB"},
     {"place before cost",
-     {{"a", WARN, 2, 0, 9 * MIB, 0, false, false},
-      {"b", WARN, 1, 9, 4 * KIB, 0, false, false},
-      {"c", WARN, 3, 0, MIB, 0, false, false}},
+     {{"a", WARN, 2, 0, 9 * MIB, 0, false, false, false},
+      {"b", WARN, 1, 9, 4 * KIB, 0, false, false, false},
+      {"c", WARN, 3, 0, MIB, 0, false, false, false}},
      WARN,
      0,
      0,
@@ -187,9 +187,9 @@ static const struct {
      1,
      "b is next in the ladder and offers 4 KiB"},
     {"cost within a place",
-     {{"a", WARN, 1, 7, 9 * MIB, 0, false, false},
-      {"b", WARN, 1, 6, 4 * KIB, 0, false, false},
-      {"c", WARN, 2, 0, MIB, 0, false, false}},
+     {{"a", WARN, 1, 7, 9 * MIB, 0, false, false, false},
+      {"b", WARN, 1, 6, 4 * KIB, 0, false, false, false},
+      {"c", WARN, 2, 0, MIB, 0, false, false, false}},
      WARN,
      0,
      0,
@@ -197,7 +197,7 @@ static const struct {
      1,
      "b is next in the ladder and offers 4 KiB"},
     {"never at critical",
-     {{"a", GOV_LEVEL_NEVER, 0, 0, MIB, 0, false, false}},
+     {{"a", GOV_LEVEL_NEVER, 0, 0, MIB, 0, false, false, false}},
      CRITICAL,
      0,
      0,
@@ -205,7 +205,7 @@ static const struct {
      -1,
      "no action has anything to give"},
     {"never at a level beyond all",
-     {{"a", GOV_LEVEL_NEVER, 0, 0, MIB, 0, false, false}},
+     {{"a", GOV_LEVEL_NEVER, 0, 0, MIB, 0, false, false, false}},
      GOV_LEVEL_NEVER,
      0,
      0,
@@ -213,7 +213,7 @@ static const struct {
      -1,
      "no action has anything to give"},
     {"gave before, and offers again",
-     {{"a", WARN, 0, 0, MIB, 0, false, true}},
+     {{"a", WARN, 0, 0, MIB, 0, false, true, false}},
      WARN,
      0,
      0,
@@ -221,7 +221,7 @@ static const struct {
      0,
      "a is next in the ladder and offers 1024 KiB"},
     {"the largest numbers",
-     {{"a", WARN, 0, UINT32_MAX, UINT64_MAX, UINT64_MAX, false, false}},
+     {{"a", WARN, 0, UINT32_MAX, UINT64_MAX, UINT64_MAX, false, false, false}},
      CRITICAL,
      UINT64_MAX,
      UINT64_MAX - 1,
@@ -248,7 +248,8 @@ END_TEST
 
 START_TEST(a_reason_may_be_cut_or_unwanted)
 {
-    const struct gov_rung rung = {"a", WARN, 0, 0, MIB, 0, false, false};
+    const struct gov_rung rung = {
+        .name = "a", .from_level = WARN, .offered_bytes = MIB};
     char small[8] = "xxxxxxx";
 
     ck_assert_int_eq(gov_ladder_next(&rung, 1, WARN, 0, 0, 0, small, 4), 0);
@@ -520,11 +521,52 @@ END_TEST
 
 #define ROWS(table) (int)(sizeof(table) / sizeof((table)[0]))
 
+/* ---- what cannot be undone ---- */
+
+static const struct {
+    const char *name;
+    bool says_so, want;
+} destroys[] = {
+    {"model.small", false, true},  {"model.", false, true},
+    {"kv.history", false, true},   {"kv.history2", false, false},
+    {"kv.idle", false, false},     {"model", false, false},
+    {"weights.hot", false, false}, {"app.scratch", true, true},
+};
+
+START_TEST(what_cannot_be_undone_waits_for_proof)
+{
+    struct gov_level_machine machine = {.level = CRITICAL};
+    struct gov_rung rung = {.name = destroys[_i].name,
+                            .destructive = destroys[_i].says_so,
+                            .from_level = WARN,
+                            .offered_bytes = MIB};
+    struct gov_rung proven = rung, elsewhere = rung;
+
+    gov_ladder_guard(&rung, &machine);
+    ck_assert(rung.destructive == destroys[_i].want);
+    ck_assert(rung.blocked == destroys[_i].want);
+    ck_assert_int_eq(gov_ladder_next(&rung, 1, CRITICAL, 0, 0, 0, NULL, 0),
+                     destroys[_i].want ? GOV_LADDER_DONE : 0);
+    elsewhere.blocked = true; /* for another reason: stays so */
+    gov_ladder_guard(&elsewhere, &machine);
+    ck_assert(elsewhere.blocked);
+    machine.corroborated = true;
+    gov_ladder_guard(&proven, &machine);
+    ck_assert(proven.destructive == destroys[_i].want);
+    ck_assert_int_eq(gov_ladder_next(&proven, 1, CRITICAL, 0, 0, 0, NULL, 0),
+                     0);
+    gov_ladder_guard(&elsewhere, &machine);
+    ck_assert(elsewhere.blocked);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *s = suite_create("ladder");
     TCase *tc = tcase_create("choice"), *any = tcase_create("any");
 
+    tcase_add_loop_test(tc, what_cannot_be_undone_waits_for_proof, 0,
+                        sizeof(destroys) / sizeof(destroys[0]));
     tcase_add_loop_test(tc, chooses, 0, ROWS(cases));
     tcase_add_test(tc, a_reason_may_be_cut_or_unwanted);
     tcase_add_test(tc, by_default_there_is_no_ladder);

@@ -255,7 +255,7 @@ START_TEST(figures_key_by_key)
     ck_assert_str_eq(policy->files[policy->figures[2].at.file], "b");
     ck_assert_uint_eq(policy->figures[2].at.line, 2);
     ck_assert_uint_eq(policy->figures[2].at.column, 22);
-    ck_assert_str_eq(policy->files[policy->figures[11].at.file], "c");
+    ck_assert_str_eq(policy->files[policy->figures[17].at.file], "c");
     gov_policy_free(policy);
 }
 END_TEST
@@ -322,6 +322,27 @@ static void check_exits(const gov_policy *policy, const uint32_t want[4])
     ck_assert_uint_eq(levels.critical_headroom_exit_permille, want[3]);
 }
 
+/* So does that of refaults; a rule that is switched off is left at once. */
+START_TEST(the_exit_of_refaults_follows)
+{
+    static const char *const keys[] = {
+        "levels: { warn_refault: 4 % }\n", "levels: { warn_refault: 0 % }\n",
+        "levels: { warn_refault: 4 %, warn_refault_exit: 1 % }\n"};
+    static const uint32_t want[] = {20, 0, 10};
+    struct gov_level_rules levels;
+    gov_policy *policy = NULL;
+    char text[128];
+    gov_error err;
+
+    snprintf(text, sizeof(text), "version: 1\n%s", keys[_i]);
+    ck_assert_int_eq(
+        gov_policy_parse(&policy, text, strlen(text), "f", NULL, &err), GOV_OK);
+    gov_policy_levels(policy, &levels);
+    ck_assert_uint_eq(levels.warn_refault_exit_permille, want[_i]);
+    gov_policy_free(policy);
+}
+END_TEST
+
 /* An exit that is not said where its entry is keeps its proportion to it. */
 START_TEST(exits_follow)
 {
@@ -385,6 +406,18 @@ static const struct {
            "  warn_headroom: 30 %}\n"},
      "a:4:18: warn_headroom is 30 %, more than warn_headroom_exit, which is "
      "20 % in line 3"},
+    {"fill above what is built in",
+     {NONE LEVELS("warn_fill: 300 ms")},
+     "a:3:21: warn_fill is 300 ms, less than critical_fill, which is 400 ms by "
+     "default"},
+    {"fill below what is built in",
+     {NONE LEVELS("critical_fill: 2 s")},
+     "a:3:25: critical_fill is 2 s, more than warn_fill, which is 1500 ms by "
+     "default"},
+    {"refaults",
+     {NONE LEVELS("warn_refault_exit: 2 %")},
+     "a:3:29: warn_refault_exit is 2 %, more than warn_refault, which is 1 % "
+     "by default"},
     {"beside the default",
      {NONE LEVELS("critical_stall_exit: 6 %")},
      "a:3:31: critical_stall_exit is 6 %, more than critical_stall, which is "
@@ -716,6 +749,7 @@ Suite *suite(void)
     tcase_add_test(t, none_leaves_out_for_good);
     tcase_add_test(t, shipped_texts);
     tcase_add_test(t, figures_key_by_key);
+    tcase_add_loop_test(t, the_exit_of_refaults_follows, 0, 3);
     tcase_add_loop_test(t, exits_follow, 0, (int)COUNT_OF(exits));
     tcase_add_loop_test(t, tells, 0, (int)COUNT_OF(flaws));
     tcase_add_test(t, parse_compares_figures);

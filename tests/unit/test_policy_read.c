@@ -246,6 +246,12 @@ START_TEST(reads_levels_and_relief)
                                "  warn_headroom_exit: 90 %\n"
                                "  critical_headroom: 0 %\n"
                                "  critical_headroom_exit: 1 %\n"
+                               "  warn_refault: 100 %\n"
+                               "  warn_refault_exit: 0 %\n"
+                               "  window_fast: 1 s\n"
+                               "  warn_stall_fast: 0.3 %\n"
+                               "  warn_fill: 3 s\n"
+                               "  critical_fill: 2 s\n"
                                "ladder:\n"
                                "  - action: kv.*\n"
                                "    from: critical\n"
@@ -276,6 +282,14 @@ START_TEST(reads_levels_and_relief)
     ck_assert_uint_eq(levels.warn_headroom_exit_permille, 900);
     ck_assert_uint_eq(levels.critical_headroom_permille, 0);
     ck_assert_uint_eq(levels.critical_headroom_exit_permille, 10);
+    ck_assert_uint_eq(levels.warn_refault_permille, 1000);
+    ck_assert_uint_eq(levels.warn_refault_exit_permille, 0);
+    ck_assert_uint_eq(levels.fast_window_ms, 1000);
+    ck_assert_uint_eq(levels.warn_fast_permille, 3);
+    ck_assert_uint_eq(levels.warn_fill_ms, 3000);
+    ck_assert_uint_eq(levels.critical_fill_ms, 2000);
+    ck_assert_uint_eq(levels.system_stall_available_permille,
+                      levels_default.system_stall_available_permille);
     ck_assert_uint_eq(levels.system_stall_headroom_permille,
                       levels_default.system_stall_headroom_permille);
     gov_policy_relief(policy, &relief);
@@ -293,12 +307,12 @@ START_TEST(reads_levels_and_relief)
     ck_assert_int_eq(step[2].from_level, GOV_LEVEL_WARN);
     ck_assert_uint_eq(relief.regrow.after_ms, 0);
     ck_assert_uint_eq(relief.regrow.every_ms, 3600000);
-    ck_assert_uint_eq(policy->steps[0].from_line, 16);
-    ck_assert_uint_eq(policy->steps[0].floor_line, 17);
-    ck_assert_uint_eq(policy->steps[0].floor_tokens_line, 18);
-    ck_assert_uint_eq(policy->steps[0].rest_line, 19);
-    ck_assert_uint_eq(policy->steps[0].rest_little_line, 20);
-    ck_assert_uint_eq(policy->steps[0].at.line, 15);
+    ck_assert_uint_eq(policy->steps[0].from_line, 22);
+    ck_assert_uint_eq(policy->steps[0].floor_line, 23);
+    ck_assert_uint_eq(policy->steps[0].floor_tokens_line, 24);
+    ck_assert_uint_eq(policy->steps[0].rest_line, 25);
+    ck_assert_uint_eq(policy->steps[0].rest_little_line, 26);
+    ck_assert_uint_eq(policy->steps[0].at.line, 21);
     ck_assert_uint_eq(policy->steps[0].at.column, 13);
     ck_assert_uint_eq(policy->figures[0].at.line, 4);
     ck_assert_uint_eq(policy->figures[0].at.column, 11);
@@ -531,9 +545,14 @@ static const struct {
     {"version: 1\nlevels: {after: 1 s}\n",
      "2:10: levels has no key \"after\"; write window, calm, warn_stall, "
      "warn_stall_exit, critical_stall, critical_stall_exit, warn_headroom, "
-     "warn_headroom_exit, critical_headroom or critical_headroom_exit"},
+     "warn_headroom_exit, critical_headroom, critical_headroom_exit, "
+     "warn_refault, ..."},
     {"version: 1\nlevels: {window: 499 ms}\n",
      "2:18: window is a duration from 500 ms to 1 min"},
+    {"version: 1\nlevels: {window_fast: 199 ms}\n",
+     "2:23: window_fast is a duration from 200 ms to 1 min"},
+    {"version: 1\nlevels: {warn_fill: 61 s}\n",
+     "2:21: warn_fill is a duration from 0 s to 1 min"},
     {"version: 1\nlevels: {window: 61 s}\n",
      "2:18: window is a duration from 500 ms to 1 min"},
     {"version: 1\nlevels: {window: 2000}\n",
@@ -1131,7 +1150,8 @@ static const struct {
     {"flow mappings", "version: 1\nlevels: ", "{a: ", "",
      "2:10: levels has no key \"a\"; write window, calm, warn_stall, "
      "warn_stall_exit, critical_stall, critical_stall_exit, warn_headroom, "
-     "warn_headroom_exit, critical_headroom or critical_headroom_exit\n"
+     "warn_headroom_exit, critical_headroom, critical_headroom_exit, "
+     "warn_refault, ...\n"
      "2:37: nested deeper than 8; nothing in a policy file is"},
     {"flow keys", "version: 1\nlevels: ", "{? ", "",
      "2:12: a key is one value, not a list or a mapping\n"
@@ -1183,7 +1203,7 @@ static const struct {
      "2:10: levels has no key \"kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk\"; "
      "write window, calm, warn_stall, warn_stall_exit, critical_stall, "
      "critical_stall_exit, warn_headroom, warn_headroom_exit, "
-     "critical_headroom or critical_headroom_exit\n"
+     "critical_headroom, critical_headroom_exit, warn_refault, ...\n"
      "2:262129: did not find expected ',' or '}' while parsing a flow mapping"},
     {"a long quoted key", "version: 1\n? '", "k", "'\n: 1\n",
      "2:3: a policy file has no key "

@@ -12,7 +12,7 @@
 #define DONE GOV_LADDER_DONE
 
 static struct gov_regrow state;
-static const struct gov_regrow_rules rules = {10000, 2000};
+static const struct gov_regrow_rules rules = {10000, 2000, 0};
 static struct gov_rung rungs[4];
 static char reason[128];
 
@@ -83,9 +83,94 @@ START_TEST(any_other_level_starts_anew)
     ck_assert_int_eq(step(NORMAL, 19999), DONE);
     ck_assert_int_eq(step(NORMAL, 20000), 2);
     ck_assert_int_eq(step(levels[_i], 30000), DONE);
+    /* Soon after a regrow: twice as long. */
     ck_assert_int_eq(step(NORMAL, 30000), DONE);
-    ck_assert_int_eq(step(NORMAL, 39999), DONE);
-    ck_assert_int_eq(step(NORMAL, 40000), 1);
+    ck_assert_int_eq(step(NORMAL, 49999), DONE);
+    ck_assert_int_eq(step(NORMAL, 50000), 1);
+}
+END_TEST
+
+/* ---- back-off ---- */
+
+/* Ten times: a regrow, a WARN so many ms later; how long the next wait is. */
+START_TEST(a_regrow_that_brings_a_warning_doubles_the_waits)
+{
+    static const uint64_t want[] = {10000,  20000,  40000,  80000,  160000,
+                                    320000, 640000, 640000, 640000, 640000};
+    const uint64_t soon = _i == 0 ? 60000 : 1;
+    uint64_t ms = 0;
+
+    for (int i = 0; i < 10; i++) {
+        rungs[2].gave = true;
+        ck_assert_int_eq(step(NORMAL, ms), DONE);
+        ck_assert_int_eq(step(NORMAL, ms + want[i] - 1), DONE);
+        ms += want[i];
+        ck_assert_int_eq(step(NORMAL, ms), 2);
+        ms += soon;
+        step(WARN, ms);
+        step(CRITICAL, ms); /* is blamed once */
+        step(WARN, ms);
+    }
+}
+END_TEST
+
+START_TEST(the_doubled_waits_are_told_and_kept)
+{
+    step(NORMAL, 0);
+    ck_assert_int_eq(step(NORMAL, 10000), 2);
+    step(WARN, 10000);
+    step(NORMAL, 10000);
+    ck_assert_str_eq(reason,
+                     "normal for 0.0 s; memory is taken again after 20.0 s");
+    ck_assert_int_eq(step(NORMAL, 30000), 1);
+    ck_assert_int_eq(step(NORMAL, 33999), DONE);
+    ck_assert_str_eq(reason, "memory was taken again 3.9 s ago; one action "
+                             "every 4.0 s");
+    ck_assert_int_eq(step(NORMAL, 34000), 0);
+}
+END_TEST
+
+START_TEST(a_later_warning_is_another_matter)
+{
+    step(NORMAL, 0);
+    ck_assert_int_eq(step(NORMAL, 10000), 2);
+    step(WARN, 70001);
+    step(NORMAL, 70001);
+    ck_assert_int_eq(step(NORMAL, 80001), 1);
+}
+END_TEST
+
+START_TEST(an_hour_of_calm_forgets)
+{
+    const uint64_t calm = _i == 0 ? 3600000 : 3599999;
+
+    step(NORMAL, 0);
+    ck_assert_int_eq(step(NORMAL, 10000), 2);
+    step(WARN, 10000);
+    step(NORMAL, 10000);
+    ck_assert_int_eq(step(NORMAL, 30000), 1);
+    ck_assert_int_eq(step(NORMAL, 40000), 0);
+    step(NORMAL, 10000 + calm);
+    ck_assert_uint_eq(state.doubled, _i == 0 ? 0 : 1);
+    step(WARN, 10000 + calm);
+    rungs[2].gave = true;
+    step(NORMAL, 10000 + calm);
+    ck_assert_int_eq(step(NORMAL, 20000 + calm), _i == 0 ? 2 : DONE);
+}
+END_TEST
+
+START_TEST(a_step_is_a_share_of_the_budget)
+{
+    struct gov_regrow_rules some = {.step_permille = 10};
+
+    ck_assert_uint_eq(gov_regrow_bytes(&some, UINT64_C(8000) << 20),
+                      UINT64_C(80) << 20);
+    ck_assert_uint_eq(gov_regrow_bytes(&some, 1000), 1 << 20);
+    some.step_permille = UINT32_MAX; /* never more than all of it */
+    ck_assert_uint_le(gov_regrow_bytes(&some, UINT64_MAX), UINT64_MAX);
+    ck_assert_uint_ge(gov_regrow_bytes(&some, UINT64_MAX), UINT64_MAX - 1000);
+    some.step_permille = 0;
+    ck_assert_uint_eq(gov_regrow_bytes(&some, 1), UINT64_MAX);
 }
 END_TEST
 
@@ -127,9 +212,9 @@ END_TEST
 
 START_TEST(the_ends_of_time_and_of_rules)
 {
-    const struct gov_regrow_rules none = {0, 0};
-    const struct gov_regrow_rules most = {UINT32_MAX, UINT32_MAX};
-    const struct gov_regrow_rules first = {0, 10000}; /* waits for no one */
+    const struct gov_regrow_rules none = {0, 0, 0};
+    const struct gov_regrow_rules most = {UINT32_MAX, UINT32_MAX, 0};
+    const struct gov_regrow_rules first = {0, 10000, 0}; /* waits for no one */
 
     ck_assert_int_eq(
         gov_regrow_next(&state, &none, rungs, 4, NORMAL, 0, NULL, 9), 2);
@@ -187,6 +272,7 @@ START_TEST(property)
 {
     uint64_t now_ms = 0, since_ms = 0, grew_ms = 0;
     bool normal = false, grew = false;
+    uint32_t doubled = 0;
 
     seed = (uint64_t)_i;
     for (int n = 0; n < 20000; n++) {
@@ -201,13 +287,16 @@ START_TEST(property)
         random_rungs();
         for (int i = 0; i < 4; i++)
             any |= rungs[i].gave;
+        if (level != NORMAL && grew && now_ms >= grew_ms &&
+            now_ms - grew_ms <= 60000 && doubled < 6)
+            doubled++;
         if (level != NORMAL || !normal || now_ms < before_ms) {
             since_ms = now_ms;
             grew = false;
         }
         normal = level == NORMAL;
-        due = normal && any && now_ms - since_ms >= rules.after_ms &&
-              (!grew || now_ms - grew_ms >= rules.every_ms);
+        due = normal && any && now_ms - since_ms >= rules.after_ms << doubled &&
+              (!grew || now_ms - grew_ms >= rules.every_ms << doubled);
         next = gov_regrow_next(&state, &rules, rungs, 4, level, now_ms, reason,
                                sizeof(reason));
         ck_assert_int_eq(next != DONE, due);
@@ -216,6 +305,8 @@ START_TEST(property)
             next);
         ck_assert_mem_eq(&twin, &state, sizeof(twin));
         ck_assert(reason[0] != '\0');
+        if (n % 2000 == 0)
+            state.doubled = doubled = 0; /* else only the longest is tried */
         if (next == DONE)
             continue;
         goes_last(next);
@@ -235,6 +326,12 @@ Suite *suite(void)
     tcase_add_test(tc, says_why);
     tcase_add_loop_test(tc, any_other_level_starts_anew, 0, 4);
     tcase_add_test(tc, below_warn_is_normal);
+    tcase_add_loop_test(tc, a_regrow_that_brings_a_warning_doubles_the_waits, 0,
+                        2);
+    tcase_add_test(tc, the_doubled_waits_are_told_and_kept);
+    tcase_add_test(tc, a_later_warning_is_another_matter);
+    tcase_add_loop_test(tc, an_hour_of_calm_forgets, 0, 2);
+    tcase_add_test(tc, a_step_is_a_share_of_the_budget);
     tcase_add_loop_test(tc, a_clock_that_runs_backwards_starts_anew, 0, 3);
     tcase_add_test(tc, at_one_place_the_dearest_then_the_last);
     tcase_add_test(tc, the_ends_of_time_and_of_rules);

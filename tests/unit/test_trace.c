@@ -137,20 +137,68 @@ static void ck_evidence(const struct gov_evidence *a,
     ck_assert_uint_eq(a->headroom_bytes, b->headroom_bytes);
     ck_assert_uint_eq(a->budget_bytes, b->budget_bytes);
     ck_assert_int_eq(a->simulated_level, b->simulated_level);
+    ck_assert_uint_eq(a->refault_bytes, b->refault_bytes);
+    ck_assert_uint_eq(a->own_footprint_bytes, b->own_footprint_bytes);
+    ck_assert_uint_eq(a->own_major_faults, b->own_major_faults);
+    ck_assert_uint_eq(a->own_resident_file_bytes, b->own_resident_file_bytes);
+    ck_assert_uint_eq(a->own_read_bytes, b->own_read_bytes);
+    ck_assert_uint_eq(a->streamed_bytes, b->streamed_bytes);
+    ck_assert_uint_eq(a->limit_hits, b->limit_hits);
+    ck_assert_uint_eq(a->machine_available_bytes, b->machine_available_bytes);
+    ck_assert_uint_eq(a->machine_total_bytes, b->machine_total_bytes);
+    ck_assert_int_eq(a->os_level, b->os_level);
+    ck_assert_uint_eq(a->recent_some_permille, b->recent_some_permille);
+    ck_assert_uint_eq(a->expected_bytes, b->expected_bytes);
 }
 
 /* Everything, nothing, and each alone. */
 static const struct gov_evidence evidences[] = {
-    {0, 0, 0, 0, 0, 0, NORMAL},
-    {1, GOV_HAVE_STALL, 12, 7, 0, 0, NORMAL},
-    {2, GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL, 0, 0, 0, 0, NORMAL},
-    {3, GOV_HAVE_HEADROOM, 0, 0, 0, 4 * GIB, NORMAL},
-    {4, GOV_HAVE_SIMULATED, 0, 0, 0, 0, NORMAL},
-    {5, GOV_HAVE_SIMULATED, 0, 0, 0, 0, WARN},
-    {INT64_MAX,
-     GOV_HAVE_STALL | GOV_HAVE_HEADROOM | GOV_HAVE_SYSTEM_STALL |
-         GOV_HAVE_SIMULATED,
-     INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, CRITICAL},
+    {.now_ms = 0},
+    {.now_ms = 1,
+     .have = GOV_HAVE_STALL,
+     .memory_some_us = 12,
+     .memory_full_us = 7},
+    {.now_ms = 2, .have = GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL},
+    {.now_ms = 3, .have = GOV_HAVE_HEADROOM, .budget_bytes = 4 * GIB},
+    {.now_ms = 4, .have = GOV_HAVE_SIMULATED},
+    {.now_ms = 5, .have = GOV_HAVE_SIMULATED, .simulated_level = WARN},
+    {.now_ms = 6, .have = GOV_HAVE_REFAULT, .refault_bytes = 1},
+    {.now_ms = 7, .have = GOV_HAVE_REFAULT | GOV_HAVE_SYSTEM_REFAULT},
+    {.now_ms = 8,
+     .have = GOV_HAVE_OWN,
+     .own_footprint_bytes = 1,
+     .own_major_faults = 2,
+     .own_resident_file_bytes = 3},
+    {.now_ms = 9, .have = GOV_HAVE_OWN_READS, .own_read_bytes = 4},
+    {.now_ms = 10, .have = GOV_HAVE_LIMIT_HITS, .limit_hits = 5},
+    {.now_ms = 11,
+     .have = GOV_HAVE_MACHINE,
+     .machine_available_bytes = 6,
+     .machine_total_bytes = 7},
+    {.now_ms = 12, .have = GOV_HAVE_OS_LEVEL, .os_level = CRITICAL},
+    {.now_ms = 13, .have = GOV_HAVE_RECENT, .recent_some_permille = 1000},
+    {.now_ms = 14, .streamed_bytes = 8},
+    {.now_ms = 15, .have = GOV_HAVE_EXPECTED, .expected_bytes = 9},
+    {.now_ms = 16, .have = GOV_HAVE_EXPECTED},
+    {.now_ms = INT64_MAX,
+     .have = 8191,
+     .memory_some_us = INT64_MAX,
+     .memory_full_us = INT64_MAX,
+     .headroom_bytes = INT64_MAX,
+     .budget_bytes = INT64_MAX,
+     .simulated_level = CRITICAL,
+     .refault_bytes = INT64_MAX,
+     .own_footprint_bytes = INT64_MAX,
+     .own_major_faults = INT64_MAX,
+     .own_resident_file_bytes = INT64_MAX,
+     .own_read_bytes = INT64_MAX,
+     .streamed_bytes = INT64_MAX,
+     .limit_hits = INT64_MAX,
+     .machine_available_bytes = INT64_MAX,
+     .machine_total_bytes = INT64_MAX,
+     .os_level = WARN,
+     .recent_some_permille = 1000,
+     .expected_bytes = INT64_MAX},
 };
 
 #define EVIDENCES (sizeof(evidences) / sizeof(evidences[0]))
@@ -347,12 +395,29 @@ END_TEST
 START_TEST(the_file_is_as_documented)
 {
     const struct gov_evidence now = {
-        250, GOV_HAVE_STALL | GOV_HAVE_HEADROOM | GOV_HAVE_SYSTEM_STALL,
-        12,  3,
-        100, 200,
-        0};
-    const struct gov_evidence next = {500, GOV_HAVE_SIMULATED, 0, 0, 0, 0,
-                                      WARN};
+        .now_ms = 250,
+        .have = GOV_HAVE_STALL | GOV_HAVE_HEADROOM | GOV_HAVE_SYSTEM_STALL |
+                GOV_HAVE_REFAULT | GOV_HAVE_SYSTEM_REFAULT | GOV_HAVE_OWN |
+                GOV_HAVE_OWN_READS | GOV_HAVE_LIMIT_HITS | GOV_HAVE_MACHINE |
+                GOV_HAVE_OS_LEVEL | GOV_HAVE_RECENT | GOV_HAVE_EXPECTED,
+        .memory_some_us = 12,
+        .memory_full_us = 3,
+        .headroom_bytes = 100,
+        .budget_bytes = 200,
+        .refault_bytes = 21,
+        .own_footprint_bytes = 20,
+        .own_major_faults = 22,
+        .own_resident_file_bytes = 23,
+        .own_read_bytes = 24,
+        .streamed_bytes = 25,
+        .limit_hits = 26,
+        .machine_available_bytes = 27,
+        .machine_total_bytes = 28,
+        .os_level = WARN,
+        .recent_some_permille = 29,
+        .expected_bytes = 30};
+    const struct gov_evidence next = {
+        .now_ms = 500, .have = GOV_HAVE_SIMULATED, .simulated_level = WARN};
     struct stat st;
 
     record("a note");
@@ -362,29 +427,35 @@ START_TEST(the_file_is_as_documented)
     gov__trace_relief(rt, "kv.unused", 10, 0, 8, false);
     gov__trace_regrow(rt, "kv.unused");
     end_record();
-    snprintf(want, sizeof(want),
-             "{\"trace\":1,\"governor\":\"%s\",\"app\":\"app\",\"policy\":"
-             "\"balanced\","
-             "\"sample_ms\":250,\"note\":\"a note\"}\n"
-             "{\"kind\":\"actions\",\"actions\":[{\"cost\":1,\"from_level\":50,"
-             "\"regrows\":false,\"leaves\":false,\"floor_bytes\":0,\"name\":"
-             "\"heap.purge\"},{\"cost\":0,\"from_level\":100,\"regrows\":true,"
-             "\"leaves\":true,\"floor_bytes\":777,\"name\":\"kv.unused\"}]}\n"
-             "{\"kind\":\"sample\",\"at_ms\":250,\"some_us\":12,\"full_us\":3,"
-             "\"system\":true,\"headroom_bytes\":100,\"budget_bytes\":200,"
-             "\"offers_bytes\":[4096,123456789]}\n"
-             "{\"kind\":\"level\",\"at_ms\":250,\"level\":\"normal\",\"why\":"
-             "\"all is well\"}\n"
-             "{\"kind\":\"sample\",\"at_ms\":500,\"simulated\":\"warn\","
-             "\"offers_bytes\":[4096,123456789]}\n"
-             "{\"kind\":\"level\",\"at_ms\":500,\"level\":\"warn\",\"why\":"
-             "\"simulated\"}\n"
-             "{\"kind\":\"relief\",\"at_ms\":500,\"action\":\"kv.unused\","
-             "\"offered_bytes\":10,\"yield_bytes\":9,\"took_us\":8}\n"
-             "{\"kind\":\"relief\",\"at_ms\":500,\"action\":\"kv.unused\","
-             "\"offered_bytes\":10,\"took_us\":8}\n"
-             "{\"kind\":\"regrow\",\"at_ms\":500,\"action\":\"kv.unused\"}\n",
-             GOV_VERSION);
+    snprintf(
+        want, sizeof(want),
+        "{\"trace\":1,\"governor\":\"%s\",\"app\":\"app\",\"policy\":"
+        "\"balanced\","
+        "\"sample_ms\":250,\"note\":\"a note\"}\n"
+        "{\"kind\":\"actions\",\"actions\":[{\"cost\":1,\"from_level\":50,"
+        "\"regrows\":false,\"leaves\":false,\"floor_bytes\":0,\"name\":"
+        "\"heap.purge\"},{\"cost\":0,\"from_level\":100,\"regrows\":true,"
+        "\"leaves\":true,\"floor_bytes\":777,\"name\":\"kv.unused\"}]}\n"
+        "{\"kind\":\"sample\",\"at_ms\":250,\"some_us\":12,\"full_us\":3,"
+        "\"system\":true,\"headroom_bytes\":100,\"budget_bytes\":200,"
+        "\"refault_bytes\":21,\"system_refaults\":true,"
+        "\"footprint_bytes\":20,\"major_faults\":22,\"resident_file_bytes\":23,"
+        "\"read_bytes\":24,\"streamed_bytes\":25,\"limit_hits\":26,"
+        "\"available_bytes\":27,\"ram_bytes\":28,\"os_level\":\"warn\","
+        "\"recent_permille\":29,\"expected_bytes\":30,"
+        "\"offers_bytes\":[4096,123456789]}\n"
+        "{\"kind\":\"level\",\"at_ms\":250,\"level\":\"normal\",\"why\":"
+        "\"all is well\"}\n"
+        "{\"kind\":\"sample\",\"at_ms\":500,\"simulated\":\"warn\","
+        "\"offers_bytes\":[4096,123456789]}\n"
+        "{\"kind\":\"level\",\"at_ms\":500,\"level\":\"warn\",\"why\":"
+        "\"simulated\"}\n"
+        "{\"kind\":\"relief\",\"at_ms\":500,\"action\":\"kv.unused\","
+        "\"offered_bytes\":10,\"yield_bytes\":9,\"took_us\":8}\n"
+        "{\"kind\":\"relief\",\"at_ms\":500,\"action\":\"kv.unused\","
+        "\"offered_bytes\":10,\"took_us\":8}\n"
+        "{\"kind\":\"regrow\",\"at_ms\":500,\"action\":\"kv.unused\"}\n",
+        GOV_VERSION);
     ck_assert_str_eq(file_text(), want);
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_uint_eq(st.st_mode & 07777, 0600);
@@ -1015,6 +1086,24 @@ static const struct {
     {SAMPLE(",\"simulated\":50"), "2: simulated is no text", 0},
     {SAMPLE(",\"simulated\":\"warm\""),
      "2: simulated is none of normal, warn, critical", 0},
+    {SAMPLE(",\"major_faults\":1"), "2: resident_file_bytes is missing", 0},
+    {SAMPLE(",\"ram_bytes\":1"), "2: available_bytes is missing", 0},
+    {SAMPLE(",\"refault_bytes\":-1"),
+     "2: refault_bytes is no whole number from 0 on", 0},
+    {SAMPLE(",\"read_bytes\":\"1\""),
+     "2: read_bytes is no whole number from 0 on", 0},
+    {SAMPLE(",\"streamed_bytes\":-1"),
+     "2: streamed_bytes is no whole number from 0 on", 0},
+    {SAMPLE(",\"limit_hits\":0.5"),
+     "2: limit_hits is no whole number from 0 on", 0},
+    {SAMPLE(",\"expected_bytes\":[]"),
+     "2: expected_bytes is no whole number from 0 on", 0},
+    {SAMPLE(",\"system_refaults\":0"),
+     "2: system_refaults is neither true nor false", 0},
+    {SAMPLE(",\"recent_permille\":1001"),
+     "2: recent_permille is larger than it can be", 0},
+    {SAMPLE(",\"os_level\":\"low\""),
+     "2: os_level is none of normal, warn, critical", 0},
     {SAMPLE(",\"offers_bytes\":1"), "2: offers_bytes is no list", 0},
     {SAMPLE(",\"offers_bytes\":[1]"),
      "2: offers_bytes has not one entry for each action", 0},
