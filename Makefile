@@ -116,10 +116,16 @@ STOCK   := $(B)/tests/stock
 READRATE := $(B)/tests/readrate
 CUT     := $(B)/tests/cut
 HEAPLOAD := $(B)/tests/heapload
+PRESS   := $(B)/tests/press
+PRESSURE_TIME := $(B)/tests/pressure_time
 DENY    := $(if $(filter Linux,$(SYSTEM)),$(B)/tests/deny)
 HEADER_TIME := $(B)/tests/header_time
 HEADER_MAKE := $(B)/tests/header_make
 POLICY_TIME := $(B)/tests/policy_time
+PIN_TIME := $(B)/tests/pin_time
+PLAINHOST := $(B)/tests/plainhost
+# A host with another malloc: where jemalloc is, and no sanitizer.
+JEHOST  := $(if $(TOOL_LIBS),$(B)/tests/jehost)
 # Models of published shapes, and what they need: where there is a dry run.
 SHAPE   := $(B)/tests/shape
 NEED    := $(B)/tests/need
@@ -195,6 +201,8 @@ $(B)/governor/platform/platform_linux.o $(patsubst %.c,$(B)/%.o,$(wildcard gover
 $(filter $(B)/policies/% $(B)/governor/%,$(LIB_OBJ)): private EXTRA += $(LIB_CFLAGS)
 $(B)/governor/runtime/engine_open.o: private EXTRA += -DGOV_ENGINE_DIR='"$(enginedir)"'
 $(B)/governor/platform/gpu_vulkan.o: private EXTRA += $(VULKAN_CFLAGS)
+# For the senders of datagrams, where the system tells of them.
+$(B)/governor/platform/mail.o: private EXTRA += $(if $(filter Linux,$(SYSTEM)),-D_GNU_SOURCE)
 # For O_TMPFILE, where the system has it.
 $(B)/governor/device/measure_storage.o: private EXTRA += $(if $(filter Linux,$(SYSTEM)),-D_GNU_SOURCE)
 $(LLAMA_OBJ): private EXTRA = $(ENGINE_CFLAGS) $(DRY_RUN_FLAGS)
@@ -285,10 +293,10 @@ $(MKMODEL): $(MODEL_OBJ)
 	$(Q)$(LINK) -o $@ $^ -lm $(LIBS)
 $(MODEL_OBJ): private EXTRA = -D_GNU_SOURCE
 
-$(MEMLIMIT) $(READRATE) $(DENY): $(B)/tests/%: $(B)/tests/tools/%.o
+$(MEMLIMIT) $(READRATE) $(PRESS) $(DENY): $(B)/tests/%: $(B)/tests/tools/%.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
-$(patsubst %,$(B)/tests/tools/%.o,memlimit readrate cut deny): private EXTRA = -D_GNU_SOURCE
+$(patsubst %,$(B)/tests/tools/%.o,memlimit readrate press pressure_time cut deny): private EXTRA = -D_GNU_SOURCE
 
 $(STOCK): $(B)/tests/tools/stock.o
 	$(Q)mkdir -p $(@D)
@@ -300,7 +308,7 @@ $(SHAPE): $(B)/tests/tools/shape.o
 	$(Q)$(LINK_CXX) -o $@ $^ -Wl,-rpath,$(ENGINE_LIBDIR) $(ENGINE_LIBS) $(LIBS)
 $(B)/tests/tools/shape.o: private EXTRA = $(ENGINE_CXXFLAGS)
 
-$(NEED) $(CUT) $(HEAPLOAD): $(B)/tests/%: $(B)/tests/tools/%.o $(LIB)
+$(NEED) $(CUT) $(HEAPLOAD) $(PRESSURE_TIME): $(B)/tests/%: $(B)/tests/tools/%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(LIBS)
 
@@ -319,6 +327,21 @@ $(HEADER_MAKE): $(B)/tests/tools/header_make.o $(B)/tests/support/gguf_writer.o
 $(POLICY_TIME): $(B)/tests/bench/policy_time.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(LIBS)
+
+# What holding a purgeable block takes: tests/bench/purgeable.sh.
+$(PIN_TIME): $(B)/tests/tools/pin_time.o $(LIB)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(LIBS)
+
+# Hosts and their malloc: tests/system/jemalloc.sh.
+$(JEHOST): $(B)/tests/tools/jehost.o $(LIB)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(TOOL_LIBS) $(if $(filter Linux,$(SYSTEM)),-ldl) $(LIBS)
+$(B)/tests/tools/jehost.o: private EXTRA = -D_GNU_SOURCE
+
+$(PLAINHOST): $(B)/tests/tools/plainhost.o
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK_CXX) -o $@ $< $(if $(filter Linux,$(SYSTEM)),-ldl) $(LIBS)
 
 ## ---- tests ---------------------------------------------------------------------
 
@@ -362,13 +385,20 @@ check: ## build and run every test, setting up what they need
 check-run: all tests check-headers check-symbols check-generic check-docs
 	$(Q)B=$(B) SAN=$(SAN) tests/run.sh
 
-tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(DENY) $(STOCK) $(POLICY_TIME) $(if $(DRY_RUN),$(SHAPE) $(NEED)) $(if $(HAVE_ENGINE),$(ENGINE_TEST_BIN))
+tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(DENY) $(STOCK) $(POLICY_TIME) $(PLAINHOST) $(JEHOST) $(if $(DRY_RUN),$(SHAPE) $(NEED)) $(if $(HAVE_ENGINE),$(ENGINE_TEST_BIN))
 
 check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=asan check
 
 check-tsan: ## the tests under ThreadSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=tsan check
+
+check-pressure: ## how fast pressure is answered, in memory cgroups, against the goals
+	$(Q)scripts/deps.sh build
+	$(Q)$(MAKE) --no-print-directory check-pressure-run
+
+check-pressure-run: $(LIB) $(MEMLIMIT) $(PRESS) $(PRESSURE_TIME)
+	$(Q)B=$(B) tests/pressure/run.sh
 
 # The device part's, which a kernel of another version or page size may break.
 GUEST_TESTS := $(filter $(addprefix test_,device profile measure platform_linux platform_facts platform_place),$(notdir $(UNIT_BIN)))
@@ -429,7 +459,7 @@ bench: ## measure against stock llama.cpp and fio; figures go to build/bench
 	$(Q)scripts/engine.sh $(ENGINE)
 	$(Q)$(MAKE) --no-print-directory bench-run
 
-bench-run: all $(MKMODEL) $(MEMLIMIT) $(READRATE) $(CUT) $(HEAPLOAD) $(STOCK) $(POLICY_TIME) $(if $(HAVE_ENGINE),$(HEADER_TIME) $(HEADER_MAKE)) $(if $(DRY_RUN),$(SHAPE) $(NEED))
+bench-run: all $(MKMODEL) $(MEMLIMIT) $(READRATE) $(CUT) $(HEAPLOAD) $(STOCK) $(POLICY_TIME) $(PIN_TIME) $(if $(HAVE_ENGINE),$(HEADER_TIME) $(HEADER_MAKE)) $(if $(DRY_RUN),$(SHAPE) $(NEED))
 	$(Q)B=$(B) tests/bench/bench.sh
 
 FUZZ_SECONDS ?= 60
@@ -559,6 +589,6 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z_.-]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sort
 
 FORCE:
-.PHONY: all deps engine demo demo-run check check-run tests check-asan check-tsan check-guest check-guest-run check-clang check-darwin darwin-run check-headers check-symbols check-generic check-docs lint lint-run format bench bench-run fuzz fuzz-run fuzz-programs install uninstall docs clean help FORCE
+.PHONY: check-pressure check-pressure-run all deps engine demo demo-run check check-run tests check-asan check-tsan check-guest check-guest-run check-clang check-darwin darwin-run check-headers check-symbols check-generic check-docs lint lint-run format bench bench-run fuzz fuzz-run fuzz-programs install uninstall docs clean help FORCE
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

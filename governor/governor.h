@@ -3,6 +3,7 @@
 #ifndef GOV_GOVERNOR_H
 #define GOV_GOVERNOR_H
 
+#include "governor/control.h"
 #include "governor/device.h"
 #include "governor/engine.h"
 #include "governor/memory.h"

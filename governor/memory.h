@@ -45,8 +45,9 @@ GOV_API uint64_t gov_discard(void *base, size_t bytes);
  * counts in the footprint until the kernel takes it; purging shows at once. The
  * kernel takes it early: reading a large file once is enough. Letting go and
  * taking back cost some 100 ns a page together, and up to 700 once the block
- * has gone cold; inside another hold both cost 10 ns. So hold a block for a
- * piece of work, not for each access. */
+ * has gone cold; inside another hold both cost 10 ns, and so they do in a group
+ * until it is handed over. So hold a block for a piece of work, not for each
+ * access, or put it into a group. */
 typedef struct gov_purgeable gov_purgeable;
 
 typedef enum gov_purge_state {
@@ -82,6 +83,33 @@ GOV_API uint64_t gov_purgeable_purge(gov_purgeable *block);
 /* All of them may be used: what was asked for, rounded up to whole pages. */
 GOV_API size_t gov_purgeable_bytes(const gov_purgeable *block);
 
+/* Blocks that somebody hands over when memory gets short, all at once, and that
+ * the kernel is not told of before: holding and letting go cost some 10 ns each,
+ * however large the block. For who listens to pressure, as a relief action does;
+ * without that the kernel would have to swap them. */
+typedef struct gov_purgeable_group gov_purgeable_group;
+
+/* alloc as for gov_purgeable_new(). GOV_E_NOMEM. */
+GOV_API GOV_NODISCARD gov_status gov_purgeable_group_new(
+    gov_purgeable_group **out, const struct gov_alloc *alloc, gov_error *err);
+/* Its blocks leave it. Accepts NULL. */
+GOV_API void gov_purgeable_group_free(gov_purgeable_group *group);
+/* Moves a block into a group, or out of any with NULL: who leaves while nobody
+ * holds it is handed over. Both may be used meanwhile, but not by another call
+ * of this or of either's free. */
+GOV_API void gov_purgeable_join(gov_purgeable *block,
+                                gov_purgeable_group *group);
+/* Hands over what nobody holds: from then on the kernel may take it, and the
+ * next begin of each block finds out, as outside a group. Returns the bytes
+ * handed over, which stay in the footprint until the kernel takes them.
+ * Allocates nothing; reads a word a page. Thread-safe, as all that follow. */
+GOV_API uint64_t gov_purgeable_group_hand_over(gov_purgeable_group *group);
+/* Purges what nobody holds; returns the bytes given back. Touches no page. */
+GOV_API uint64_t gov_purgeable_group_purge(gov_purgeable_group *group);
+/* What a purge would give back now: neither what is held nor what the kernel
+ * took already. */
+GOV_API uint64_t gov_purgeable_group_bytes(gov_purgeable_group *group);
+
 /* ---- cache: cost-limited, least recently used goes first ----------------- */
 
 typedef struct gov_cache gov_cache;
@@ -113,8 +141,9 @@ GOV_API void gov_cache_free(gov_cache *cache);
 /* Stores a copy of `bytes` under `key`, replacing what was there; entries used
  * least recently are dropped until it fits. A value of four pages or more is
  * purgeable: the kernel may take it at any time; smaller ones go only when they
- * are dropped. The limit counts what an entry takes: its value, a purgeable one
- * in whole pages, and some 64 bytes to find it again. On failure the cache is
+ * are dropped, and are then moved together, so that whole pages come free. The
+ * limit counts what an entry takes: its value, a purgeable one in whole pages,
+ * and some 80 bytes to find it again. On failure the cache is
  * as it was. Thread-safe.
  *
  * GOV_E_REFUSED  larger than the limit, or than what the last level left of it
@@ -131,11 +160,29 @@ GOV_API GOV_NODISCARD gov_status gov_cache_put(gov_cache *cache, uint64_t key,
 GOV_API bool gov_cache_get(gov_cache *cache, uint64_t key, void *out,
                            size_t room, size_t *bytes);
 
+/* A value in place. */
+struct gov_cache_held {
+    const void *value; /* 8-byte aligned, a large one to a page */
+    size_t bytes;
+    void *own; /* the cache's */
+};
+
+/* Finds a value as gov_cache_get() does and keeps it where it is, whole, until
+ * gov_cache_let_go() of *out: also when it is replaced, removed or dropped
+ * meanwhile, which then gives its memory back later. For a piece of work. False
+ * leaves *out all zero. Thread-safe. */
+GOV_API bool gov_cache_hold(gov_cache *cache, uint64_t key,
+                            struct gov_cache_held *out);
+/* Once for each hold; *held is all zero afterwards, and of such a one there is
+ * nothing to let go. Thread-safe. */
+GOV_API void gov_cache_let_go(gov_cache *cache, struct gov_cache_held *held);
+
 /* Thread-safe, as all that follow. */
 GOV_API void gov_cache_remove(gov_cache *cache, uint64_t key);
 
 /* Drops least recently used entries until at most `keep_bytes` are left;
- * returns the bytes dropped. Allocates nothing and touches no value. */
+ * returns the bytes dropped. Allocates nothing, and touches no value that goes;
+ * small ones that stay may move. */
 GOV_API uint64_t gov_cache_shrink(gov_cache *cache, uint64_t keep_bytes);
 
 /* What a level asks of a cache: NORMAL its limit, WARN half of it, CRITICAL
@@ -166,15 +213,26 @@ GOV_API gov_heap_backend gov_heap_backend_now(void);
  * an arena extent, and 64 bytes. NULL when there is none, when the tag is too
  * long, or when it would be the process's 65th. Thread-safe. */
 GOV_API void *gov_heap_alloc(size_t bytes, const char *tag);
-/* Accepts NULL. The memory goes back to the system at once. Thread-safe. */
+/* Accepts NULL. The memory goes back to the system at once, or when
+ * gov_heap_decay() says. Thread-safe. */
 GOV_API void gov_heap_free(void *block);
 /* Bytes now allocated under a tag, as asked for; all of them for NULL. */
 GOV_API uint64_t gov_heap_bytes(const char *tag);
 /* Asks every allocator in reach (jemalloc's arenas, the C library's) to return
  * free memory to the system. What it gave shows in the footprint only. */
 GOV_API void gov_heap_purge(void);
-/* Bytes that the allocators in reach hold and nobody uses, by their own word: an
- * upper bound of what gov_heap_purge() gives. 0 where they do not tell. */
+/* The same for what was freed under one tag; returns the bytes given back. 0 of
+ * mappings, which go back as they are freed, and of a tag that is none. */
+GOV_API uint64_t gov_heap_purge_tag(const char *tag);
+/* How long jemalloc keeps what is freed under tags, for whoever allocates next:
+ * a second at NORMAL, above it not at all, and what it has goes at once. Before
+ * the first call nothing is kept, for nobody might purge. The host's own arenas
+ * are left alone. */
+GOV_API void gov_heap_decay(gov_level level);
+/* Bytes that gov_heap_purge() would give now, about: of the C library's allocator
+ * an estimate by what the purges before gave (half of what is free, before the
+ * first). At most a second old; asking more often costs nothing. 0 where the
+ * allocators do not tell. */
 GOV_API uint64_t gov_heap_idle_bytes(void);
 
 #ifdef __cplusplus

@@ -23,7 +23,10 @@ struct gov_options {
     /* 0 means the device's, limit less reserve, which follows a limit that is
      * changed while the app runs. */
     uint64_t budget_bytes;
-    uint32_t sample_ms;            /* 0 means 250; 100 to 60000 */
+    /* 100 to 60000. 0 means 250 for a host that calls gov_step() itself; the
+     * thread looks ten times a second then while memory is short or about to be, and
+     * once while there is plenty. */
+    uint32_t sample_ms;
     bool no_thread;                /* the app calls gov_step() itself */
     bool no_publish;               /* no page for govtop */
     const struct gov_alloc *alloc; /* copied; NULL means the C library's */

@@ -31,6 +31,9 @@ union header {
 #define MALLOCX_ARENA_SHIFT 20
 #define MALLCTL_ARENAS_ALL "4096"
 
+/* How long freed memory waits for the next allocation while there is enough. */
+#define KEEP_MS 1000
+
 /* The one mutable static of the library. gov_heap_alloc() takes no handle, as
  * malloc takes none: what it hands out must be freeable by anybody, and its
  * tags are the process's. Tags are claimed once and only counted afterwards. */
@@ -89,21 +92,29 @@ static struct gov__heap_tag *find_tag_locked(struct gov__heap *heap,
     return NULL;
 }
 
-/* Blocks are large: what they free goes back at once, as a mapping does, and
- * does not wait ten seconds for an allocation to come by and notice. */
-static bool make_arena(const struct gov__jemalloc *je, unsigned *arena)
+/* Freed pages wait so long for somebody to need them; setting 0 purges at once.
+ * jemalloc looks at the clock when it allocates or frees only, so who waits may
+ * wait for good, unless a purge comes. */
+static void set_decay(const struct gov__jemalloc *je, unsigned arena,
+                      uint32_t decay_ms)
 {
     static const char *const kinds[] = {"dirty", "muzzy"};
-    size_t bytes = sizeof(*arena);
-    ssize_t now = 0;
+    ssize_t now = (ssize_t)decay_ms;
     char name[48];
 
-    if (je->mallctl("arenas.create", arena, &bytes, NULL, 0) != 0)
-        return false;
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        snprintf(name, sizeof(name), "arena.%u.%s_decay_ms", *arena, kinds[i]);
+        snprintf(name, sizeof(name), "arena.%u.%s_decay_ms", arena, kinds[i]);
         (void)je->mallctl(name, NULL, NULL, &now, sizeof(now));
     }
+}
+
+static bool make_arena(const struct gov__heap *heap, unsigned *arena)
+{
+    size_t bytes = sizeof(*arena);
+
+    if (heap->jemalloc.mallctl("arenas.create", arena, &bytes, NULL, 0) != 0)
+        return false;
+    set_decay(&heap->jemalloc, *arena, heap->decay_ms);
     return true;
 }
 
@@ -121,7 +132,7 @@ static struct gov__heap_tag *claim_tag(struct gov__heap *heap, const char *name)
         snprintf(tag->name, sizeof(tag->name), "%s", name);
     }
     if (tag != NULL && heap->backend == GOV_HEAP_JEMALLOC && !tag->has_arena)
-        tag->has_arena = make_arena(&heap->jemalloc, &tag->arena);
+        tag->has_arena = make_arena(heap, &tag->arena);
     if (tag != NULL && heap->backend == GOV_HEAP_JEMALLOC && !tag->has_arena)
         tag = NULL;
     pthread_mutex_unlock(&heap->lock);
@@ -189,13 +200,7 @@ uint64_t gov__heap_bytes(struct gov__heap *heap, const char *name)
     return bytes;
 }
 
-void gov__heap_purge(struct gov__heap *heap)
-{
-    if (gov__heap_backend(heap) == GOV_HEAP_JEMALLOC)
-        (void)heap->jemalloc.mallctl("arena." MALLCTL_ARENAS_ALL ".purge", NULL,
-                                     NULL, NULL, 0);
-    (void)heap->platform->trim(heap->platform->ctx);
-}
+/* ---- giving back --------------------------------------------------------------- */
 
 /* One figure of jemalloc's statistics; 0 where they were not built in. */
 static uint64_t statistic(const struct gov__jemalloc *je, const char *name)
@@ -205,21 +210,176 @@ static uint64_t statistic(const struct gov__jemalloc *je, const char *name)
     return je->mallctl(name, &value, &bytes, NULL, 0) == 0 ? value : 0;
 }
 
+/* What a purge of an arena, or of all of them, gives. */
+static uint64_t unused_bytes(const struct gov__jemalloc *je, const char *arena)
+{
+    uint64_t pages = 0, epoch = 1;
+    char name[48];
+
+    /* Statistics are those of the last epoch: begin a new one. */
+    (void)je->mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch));
+    snprintf(name, sizeof(name), "stats.arenas.%s.pdirty", arena);
+    pages = statistic(je, name);
+    snprintf(name, sizeof(name), "stats.arenas.%s.pmuzzy", arena);
+    pages += statistic(je, name);
+    return pages * statistic(je, "arenas.page");
+}
+
+static uint64_t footprint(const struct gov_platform *platform)
+{
+    struct gov__process now;
+
+    if (platform->process == NULL ||
+        platform->process(platform->ctx, 0, &now) != 0)
+        return 0;
+    return now.footprint_bytes;
+}
+
+static uint64_t free_bytes(const struct gov_platform *platform)
+{
+    uint64_t bytes = 0;
+
+    return platform->idle != NULL && platform->idle(platform->ctx, &bytes) == 0
+               ? bytes
+               : 0;
+}
+
+/* Of a yield less is expected than was seen, never nothing: what is not tried is
+ * not learned. */
+#define YIELD_UNKNOWN 500
+#define YIELD_MIN 60
+#define LOOK_US 1000000
+
+/* The C library says how much is free, not how much of that is whole pages that
+ * are there: pages that went back with the last trim still count. Those are what
+ * was free just after it, or less, once some of it is seen in use again; and
+ * whatever the process has grown by since may be some of them, touched again
+ * while nobody looked. */
+static uint64_t fresh_bytes_locked(struct gov__heap *heap)
+{
+    const uint64_t raw = free_bytes(heap->platform);
+    struct gov__heap_idle *idle = &heap->idle;
+    uint64_t fresh, now;
+
+    if (raw < idle->floor_bytes)
+        idle->floor_bytes = raw;
+    fresh = raw - idle->floor_bytes;
+    if (idle->floor_bytes > 0) {
+        now = footprint(heap->platform);
+        fresh += now > idle->footprint_bytes ? now - idle->footprint_bytes : 0;
+    }
+    return fresh < raw ? fresh : raw;
+}
+
+/* jemalloc counts pages that it unmaps or empties, but also those among them that
+ * nobody ever touched: the ends of its size classes. So it, too, is believed as
+ * far as it was right. */
 uint64_t gov__heap_idle(struct gov__heap *heap)
 {
-    uint64_t idle = 0, used, epoch = 1;
+    struct gov__heap_idle *idle = &heap->idle;
+    uint64_t now, bytes;
 
-    if (gov__heap_backend(heap) != GOV_HEAP_JEMALLOC) {
-        if (heap->platform->idle(heap->platform->ctx, &idle) != 0)
-            idle = 0;
-        return idle;
+    pthread_mutex_lock(&heap->lock);
+    make_ready_locked(heap);
+    now = heap->platform->now_us(heap->platform->ctx);
+    if (!idle->known || now - idle->looked_us >= LOOK_US) {
+        idle->looked_us = now;
+        idle->known = true;
+        idle->raw_bytes = fresh_bytes_locked(heap);
+        if (heap->backend == GOV_HEAP_JEMALLOC)
+            idle->raw_bytes +=
+                unused_bytes(&heap->jemalloc, MALLCTL_ARENAS_ALL);
+        idle->bytes = idle->raw_bytes / 1000 *
+                      (idle->learned ? idle->yield_permille : YIELD_UNKNOWN);
     }
-    /* Statistics are those of the last epoch: begin a new one. */
-    (void)heap->jemalloc.mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch));
-    idle = statistic(&heap->jemalloc, "stats.resident");
-    used = statistic(&heap->jemalloc, "stats.active") +
-           statistic(&heap->jemalloc, "stats.metadata");
-    return idle > used ? idle - used : 0;
+    bytes = idle->bytes;
+    pthread_mutex_unlock(&heap->lock);
+    return bytes;
+}
+
+/* The difference, where both are known; others allocate and free meanwhile. */
+static uint64_t fallen(uint64_t before, uint64_t after)
+{
+    return before > after ? before - after : 0;
+}
+
+/* What a purge gave of what was free; of little there is little to learn. */
+static void learn_locked(struct gov__heap_idle *idle, uint64_t given)
+{
+    uint64_t permille;
+
+    if (idle->raw_bytes < (uint64_t)1 << 20)
+        return;
+    permille =
+        given >= idle->raw_bytes ? 1000 : given / (idle->raw_bytes / 1000);
+    if (idle->learned)
+        permille = (permille + idle->yield_permille) / 2;
+    idle->learned = true;
+    if (permille > 1000)
+        permille = 1000;
+    idle->yield_permille =
+        (uint32_t)(permille < YIELD_MIN ? YIELD_MIN : permille);
+}
+
+void gov__heap_purge(struct gov__heap *heap)
+{
+    const bool has_arenas = gov__heap_backend(heap) == GOV_HEAP_JEMALLOC;
+    const struct gov_platform *platform = heap->platform;
+    uint64_t before = footprint(platform), after;
+
+    if (has_arenas)
+        (void)heap->jemalloc.mallctl("arena." MALLCTL_ARENAS_ALL ".purge", NULL,
+                                     NULL, NULL, 0);
+    (void)platform->trim(platform->ctx);
+    after = footprint(platform);
+    pthread_mutex_lock(&heap->lock);
+    if (heap->idle.known && before != 0 && after != 0)
+        learn_locked(&heap->idle, fallen(before, after));
+    heap->idle.floor_bytes = free_bytes(platform);
+    heap->idle.footprint_bytes = after;
+    heap->idle.known = false;
+    pthread_mutex_unlock(&heap->lock);
+}
+
+uint64_t gov__heap_purge_tag(struct gov__heap *heap, const char *name)
+{
+    const struct gov__heap_tag *tag;
+    uint64_t given = 0, unused, before, after;
+    char arena[16], purge[32];
+
+    pthread_mutex_lock(&heap->lock);
+    make_ready_locked(heap);
+    tag = find_tag_locked(heap, name != NULL ? name : "");
+    if (tag != NULL && tag->has_arena) {
+        snprintf(arena, sizeof(arena), "%u", tag->arena);
+        snprintf(purge, sizeof(purge), "arena.%u.purge", tag->arena);
+        unused = unused_bytes(&heap->jemalloc, arena);
+        before = footprint(heap->platform);
+        (void)heap->jemalloc.mallctl(purge, NULL, NULL, NULL, 0);
+        after = footprint(heap->platform);
+        given = fallen(unused, unused_bytes(&heap->jemalloc, arena));
+        /* Some of its pages were never there. */
+        if (before != 0 && after != 0 && given > fallen(before, after))
+            given = fallen(before, after);
+        heap->idle.known = false;
+    }
+    pthread_mutex_unlock(&heap->lock);
+    return given;
+}
+
+void gov__heap_decay(struct gov__heap *heap, gov_level level)
+{
+    const uint32_t decay_ms = level >= GOV_LEVEL_WARN ? 0 : KEEP_MS;
+
+    pthread_mutex_lock(&heap->lock);
+    make_ready_locked(heap);
+    if (decay_ms != heap->decay_ms) {
+        heap->decay_ms = decay_ms;
+        for (unsigned i = 0; i < heap->tag_count; i++)
+            if (heap->tags[i].has_arena)
+                set_decay(&heap->jemalloc, heap->tags[i].arena, decay_ms);
+    }
+    pthread_mutex_unlock(&heap->lock);
 }
 
 gov_heap_backend gov_heap_backend_now(void)
@@ -246,6 +406,16 @@ uint64_t gov_heap_bytes(const char *tag)
 void gov_heap_purge(void)
 {
     gov__heap_purge(&process_heap);
+}
+
+uint64_t gov_heap_purge_tag(const char *tag)
+{
+    return gov__heap_purge_tag(&process_heap, tag);
+}
+
+void gov_heap_decay(gov_level level)
+{
+    gov__heap_decay(&process_heap, level);
 }
 
 uint64_t gov_heap_idle_bytes(void)

@@ -71,4 +71,8 @@ enum gov__page_verdict gov__page_decode(const uint8_t *bytes, size_t size,
 gov_status gov__page_directory_open(int *out_fd, const char *directory,
                                     bool make, gov_error *err);
 
+/* Reads the page of one process in an open directory; false when it has none or
+ * is dead, and then what a dead one left is removed. */
+bool gov__page_find(int directory, int32_t pid, struct gov_page *out);
+
 #endif

@@ -285,8 +285,9 @@ gov_status gov__page_directory_open(int *out_fd, const char *directory,
 
 /* ---- listing --------------------------------------------------------------- */
 
-/* The pid of "123.page" exactly as a writer spells it, else 0. */
-static int32_t pid_of_name(const char *name)
+/* The pid of "123.page" exactly as a writer spells it, else 0; *rest is what
+ * follows it then. */
+static int32_t pid_of_name(const char *name, const char **rest)
 {
     int64_t pid = 0;
 
@@ -297,7 +298,8 @@ static int32_t pid_of_name(const char *name)
         if (pid > INT32_MAX)
             return 0;
     }
-    return strcmp(name, ".page") == 0 ? (int32_t)pid : 0;
+    *rest = name;
+    return (int32_t)pid;
 }
 
 static bool read_file(int fd, int32_t pid, struct gov_page *out)
@@ -331,16 +333,43 @@ static bool is_unborn(int fd)
            st.st_uid == geteuid() && st.st_size == 0;
 }
 
+/* Removes what a dead process left: its page and the socket beside it (control.c),
+ * each of which may be gone. */
+static void sweep(int directory, int32_t pid)
+{
+    char name[GOV__PAGE_NAME_BYTES];
+
+    snprintf(name, sizeof(name), "%" PRId32 ".page", pid);
+    unlinkat(directory, name, 0);
+    snprintf(name, sizeof(name), "%" PRId32 ".ctl", pid);
+    unlinkat(directory, name, 0);
+}
+
+/* A socket that stayed without a page. */
+static void sweep_socket(int directory, const char *name, int32_t pid)
+{
+    const struct gov_platform *platform = gov__platform_native();
+    struct stat st;
+
+    if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISSOCK(st.st_mode) && st.st_uid == geteuid() &&
+        platform->alive(platform->ctx, pid, 0) == ESRCH)
+        unlinkat(directory, name, 0);
+}
+
 /* Reads one file of the directory; true for the page of a living process. The
  * page of a dead one is removed: its name, owner and content agree here. */
 static bool read_entry(int directory, const char *name, struct gov_page *out)
 {
     const struct gov_platform *platform = gov__platform_native();
-    int32_t pid = pid_of_name(name);
+    const char *rest = "";
+    int32_t pid = pid_of_name(name, &rest);
     bool valid, unborn;
     int fd;
 
-    if (pid == 0)
+    if (pid > 0 && strcmp(rest, ".ctl") == 0)
+        sweep_socket(directory, name, pid);
+    if (pid == 0 || strcmp(rest, ".page") != 0)
         return false;
     /* O_NONBLOCK: opening a FIFO would wait for its writer. */
     fd = openat(directory, name,
@@ -351,14 +380,22 @@ static bool read_entry(int directory, const char *name, struct gov_page *out)
     unborn = !valid && is_unborn(fd);
     close(fd);
     if (unborn && platform->alive(platform->ctx, pid, 0) == ESRCH)
-        unlinkat(directory, name, 0);
+        sweep(directory, pid);
     if (!valid)
         return false;
     /* Only a clear "no" counts: a system that cannot tell shows the page. */
     out->alive = platform->alive(platform->ctx, pid, out->start_ticks) != ESRCH;
     if (!out->alive)
-        unlinkat(directory, name, 0);
+        sweep(directory, pid);
     return out->alive;
+}
+
+bool gov__page_find(int directory, int32_t pid, struct gov_page *out)
+{
+    char name[GOV__PAGE_NAME_BYTES];
+
+    snprintf(name, sizeof(name), "%" PRId32 ".page", pid);
+    return read_entry(directory, name, out);
 }
 
 /* Keeps the lowest pids, in order. */

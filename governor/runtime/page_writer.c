@@ -72,8 +72,10 @@ static gov_status make_file(struct gov__page_writer *writer, bool replace,
         writer->fd = openat(directory, name, flags, 0600);
     error = errno;
     close(directory);
-    if (writer->fd >= 0)
+    if (writer->fd >= 0) {
+        atomic_fetch_add(&writer->made, 1);
         return GOV_OK;
+    }
     return gov_fail(err, error == EEXIST ? GOV_E_BUSY : GOV_E_IO, error,
                     "cannot make %s in %s, so govtop will not show this "
                     "process",

@@ -9,6 +9,8 @@
 #ifndef GOV_RUNTIME_PAGE_WRITER_H
 #define GOV_RUNTIME_PAGE_WRITER_H
 
+#include <stdatomic.h>
+
 #include "governor/runtime/page_layout.h"
 
 /* Storage of the caller; one thread at a time. Zeroed, it is a closed writer. */
@@ -19,6 +21,7 @@ struct gov__page_writer {
     int32_t creator; /* getpid() at open: a forked child leaves the file be */
     uint64_t start_ticks;
     uint64_t sequence;
+    _Atomic uint32_t made; /* how often the file was; read by any thread */
     char directory[GOV__PAGE_PATH_BYTES];
 };
 

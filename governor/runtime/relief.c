@@ -59,9 +59,11 @@ static void end_turn(struct gov_runtime *runtime)
 static void take_inventory(struct gov_runtime *runtime, struct inventory *inv,
                            bool asks)
 {
+    struct gov_level_machine machine;
     bool in_pass;
 
     pthread_mutex_lock(&runtime->lock);
+    machine = runtime->machine;
     inv->level = runtime->machine.level;
     inv->wanted_bytes = runtime->wanted_bytes;
     inv->given_bytes = runtime->given_bytes;
@@ -84,6 +86,7 @@ static void take_inventory(struct gov_runtime *runtime, struct inventory *inv,
             .gave = slot->gave && relief->regrow != NULL,
         };
         gov__slot_leave(runtime, at);
+        gov_ladder_guard(&inv->rungs[inv->count], &machine);
         inv->at[inv->count] = at;
         inv->elsewhere[inv->count] =
             relief->between_passes ? in_pass : inv->where == GOV__IN_PASS_END;
@@ -257,6 +260,10 @@ void gov__relief_run(struct gov_runtime *runtime, enum gov__where where)
             break;
         run_action(runtime, &inv, (size_t)next);
     }
+    pthread_mutex_lock(&runtime->lock);
+    if (runtime->machine.level >= GOV_LEVEL_WARN)
+        gov_level_relieved(&runtime->machine);
+    pthread_mutex_unlock(&runtime->lock);
     end_turn(runtime);
 }
 

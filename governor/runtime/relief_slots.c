@@ -173,12 +173,8 @@ gov_status gov_relief_add(gov_runtime *runtime, const struct gov_relief *relief,
 static uint64_t cache_offer(void *ctx, gov_level level)
 {
     const struct gov__relief_slot *slot = ctx;
-    struct gov_cache_usage usage;
-    uint64_t keep;
 
-    gov_cache_usage(slot->cache, &usage);
-    keep = gov__cache_keeps(usage.limit_bytes, level, slot->floor_bytes);
-    return usage.bytes > keep ? usage.bytes - keep : 0;
+    return gov__cache_offer(slot->cache, level, slot->floor_bytes);
 }
 
 static void cache_run(void *ctx, gov_level level)
@@ -212,7 +208,29 @@ gov_status gov_relief_add_cache(gov_runtime *runtime, const char *name,
     relief.offer = cache_offer;
     relief.run = cache_run;
     relief.regrow = cache_regrow;
-    return add(runtime, &relief, cache, id, err);
+    status = add(runtime, &relief, cache, id, err);
+    if (status == GOV_OK) /* gov__relief_hand_over() */
+        gov__cache_lazy(cache, true);
+    return status;
+}
+
+void gov__relief_hand_over(struct gov_runtime *runtime)
+{
+    struct gov__relief_slot slot;
+
+    for (size_t at = 0; at < GOV__RELIEFS; at++) {
+        if (!gov__slot_enter(runtime, at, 0, &slot))
+            continue;
+        if (slot.cache != NULL)
+            (void)gov__cache_hand_over(slot.cache);
+        gov__slot_leave(runtime, at);
+    }
+}
+
+static void leave_cache(gov_cache *cache)
+{
+    gov__cache_lazy(cache, false);
+    gov_cache_apply_level(cache, GOV_LEVEL_NORMAL);
 }
 
 void gov_relief_remove(gov_runtime *runtime, uint32_t id)
@@ -235,7 +253,7 @@ void gov_relief_remove(gov_runtime *runtime, uint32_t id)
     }
     pthread_mutex_unlock(&runtime->lock);
     if (cache != NULL)
-        gov_cache_apply_level(cache, GOV_LEVEL_NORMAL);
+        leave_cache(cache);
 }
 
 bool gov__relief_cache_bytes(struct gov_runtime *runtime, uint64_t *bytes)
@@ -262,7 +280,7 @@ void gov__relief_close(struct gov_runtime *runtime)
 {
     for (size_t at = 0; at < GOV__RELIEFS; at++)
         if (runtime->slots[at].cache != NULL)
-            gov_cache_apply_level(runtime->slots[at].cache, GOV_LEVEL_NORMAL);
+            leave_cache(runtime->slots[at].cache);
 }
 
 void gov__relief_wake_locked(struct gov_runtime *runtime)

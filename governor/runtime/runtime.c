@@ -16,6 +16,10 @@
 #define DEFAULT_SAMPLE_MS 250
 #define MIN_SAMPLE_MS 100 /* faster reads starve PSI triggers of others */
 #define MAX_SAMPLE_MS 60000
+/* The fastest that two processors were seen to touch memory, 2 GB/s, and twice: so
+ * much may go in a millisecond, and the next sample should come before all has
+ * gone. */
+#define FILL_BYTES_PER_MS (UINT64_C(4) << 20)
 #define STRUCT_BYTES_MAX 4096 /* larger is garbage, not a newer version */
 
 bool gov__read_struct(void *out, size_t bytes, const void *in, size_t in_bytes)
@@ -344,6 +348,20 @@ static void announce(struct gov_runtime *runtime, const char *reason)
     gov__runtime_event(runtime, &event);
 }
 
+/* Where it is time to look often it is time to let go, once. */
+static void be_alert(struct gov_runtime *runtime)
+{
+    bool alert;
+
+    pthread_mutex_lock(&runtime->lock);
+    alert = gov_level_look_ms(&runtime->machine, &runtime->rules,
+                              &runtime->last.evidence) <= MIN_SAMPLE_MS;
+    pthread_mutex_unlock(&runtime->lock);
+    if (alert && !runtime->alert)
+        gov__relief_hand_over(runtime);
+    runtime->alert = alert;
+}
+
 /* False when another thread is inside gov_step(). */
 static bool begin_step(struct gov_runtime *runtime)
 {
@@ -370,6 +388,8 @@ void gov_step(gov_runtime *runtime)
 
     if (runtime == NULL || !begin_step(runtime))
         return;
+    if (runtime->no_thread)
+        gov__control_turn(runtime);
     gov__policy_follow(runtime);
     take_budget(runtime);
     gov__evidence_sample(runtime->platform, runtime->budget_bytes,
@@ -379,8 +399,11 @@ void gov_step(gov_runtime *runtime)
         gov__evidence_sample(runtime->platform, runtime->budget_bytes,
                              gov__runtime_ms(runtime), &sample);
     }
-    if (judge(runtime, &sample, reason) != gov_level_now(runtime))
+    if (judge(runtime, &sample, reason) != gov_level_now(runtime)) {
         announce(runtime, reason);
+        gov_heap_decay(gov_level_now(runtime));
+    }
+    be_alert(runtime);
     gov__relief_sample(runtime, &sample.evidence, reason);
     gov__relief_run(runtime, GOV__IN_STEP);
     gov__relief_regrow(runtime);
@@ -388,19 +411,37 @@ void gov_step(gov_runtime *runtime)
     end_step(runtime);
 }
 
-/* Waits until a sample or a simulated step is due, or somebody wakes us. */
+uint64_t gov__runtime_pace_locked(const struct gov_runtime *runtime)
+{
+    const struct gov_evidence *last = &runtime->last.evidence;
+    uint64_t wait, left = UINT64_MAX;
+
+    if (!runtime->adaptive)
+        return runtime->sample_ms;
+    wait = gov_level_look_ms(&runtime->machine, &runtime->rules, last);
+    if ((last->have & GOV_HAVE_HEADROOM) != 0)
+        left = last->headroom_bytes / FILL_BYTES_PER_MS;
+    if (wait > left)
+        wait = left;
+    return wait < MIN_SAMPLE_MS ? MIN_SAMPLE_MS : wait;
+}
+
+/* Waits until a sample or a simulated step is due, or somebody wakes us or sends
+ * something. */
 static void wait_for_turn(struct gov_runtime *runtime)
 {
-    struct pollfd wake = {.fd = runtime->wake[0], .events = POLLIN};
+    struct pollfd wake[] = {{.fd = runtime->wake[0], .events = POLLIN},
+                            {.fd = -1, .events = POLLIN}};
     char drain[64];
     uint64_t wait;
 
     pthread_mutex_lock(&runtime->lock);
     wait = gov__simulate_wait_locked(runtime, gov__runtime_ms(runtime),
-                                     runtime->sample_ms);
+                                     gov__runtime_pace_locked(runtime));
     pthread_mutex_unlock(&runtime->lock);
+    wake[1].fd = gov__control_fd(runtime, &wait);
     /* What is left in the pipe only makes the next wait short. */
-    if (poll(&wake, 1, (int)wait) > 0 &&
+    if (poll(wake, 2, (int)wait) > 0 && wake[0].revents != 0 &&
         read(runtime->wake[0], drain, sizeof(drain)) < 0)
         return;
 }
@@ -413,6 +454,7 @@ static void *loop(void *arg)
         wait_for_turn(runtime);
         if (atomic_load(&runtime->stop))
             return NULL;
+        gov__control_turn(runtime);
         gov_step(runtime);
     }
 }
@@ -473,6 +515,7 @@ static void open_page(struct gov_runtime *runtime, const char *directory)
                               start_ticks, &err) != GOV_OK)
         memcpy(runtime->publish_problem, err.message,
                sizeof(runtime->publish_problem));
+    gov__control_follow(runtime);
 }
 
 static int init_lock(struct gov_runtime *runtime)
@@ -494,7 +537,10 @@ static void prepare(struct gov_runtime *runtime,
 {
     runtime->platform = platform;
     runtime->wake[0] = runtime->wake[1] = -1;
+    runtime->control.fd = -1;
+    runtime->no_thread = options->no_thread;
     runtime->opened_us = platform->now_us(platform->ctx);
+    runtime->adaptive = options->sample_ms == 0;
     runtime->sample_ms =
         options->sample_ms == 0 ? DEFAULT_SAMPLE_MS : options->sample_ms;
     gov_publish_text(runtime, GOV_PAGE_TEXT_APP,
@@ -506,6 +552,7 @@ static void destroy(struct gov_runtime *runtime)
     struct gov_alloc alloc = runtime->alloc;
 
     gov__policy_end(runtime);
+    gov__control_close(runtime);
     gov__page_writer_close(&runtime->writer);
     for (int i = 0; i < 2; i++)
         if (runtime->wake[i] >= 0)
@@ -658,7 +705,7 @@ char *gov_describe(gov_runtime *runtime, char *out, size_t bytes)
     last = &runtime->last;
     usual = strcmp(runtime->policy_source, "balanced") == 0;
     snprintf(
-        out, bytes, "watching %s%s%s%s%s; budget %llu MiB%s%s%s%s%s%s",
+        out, bytes, "watching %s%s%s%s%s; budget %llu MiB%s%s%s%s%s%s%s%s",
         last->stall_source != NULL ? "PSI of " : "",
         last->stall_source != NULL
             ? (strcmp(last->stall_source, "system") == 0 ? "the system"
@@ -674,7 +721,11 @@ char *gov_describe(gov_runtime *runtime, char *out, size_t bytes)
             : "",
         runtime->policy_problem,
         runtime->publish_problem[0] != '\0' ? "; not shown in govtop: " : "",
-        runtime->publish_problem);
+        runtime->publish_problem,
+        runtime->control.problem[0] != '\0' ? "; no pressure is simulated from "
+                                              "outside: "
+                                            : "",
+        runtime->control.problem);
     pthread_mutex_unlock(&runtime->lock);
     return out;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The runtime's insides, shared by runtime.c (samples, level, publishing),
  * relief_slots.c (who gives memory back), relief.c (the ladder's execution),
- * policy_watch.c (the policy in force) and simulate.c.
+ * policy_watch.c (the policy in force), simulate.c and control.c (what other
+ * processes ask for).
  *
  * There is one lock. It guards everything below it in the struct and is never
  * held over a callback of the app, a call of a cache, the platform or the page.
@@ -15,6 +16,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "governor/platform/platform.h"
 #include "governor/pressure/evidence.h"
@@ -24,7 +26,8 @@
 #include "policies/ladder.h"
 
 #define GOV__RELIEFS 32
-#define GOV__STEPS 16
+#define GOV__STEPS 16     /* that the app has waiting */
+#define GOV__STEPS_TOLD 2 /* that gov_control_simulate() has beside them */
 
 struct gov__relief_slot {
     uint32_t id;              /* 0: free */
@@ -48,6 +51,18 @@ struct gov__sim_step {
     uint64_t at_ms;
     bool end; /* back to real evidence */
     gov_level level;
+    bool told; /* by another process */
+};
+
+/* The socket of control.c. Of the thread that takes turns: the runtime's own, or
+ * without one whoever calls gov_step(); `problem` is under the lock. */
+struct gov__control {
+    int fd;        /* -1: none */
+    uint32_t made; /* the writer's, when the socket was made */
+    dev_t device;  /* of its name */
+    ino_t inode;   /* the same */
+    uint64_t quiet_until_ms;
+    char problem[GOV_MESSAGE_BYTES]; /* why there is none, or "" */
 };
 
 struct gov_runtime {
@@ -55,6 +70,9 @@ struct gov_runtime {
     struct gov_alloc alloc;
     uint64_t opened_us;
     uint32_t sample_ms;
+    bool adaptive;  /* the host named no pace: the thread finds its own */
+    bool no_thread; /* gov_step() is all there is */
+    struct gov__control control;
     _Atomic uint64_t budget_bytes;  /* written by the thread that is stepping */
     bool budget_given;              /* by the app; the same */
     _Atomic uint64_t budget_wanted; /* by gov_set_budget() */
@@ -89,7 +107,7 @@ struct gov_runtime {
     struct gov__sample last;
     char publish_problem[GOV_MESSAGE_BYTES];
     struct gov_page page; /* its texts; the rest is filled when published */
-    struct gov__sim_step steps[GOV__STEPS];
+    struct gov__sim_step steps[GOV__STEPS + GOV__STEPS_TOLD];
     uint32_t step_count;
     bool simulating;
     gov_level simulated;
@@ -98,6 +116,7 @@ struct gov_runtime {
     bool relieving;  /* one thread runs the ladder, regrows, or tells floors */
     bool exclusive;  /* an action that must not race a pass is running */
     bool pending;    /* an action waits for the end of a pass */
+    bool alert;      /* the stepping thread's: caches were handed over */
     uint32_t passes; /* forward passes under way, or waiting to begin */
     uint64_t wanted_bytes, given_bytes; /* by, and since, the last sample */
     gov_event_fn event;
@@ -107,6 +126,10 @@ struct gov_runtime {
 
 /* Milliseconds since gov_open(). */
 uint64_t gov__runtime_ms(const struct gov_runtime *runtime);
+
+/* Milliseconds from one sample of the thread to the next, by the last one; the
+ * host's, where it gave a pace. Lock held. */
+uint64_t gov__runtime_pace_locked(const struct gov_runtime *runtime);
 
 /* Calls the listener with size, time and level filled in. No lock held. */
 void gov__runtime_event(struct gov_runtime *runtime, struct gov_event *event);
@@ -150,6 +173,10 @@ bool gov__slot_enter_told(struct gov_runtime *runtime, size_t at,
 /* Bytes in the registered caches; false when there is none. */
 bool gov__relief_cache_bytes(struct gov_runtime *runtime, uint64_t *bytes);
 
+/* Lets the kernel take what caches hold and nobody uses, before we ask for it: memory
+ * may fill faster than we look. */
+void gov__relief_hand_over(struct gov_runtime *runtime);
+
 /* Lifts what gov_relief_add_cache() did to caches: the runtime closes. */
 void gov__relief_close(struct gov_runtime *runtime);
 
@@ -168,6 +195,23 @@ void gov__policy_follow(struct gov_runtime *runtime);
 
 /* Applies the simulated steps that are due. Lock held. */
 void gov__simulate_due_locked(struct gov_runtime *runtime, uint64_t now_ms);
+
+/* What gov_control_simulate() sent takes effect at the next step, in place of what
+ * it sent before. */
+void gov__simulate_told(struct gov_runtime *runtime, gov_level level,
+                        uint64_t for_ms);
+
+/* The control socket. A page that was made again, because the directory was swept
+ * or another runtime of this process had the name, gets one again. Failing is a
+ * recorded fact. A turn takes what was sent: before gov_step(), and on the same
+ * thread as `follow`. */
+void gov__control_follow(struct gov_runtime *runtime);
+void gov__control_turn(struct gov_runtime *runtime);
+void gov__control_close(struct gov_runtime *runtime);
+
+/* The descriptor to wait for, or -1, and then *wait_ms is at most until there is
+ * one: who sends all the time is not listened to all the time. */
+int gov__control_fd(const struct gov_runtime *runtime, uint64_t *wait_ms);
 
 /* Milliseconds until the next simulated step, at most `limit`. Lock held. */
 uint64_t gov__simulate_wait_locked(const struct gov_runtime *runtime,

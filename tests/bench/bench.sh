@@ -5,11 +5,12 @@
 # weights against stock llama.cpp and the floor (weights.sh), a mixture of experts
 # (sparse.sh), what gov profile measures against fio (device.sh), what reading a
 # header takes (header.sh), what models need against llama.cpp's own word (need.sh),
-# and what a decision takes (policy.sh). One that cannot be run here says why.
+# what a decision takes (policy.sh), and what holding a purgeable block takes
+# (purgeable.sh). One that cannot be run here says why.
 set -eu
 
 B=${B:-build/plain}
-for one in weights sparse device header need policy; do
+for one in weights sparse device header need policy purgeable; do
     B=$B "$(dirname "$0")/$one.sh" || [ $? -eq 77 ]
     echo
 done

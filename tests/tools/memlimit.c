@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* memlimit BYTES COMMAND [ARGUMENT]...: runs a command in a memory cgroup of its
- * own, v1 or v2, without swap, and removes the cgroup afterwards, whatever
+/* memlimit [--stall] BYTES COMMAND [ARGUMENT]...: runs a command in a memory cgroup
+ * of its own, v1 or v2, without swap, and removes the cgroup afterwards, whatever
  * happened. Prints one line to stderr at the end: peak bytes and whether the
  * kernel killed something. Exit status: the command's; 77 where no such cgroup
  * can be made, with a sentence that says why; 128 + n when signal n ended it.
+ *
+ * With --stall the command has a PSI of its own, too: where limits are of v1, it is
+ * also put into a v2 group, if one is mounted; 77 if none can be made.
  *
  * When this program itself is killed outright its cgroup stays, empty, because
  * the command dies with it; the next one removes what it finds. */
@@ -25,6 +28,7 @@
 #define SKIP 77
 
 static char group[640];
+static char stall_group[640]; /* "": the same one, or none is asked for */
 static int version;
 static volatile sig_atomic_t child;
 
@@ -171,7 +175,54 @@ static void make_group(const char *limit)
     give_up("the memory controller is not delegated to this user");
 }
 
-/* Kills what is left in the group and removes it; children of the command may
+/* A v2 group beside the v1 one, for its PSI alone. */
+static void make_stall_group(void)
+{
+    static const char *const roots[] = {"/sys/fs/cgroup/unified",
+                                        "/sys/fs/cgroup"};
+    char own[512], parent[600], probe[700];
+
+    if (version == 2)
+        return;
+    if (!own_group("", own, sizeof(own)))
+        own[0] = '\0';
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(parent, sizeof(parent), "%s%s", roots[i / 2],
+                 i % 2 == 0 ? own : "");
+        snprintf(probe, sizeof(probe), "%s/cgroup.controllers", parent);
+        if (access(probe, F_OK) != 0)
+            continue;
+        sweep(parent);
+        snprintf(stall_group, sizeof(stall_group), "%s/%s%d", parent, PREFIX,
+                 (int)getpid());
+        snprintf(probe, sizeof(probe), "%s/memory.pressure", stall_group);
+        if (mkdir(stall_group, 0755) == 0) {
+            if (access(probe, R_OK) == 0)
+                return;
+            rmdir(stall_group);
+        }
+    }
+    stall_group[0] = '\0';
+    errno = ENOTSUP;
+}
+
+static bool enter_stall_group(const char *pid)
+{
+    char path[768];
+    FILE *f;
+    int rc;
+
+    if (stall_group[0] == '\0')
+        return true;
+    snprintf(path, sizeof(path), "%s/cgroup.procs", stall_group);
+    f = fopen(path, "we");
+    if (f == NULL)
+        return false;
+    rc = fputs(pid, f);
+    return fclose(f) == 0 && rc >= 0;
+}
+
+/* Kills what is left in the groups and removes them; children of the command may
  * need a moment to go. */
 static void remove_group(void)
 {
@@ -181,7 +232,10 @@ static void remove_group(void)
     for (int i = 0; i < 250; i++) {
         FILE *f;
 
-        if (rmdir(group) == 0 || errno == ENOENT)
+        if (stall_group[0] != '\0' &&
+            (rmdir(stall_group) == 0 || errno == ENOENT))
+            stall_group[0] = '\0';
+        if ((rmdir(group) == 0 || errno == ENOENT) && stall_group[0] == '\0')
             return;
         if (path_of(path, sizeof(path), "cgroup.procs") &&
             (f = fopen(path, "re")) != NULL) {
@@ -228,10 +282,14 @@ int main(int argc, char **argv)
     unsigned long long limit;
     char text[32], *end;
     int gate[2], status = 0;
+    bool stall = argc > 1 && strcmp(argv[1], "--stall") == 0;
     pid_t pid;
 
+    argc -= stall;
+    argv += stall;
     if (argc < 3) {
-        fprintf(stderr, "usage: memlimit BYTES COMMAND [ARGUMENT]...\n");
+        fprintf(stderr,
+                "usage: memlimit [--stall] BYTES COMMAND [ARGUMENT]...\n");
         return 2;
     }
     limit = strtoull(argv[1], &end, 10);
@@ -241,6 +299,12 @@ int main(int argc, char **argv)
     }
     snprintf(text, sizeof(text), "%llu", limit);
     make_group(text);
+    if (stall)
+        make_stall_group();
+    if (stall && version == 1 && stall_group[0] == '\0') {
+        remove_group();
+        give_up("there is no v2 group with a PSI of its own");
+    }
     if (pipe(gate) != 0 || (pid = fork()) < 0) {
         remove_group();
         perror("memlimit");
@@ -254,7 +318,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < 3; i++)
         signal(signals[i], on_signal);
     snprintf(text, sizeof(text), "%d", (int)pid);
-    if (!put("cgroup.procs", text)) {
+    if (!put("cgroup.procs", text) || !enter_stall_group(text)) {
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
         remove_group();

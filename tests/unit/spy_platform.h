@@ -22,9 +22,15 @@ struct spy {
     _Atomic int maps, unmaps, offers, discards, trims;
     _Atomic size_t bytes; /* mapped less unmapped */
     /* 0 passes the call on; else it is the answer. */
-    int map_rc, unmap_rc, offer_rc, discard_rc;
+    size_t passed_over; /* mappings of this size count in `bytes` alone */
+    int map_rc, unmap_rc, offer_rc, discard_rc, resident_rc;
     _Atomic(unsigned char *) last_base;
+    const char *_Atomic last_tag;
     void *(*symbol)(const char *name); /* NULL: no symbols */
+    /* What the C library's allocator and the kernel say, and do on a trim. */
+    _Atomic int looks;
+    uint64_t idle_bytes, footprint_bytes, trim_bytes, later_us;
+    int idle_rc, process_rc;
 };
 
 static inline int spy_map(void *ctx, size_t bytes, const char *tag, void **out)
@@ -34,10 +40,12 @@ static inline int spy_map(void *ctx, size_t bytes, const char *tag, void **out)
     int rc = spy->map_rc != 0 ? spy->map_rc
                               : native->map(native->ctx, bytes, tag, out);
 
-    if (rc == 0) {
-        spy->maps++;
+    if (rc == 0)
         spy->bytes += bytes;
+    if (rc == 0 && bytes != spy->passed_over) {
+        spy->maps++;
         spy->last_base = *out;
+        spy->last_tag = tag;
     }
     return rc;
 }
@@ -47,7 +55,7 @@ static inline int spy_unmap(void *ctx, void *base, size_t bytes)
     struct spy *spy = ctx;
     const struct gov_platform *native = gov__platform_native();
 
-    spy->unmaps++;
+    spy->unmaps += bytes != spy->passed_over;
     spy->bytes -= bytes;
     return spy->unmap_rc != 0 ? spy->unmap_rc
                               : native->unmap(native->ctx, base, bytes);
@@ -73,10 +81,42 @@ static inline int spy_discard(void *ctx, void *base, size_t bytes)
                                 : native->discard(native->ctx, base, bytes);
 }
 
+static inline int spy_resident(void *ctx, void *base, size_t bytes,
+                               uint64_t *out)
+{
+    struct spy *spy = ctx;
+    const struct gov_platform *native = gov__platform_native();
+
+    return spy->resident_rc != 0
+               ? spy->resident_rc
+               : native->resident(native->ctx, base, bytes, out);
+}
+
 static inline int spy_trim(void *ctx)
 {
-    ((struct spy *)ctx)->trims++;
+    struct spy *spy = ctx;
+
+    spy->trims++;
+    spy->footprint_bytes -= spy->trim_bytes;
     return 0;
+}
+
+static inline int spy_idle(void *ctx, uint64_t *out_bytes)
+{
+    struct spy *spy = ctx;
+
+    spy->looks++;
+    *out_bytes = spy->idle_bytes;
+    return spy->idle_rc;
+}
+
+static inline int spy_process(void *ctx, int pid, struct gov__process *out)
+{
+    struct spy *spy = ctx;
+
+    (void)pid;
+    *out = (struct gov__process){.footprint_bytes = spy->footprint_bytes};
+    return spy->process_rc;
 }
 
 static inline void *spy_symbol(void *ctx, const char *name)
@@ -98,8 +138,7 @@ static inline uint64_t spy_now_us(void *ctx)
 {
     const struct gov_platform *native = gov__platform_native();
 
-    (void)ctx;
-    return native->now_us(native->ctx);
+    return native->now_us(native->ctx) + ((struct spy *)ctx)->later_us;
 }
 
 static inline void spy_init(struct spy *spy)
@@ -113,7 +152,10 @@ static inline void spy_init(struct spy *spy)
     spy->table.unmap = spy_unmap;
     spy->table.offer = spy_offer;
     spy->table.discard = spy_discard;
+    spy->table.resident = spy_resident;
     spy->table.trim = spy_trim;
+    spy->table.idle = spy_idle;
+    spy->table.process = spy_process;
     spy->table.symbol = spy_symbol;
 }
 

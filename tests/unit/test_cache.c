@@ -12,6 +12,8 @@
 #include "tests/unit/spy_platform.h"
 
 #define SMALL 100
+#define SEGMENT (16 * page) /* of a cache of the default size */
+#define MIB ((uint64_t)1 << 20)
 
 static struct spy spy;
 static size_t page;
@@ -44,6 +46,7 @@ static void set_up(void)
     faults_reset();
     spy_init(&spy);
     page = spy_page_bytes(NULL);
+    spy.passed_over = SEGMENT;
     make(0, 0);
 }
 
@@ -231,6 +234,8 @@ START_TEST(a_limit_is_exact)
         0, 1, SMALL, 4 * page - 1, 4 * page, 4 * page + 1, 9 * page + 3};
     const uint64_t cost = (drop(), cost_of(sizes[_i]));
 
+    if (_i == 0)
+        ck_assert_uint_eq(cost, 64); /* as the header says, about */
     make(cost, 0);
     ck_assert_int_eq(put(1, sizes[_i]), GOV_OK);
     ck_assert(has(1, sizes[_i]));
@@ -251,8 +256,9 @@ START_TEST(what_is_counted)
 
     ck_assert_uint_ge(entry, 32);
     ck_assert_uint_le(entry, 128);
-    ck_assert_uint_eq(cost_of(1), entry + 1);
-    ck_assert_uint_eq(cost_of(4 * page - 1), entry + 4 * page - 1);
+    ck_assert_uint_eq(cost_of(1), entry + 8); /* each starts aligned */
+    ck_assert_uint_eq(cost_of(8), entry + 8);
+    ck_assert_uint_eq(cost_of(4 * page - 1), entry + 4 * page);
     ck_assert_uint_eq(cost_of(4 * page), entry + 4 * page);
     ck_assert_uint_eq(cost_of(4 * page + 1), entry + 5 * page);
 }
@@ -382,9 +388,11 @@ START_TEST(many_are_all_found)
         ck_assert_int_eq(put(i * stride, i % 50), GOV_OK);
     for (uint64_t i = 0; i < 30; i++)
         ck_assert(has(i * stride, i % 50));
-    /* The table went with the entries: the cache itself is left. */
+    /* The table went with the entries: the cache itself, its group, and what
+     * knows of an empty segment are left. */
     gov_cache_shrink(cache, 0);
-    ck_assert_int_eq(faults_live_blocks(), 1);
+    ck_assert_int_eq(faults_live_blocks(), 3);
+    ck_assert_uint_eq(spy.bytes, SEGMENT);
     ck_assert_uint_eq(usage().bytes, 0);
     ck_assert_uint_eq(usage().count, 0);
     drop();
@@ -546,12 +554,14 @@ START_TEST(no_memory_for_a_cache)
     gov_cache *other = cache;
 
     options.alloc = faults_alloc();
-    faults_arm(0, false);
-    ck_assert_int_eq(gov_cache_new(&other, &options, &err), GOV_E_NOMEM);
-    faults_reset();
-    ck_assert_ptr_null(other);
-    ck_assert_str_eq(err.message,
-                     "no memory for cache \"cache\"; go on without it");
+    for (uint64_t n = 0; n < 2; n++) { /* itself and its group */
+        faults_arm(n, false);
+        ck_assert_int_eq(gov_cache_new(&other, &options, &err), GOV_E_NOMEM);
+        faults_reset();
+        ck_assert_ptr_null(other);
+        ck_assert_str_eq(err.message,
+                         "no memory for cache \"cache\"; go on without it");
+    }
     drop();
 }
 END_TEST
@@ -583,7 +593,7 @@ START_TEST(each_failure_leaves_the_cache_as_it_was)
 
         ck_assert_int_eq(put_with_fault(FAULTS_NEVER, sizes[k], false), GOV_OK);
         calls = faults_count();
-        ck_assert_uint_eq(calls, 2 + k); /* entry, marks if large, table */
+        ck_assert_uint_eq(calls, 1 + k); /* marks if large, table */
         for (uint64_t n = 0; n < calls; n++) {
             gov_status status = put_with_fault(n, sizes[k], _i != 0);
 
@@ -608,6 +618,74 @@ START_TEST(no_mapping_for_a_value)
     ck_assert_str_ne(err.message, "");
     ck_assert(has(1, 9 * page));
     ck_assert_int_eq(put(2, SMALL), GOV_OK);
+    drop();
+}
+END_TEST
+
+/* All that a cache does, with one of its calls failing: what is found is whole,
+ * and nothing is left behind. */
+static void do_it_all(void)
+{
+    struct gov_cache_held held, other;
+
+    make(40 * SEGMENT, 0);
+    gov__cache_lazy(cache, true);
+    for (uint64_t key = 0; key < 60; key++)
+        (void)put(key, key % 7 == 0 ? 5 * page : 3000);
+    (void)gov_cache_hold(cache, 7, &held);
+    (void)gov_cache_hold(cache, 8, &other);
+    for (uint64_t key = 0; key < 60; key += 3)
+        gov_cache_remove(cache, key);
+    gov_cache_apply_level(cache, GOV_LEVEL_WARN);
+    gov_cache_let_go(cache, &held);
+    (void)put(99, 6 * page);
+    (void)gov__cache_offer(cache, GOV_LEVEL_CRITICAL, 0);
+    (void)gov_cache_shrink(cache, usage().bytes / 3);
+    gov_cache_let_go(cache, &other);
+    for (uint64_t key = 0; key < 60; key++)
+        (void)has(key, key % 7 == 0 ? 5 * page : 3000);
+    (void)gov__cache_grow(cache, UINT64_MAX);
+    drop();
+}
+
+START_TEST(each_call_fails_in_turn)
+{
+    uint64_t calls;
+
+    drop();
+    faults_reset();
+    faults_only("alloc,mmap,munmap,madvise");
+    do_it_all();
+    calls = faults_count();
+    ck_assert_uint_gt(calls, 40);
+    for (uint64_t n = 0; n < calls; n++) {
+        faults_arm(n, _i != 0);
+        faults_set_errno(ENOMEM);
+        cache = NULL;
+        if (n >= 2) /* without these there is no cache */
+            do_it_all();
+        faults_disarm();
+    }
+    make(0, 0);
+    ck_assert_int_eq(put(1, SMALL), GOV_OK);
+    drop();
+}
+END_TEST
+
+START_TEST(no_memory_for_the_first_segment)
+{
+    faults_only("alloc,mmap");
+    for (uint64_t n = 0; n < 2; n++) {
+        faults_arm(n, false);
+        ck_assert_int_eq(put(1, SMALL), GOV_E_NOMEM);
+        faults_disarm();
+        ck_assert_str_eq(err.message,
+                         "no memory for a value of 100 bytes in cache "
+                         "\"test\"; shrink the cache or go on without");
+        ck_assert_uint_eq(usage().count, 0);
+    }
+    ck_assert_int_eq(put(1, SMALL), GOV_OK);
+    ck_assert(has(1, SMALL));
     drop();
 }
 END_TEST
@@ -638,6 +716,309 @@ START_TEST(the_level_falls_meanwhile)
 }
 END_TEST
 
+/* ---- holding ---------------------------------------------------------------------- */
+
+static bool is_whole(const struct gov_cache_held *held, uint64_t key,
+                     size_t bytes)
+{
+    const unsigned char *value = held->value;
+
+    if (held->bytes != bytes)
+        return false;
+    for (size_t i = 0; i < bytes; i++)
+        if (value[i] != byte_of(key, i))
+            return false;
+    return true;
+}
+
+/* Whatever befalls the entry, who holds it has it, where it was. */
+START_TEST(what_is_held_stays_in_place)
+{
+    const size_t sizes[] = {0, 1, 4 * page - 1, 4 * page, 9 * page};
+    const size_t bytes = sizes[_i / 5];
+    struct gov_cache_held held, again;
+
+    for (uint64_t key = 1; key < 40; key++)
+        ck_assert_int_eq(put(key, key == 5 ? bytes : 3000), GOV_OK);
+    ck_assert(gov_cache_hold(cache, 5, &held));
+    ck_assert(is_whole(&held, 5, bytes));
+    ck_assert_uint_eq((uintptr_t)held.value % 8, 0);
+    ck_assert(gov_cache_hold(cache, 5, &again));
+    ck_assert_ptr_eq(again.value, held.value);
+    gov_cache_let_go(cache, &again);
+    ck_assert_ptr_null(again.value);
+    gov_cache_let_go(cache, &again); /* nothing to let go */
+    switch (_i % 5) {
+    case 0:
+        gov_cache_remove(cache, 5);
+        break;
+    case 1:
+        ck_assert_int_eq(put(5, 77), GOV_OK);
+        break;
+    case 2:
+        gov_cache_shrink(cache, 0);
+        break;
+    case 3:
+        gov_cache_apply_level(cache, GOV_LEVEL_CRITICAL);
+        gov_cache_apply_level(cache, GOV_LEVEL_NORMAL);
+        break;
+    default: /* all others go, and what is left moves together */
+        for (uint64_t key = 1; key < 40; key++)
+            if (key != 5)
+                gov_cache_remove(cache, key);
+        gov_cache_shrink(cache, usage().bytes - 1);
+    }
+    if (bytes >= 4 * page)
+        (void)evict((void *)(uintptr_t)held.value, bytes);
+    ck_assert(is_whole(&held, 5, bytes));
+    for (uint64_t key = 50; key < 90; key++)
+        ck_assert_int_eq(put(key, 3000), GOV_OK);
+    ck_assert(is_whole(&held, 5, bytes));
+    gov_cache_let_go(cache, &held);
+    ck_assert_int_eq(has(5, 77), _i % 5 == 1);
+    gov_cache_shrink(cache, 0);
+    ck_assert_uint_eq(spy.bytes, SEGMENT); /* the empty one */
+    drop();
+}
+END_TEST
+
+/* Who was held moves again. */
+START_TEST(what_was_let_go_moves)
+{
+    struct gov_cache_held held;
+
+    drop();
+    make(32 * SEGMENT, 0);
+    for (uint64_t key = 0; key < 600; key++) {
+        ck_assert_int_eq(put(key, 3000), GOV_OK);
+        ck_assert(gov_cache_hold(cache, key, &held));
+        gov_cache_let_go(cache, &held);
+    }
+    for (uint64_t key = 0; key < 600; key++)
+        if (key % 4 != 0)
+            gov_cache_remove(cache, key);
+    gov_cache_shrink(cache, usage().bytes - 1);
+    ck_assert_uint_le(spy.bytes, usage().bytes + 4 * SEGMENT);
+    for (uint64_t key = 4; key < 600; key += 4)
+        ck_assert(has(key, 3000));
+    drop();
+}
+END_TEST
+
+START_TEST(a_hold_is_a_use_and_a_miss_is_none)
+{
+    struct gov_cache_held held = {"x", 1, NULL};
+
+    ck_assert(!gov_cache_hold(cache, 1, &held));
+    ck_assert_ptr_null(held.value);
+    ck_assert_uint_eq(held.bytes, 0);
+    ck_assert_uint_eq(usage().misses, 1);
+    for (uint64_t key = 1; key <= 3; key++)
+        ck_assert_int_eq(put(key, SMALL), GOV_OK);
+    ck_assert(gov_cache_hold(cache, 1, &held));
+    gov_cache_let_go(cache, &held);
+    ck_assert_uint_eq(usage().hits, 1);
+    gov_cache_shrink(cache, usage().bytes - 1);
+    ck_assert(!has(2, SMALL));
+    ck_assert(has(1, SMALL));
+    drop();
+}
+END_TEST
+
+START_TEST(a_hold_finds_a_loss)
+{
+    struct gov_cache_held held;
+
+    ck_assert_int_eq(put(1, 9 * page), GOV_OK);
+    ck_assert_int_eq(evict(spy.last_base + page, page), 0);
+    ck_assert(!gov_cache_hold(cache, 1, &held));
+    ck_assert_ptr_null(held.value);
+    ck_assert_uint_eq(usage().lost, 1);
+    ck_assert_uint_eq(usage().count, 0);
+    ck_assert_int_eq(spy.maps, spy.unmaps);
+    ck_assert(!gov_cache_hold(cache, 1, &held));
+    ck_assert_uint_eq(usage().misses, 1);
+    drop();
+}
+END_TEST
+
+/* ---- lazy ---------------------------------------------------------------------------- */
+
+/* Who promises to hand over is asked nothing before; from WARN on each value is
+ * handed over as it comes. */
+START_TEST(lazy_values_are_handed_over_at_need)
+{
+    struct gov_cache_held held;
+    unsigned char *at;
+    int offers;
+
+    gov__cache_lazy(cache, true);
+    ck_assert_int_eq(put(1, 9 * page), GOV_OK);
+    at = spy.last_base;
+    ck_assert(gov_cache_hold(cache, 1, &held));
+    gov_cache_let_go(cache, &held);
+    ck_assert_int_eq(spy.offers, 0);
+    (void)evict(at, 9 * page);
+    ck_assert(has(1, 9 * page));
+    ck_assert_uint_eq(gov__cache_hand_over(cache), 9 * page);
+    ck_assert_uint_eq(gov__cache_hand_over(cache), 0);
+    ck_assert_int_eq(spy.offers, 1);
+    ck_assert(gov_cache_hold(cache, 1, &held));
+    gov_cache_let_go(cache, &held);
+    gov_cache_apply_level(cache, GOV_LEVEL_WARN);
+    ck_assert_int_eq(spy.offers, 2);
+    ck_assert_int_eq(put(2, 8 * page), GOV_OK);
+    ck_assert_int_eq(spy.offers, 3);
+    ck_assert_uint_eq(gov__cache_grow(cache, MIB), 31 * MIB);
+    ck_assert_int_eq(put(3, 8 * page), GOV_OK);
+    ck_assert_int_eq(spy.offers, 3);
+    gov__cache_lazy(cache, false);
+    offers = spy.offers;
+    ck_assert_int_eq(offers, 4);
+    ck_assert_int_eq(put(4, 8 * page), GOV_OK);
+    ck_assert_int_eq(spy.offers, 5);
+    drop();
+}
+END_TEST
+
+START_TEST(a_cache_grows_in_steps)
+{
+    drop();
+    make(4 * MIB, 0);
+    ck_assert_uint_eq(gov__cache_grow(cache, MIB), 0);
+    gov_cache_apply_level(cache, GOV_LEVEL_CRITICAL);
+    ck_assert_int_eq(put(1, SMALL), GOV_E_REFUSED);
+    ck_assert_uint_eq(gov__cache_grow(cache, MIB), 3 * MIB);
+    ck_assert_int_eq(put(1, SMALL), GOV_OK);
+    ck_assert_int_eq(put(2, MIB), GOV_E_REFUSED);
+    ck_assert_uint_eq(gov__cache_grow(cache, 2 * MIB), MIB);
+    ck_assert_int_eq(put(2, MIB), GOV_OK);
+    ck_assert_uint_eq(gov__cache_grow(cache, 9 * MIB), 0);
+    ck_assert_uint_eq(gov__cache_grow(cache, UINT64_MAX), 0);
+    ck_assert_int_eq(put(3, 3 * MIB - 3 * page), GOV_OK);
+    drop();
+}
+END_TEST
+
+/* ---- what comes back ------------------------------------------------------------------- */
+
+static uint32_t luck;
+
+static uint32_t roll(uint32_t sides)
+{
+    luck = luck * 1664525u + 1013904223u;
+    return (luck >> 8) % sides;
+}
+
+/* Holes are filled: what is mapped follows what is there. */
+START_TEST(holes_are_filled)
+{
+    drop();
+    make(4 * MIB, 0);
+    luck = 1;
+    for (int n = 0; n < 60000; n++) {
+        const uint64_t key = roll(20000);
+
+        if (roll(3) == 0)
+            gov_cache_remove(cache, key);
+        else
+            ck_assert_int_eq(put(key, roll(600)), GOV_OK);
+        ck_assert_uint_le(spy.bytes, usage().bytes * 3 / 2 + 4 * SEGMENT);
+    }
+    for (uint64_t key = 0; key < 20000; key++) {
+        size_t bytes = 0;
+
+        if (gov_cache_get(cache, key, NULL, 0, &bytes))
+            ck_assert(has(key, bytes));
+    }
+    drop();
+}
+END_TEST
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+/* What is offered comes back in the footprint, and is most of what goes. */
+static const struct {
+    const char *name;
+    size_t from, to; /* a value's bytes */
+    gov_level level;
+    unsigned held, taken; /* every nth; 0: none */
+} yields[] = {
+    {"small, half", 50, 1000, GOV_LEVEL_WARN, 0, 0},
+    {"small, all", 50, 1000, GOV_LEVEL_CRITICAL, 0, 0},
+    {"tiny, half", 0, 10, GOV_LEVEL_WARN, 0, 0},
+    {"mixed, half", 50, 40000, GOV_LEVEL_WARN, 0, 0},
+    {"mixed, all", 50, 40000, GOV_LEVEL_CRITICAL, 0, 0},
+    {"large, half", 20000, 90000, GOV_LEVEL_WARN, 0, 0},
+    {"large, all", 20000, 90000, GOV_LEVEL_CRITICAL, 0, 0},
+    {"large, some taken", 20000, 90000, GOV_LEVEL_CRITICAL, 0, 3},
+    {"large, some held", 20000, 90000, GOV_LEVEL_CRITICAL, 5, 0},
+    {"small, some held", 50, 1000, GOV_LEVEL_CRITICAL, 700, 0},
+};
+
+static uint64_t footprint(void)
+{
+    struct gov_footprint now;
+
+    ck_assert_int_eq(gov_footprint_now(&now, &err), GOV_OK);
+    return now.footprint_bytes;
+}
+
+static void fill(int row, struct gov_cache_held *held, size_t room)
+{
+    size_t n = 0;
+
+    for (uint64_t key = 0; usage().evicted == 0; key++) {
+        const uint32_t span = (uint32_t)(yields[row].to - yields[row].from);
+        const int maps = spy.maps;
+
+        ck_assert_int_eq(put(key, yields[row].from + roll(span)), GOV_OK);
+        if (yields[row].taken != 0 && key % yields[row].taken == 0 &&
+            spy.maps != maps)
+            (void)evict(spy.last_base, 4 * page);
+        if (yields[row].held != 0 && key % yields[row].held == 9 && n < room)
+            ck_assert(gov_cache_hold(cache, key, &held[n++]));
+        /* So that what was used last lies all over. */
+        (void)gov_cache_get(cache, roll((uint32_t)key + 1), NULL, 0, NULL);
+    }
+}
+
+START_TEST(what_is_offered_comes_back)
+{
+    static struct gov_cache_held held[4000];
+    uint64_t offered, dropped, before, after, calls;
+
+    memset(held, 0, sizeof(held));
+    drop();
+    make(32 * MIB, 0);
+    luck = (uint32_t)_i + 1;
+    fill(_i, held, 4000);
+    if (yields[_i].taken != 0 && !can_evict()) {
+        skip_test(yields[_i].name, NO_EVICTION);
+        drop();
+        return;
+    }
+    offered = gov__cache_offer(cache, yields[_i].level, 0);
+    faults_only("alloc");
+    calls = faults_count();
+    before = footprint();
+    dropped = gov_cache_apply_level(cache, yields[_i].level);
+    after = footprint();
+    ck_assert_uint_eq(faults_count(), calls);
+    ck_assert_msg(before - after >= offered / 100 * 95,
+                  "%s: %" PRIu64 " of %" PRIu64 " offered", yields[_i].name,
+                  before - after, offered);
+    if (yields[_i].held == 0 && yields[_i].taken == 0)
+        ck_assert_msg(offered >= dropped / 100 * 90,
+                      "%s: %" PRIu64 " offered, %" PRIu64 " dropped",
+                      yields[_i].name, offered, dropped);
+    ck_assert_uint_gt(offered, MIB);
+    for (size_t i = 0; i < 4000; i++)
+        gov_cache_let_go(cache, &held[i]);
+    drop();
+}
+END_TEST
+#endif
+
 /* ---- threads -------------------------------------------------------------------------- */
 
 static _Atomic int wrong;
@@ -648,6 +1029,7 @@ static void *churn(void *arg)
     uint32_t dice = *(const uint32_t *)arg;
     const size_t bytes[] = {8, 800, 4 * page, 6 * page};
     uint64_t *value = calloc(1, 6 * page);
+    struct gov_cache_held held;
 
     for (int n = 0; n < 4000 && value != NULL; n++) {
         uint64_t key;
@@ -664,6 +1046,17 @@ static void *churn(void *arg)
         if (gov_cache_get(cache, key, value, 6 * page, &got))
             for (size_t i = 0; i < bytes[key % 4] / 8; i++)
                 wrong += value[i] != key || got != bytes[key % 4];
+        if (n % 3 == 0 && gov_cache_hold(cache, key, &held)) {
+            const uint64_t *in_place = held.value;
+
+            for (size_t i = 0; i < bytes[key % 4] / 8; i++)
+                wrong += in_place[i] != key || held.bytes != bytes[key % 4];
+            gov_cache_let_go(cache, &held);
+        }
+        if (n % 90 == 0)
+            (void)gov__cache_offer(cache, GOV_LEVEL_CRITICAL, 0);
+        if (n % 300 == 0)
+            gov__cache_lazy(cache, n % 600 == 0);
         if (n % 50 == 0)
             gov_cache_remove(cache, key);
         if (n % 200 == 0)
@@ -726,7 +1119,15 @@ Suite *suite(void)
     tcase_add_test(tc, names);
     tcase_add_test(tc, no_memory_for_a_cache);
     tcase_add_loop_test(tc, each_failure_leaves_the_cache_as_it_was, 0, 2);
+    tcase_add_loop_test(tc, each_call_fails_in_turn, 0, 2);
+    tcase_add_test(tc, no_memory_for_the_first_segment);
     tcase_add_test(tc, no_mapping_for_a_value);
+    tcase_add_loop_test(tc, what_is_held_stays_in_place, 0, 25);
+    tcase_add_test(tc, what_was_let_go_moves);
+    tcase_add_test(tc, a_hold_is_a_use_and_a_miss_is_none);
+    tcase_add_test(tc, lazy_values_are_handed_over_at_need);
+    tcase_add_test(tc, a_cache_grows_in_steps);
+    tcase_add_test(tc, holes_are_filled);
     tcase_add_test(tc, the_level_falls_meanwhile);
     tcase_add_test(tc, threads_share_it);
     suite_add_tcase(s, tc);
@@ -736,9 +1137,21 @@ Suite *suite(void)
         tcase_add_loop_test(tc, a_taken_value_is_gone, 0, 9);
         tcase_add_test(tc, asking_for_the_size_finds_out);
         tcase_add_test(tc, a_get_leaves_it_to_the_kernel);
+        tcase_add_test(tc, a_hold_finds_a_loss);
     } else {
         skip_test("cache, values taken", NO_EVICTION);
     }
     suite_add_tcase(s, tc);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    tc = tcase_create("what comes back");
+    tcase_add_checked_fixture(tc, set_up, NULL);
+    tcase_set_timeout(tc, 60);
+    tcase_add_loop_test(tc, what_is_offered_comes_back, 0,
+                        sizeof(yields) / sizeof(yields[0]));
+    suite_add_tcase(s, tc);
+#else
+    skip_test("cache, what comes back",
+              "a sanitizer's own memory is in the footprint");
+#endif
     return s;
 }

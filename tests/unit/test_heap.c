@@ -130,8 +130,10 @@ END_TEST
 
 static struct {
     const char *prefix;
-    bool lacks_dallocx, is_old, fails_create, fails_alloc;
+    bool lacks_dallocx, is_old, fails_create, fails_alloc, lacks_statistics;
+    int epochs;
     unsigned arenas;
+    size_t dirty, muzzy; /* pages of each arena */
     int alloc_flags, free_flags;
     size_t bytes;
     int live;
@@ -163,10 +165,29 @@ static int je_control(const char *name, void *old, size_t *old_bytes, void *new,
 {
     const size_t used = strlen(je.calls);
 
-    snprintf(je.calls + used, sizeof(je.calls) - used, "%s%s ", name,
-             new != NULL &&new_bytes == sizeof(ssize_t) && *(ssize_t *)new == 0
-                 ? "=0"
-                 : "");
+    if (strncmp(name, "stats.", 6) == 0 || strcmp(name, "arenas.page") == 0) {
+        const char *end = strrchr(name, '.');
+
+        ck_assert_uint_eq(*old_bytes, sizeof(size_t));
+        *(size_t *)old = strcmp(end, ".pdirty") == 0   ? je.dirty
+                         : strcmp(end, ".pmuzzy") == 0 ? je.muzzy
+                                                       : 4096;
+        return je.lacks_statistics ? ENOENT : 0;
+    }
+    if (strcmp(name, "epoch") == 0) {
+        je.epochs++;
+        return 0;
+    }
+    snprintf(je.calls + used, sizeof(je.calls) - used, "%s", name);
+    if (strstr(name, "decay_ms") != NULL) {
+        ck_assert_uint_eq(new_bytes, sizeof(ssize_t));
+        snprintf(je.calls + strlen(je.calls),
+                 sizeof(je.calls) - strlen(je.calls), "=%zd", *(ssize_t *)new);
+    }
+    snprintf(je.calls + strlen(je.calls), sizeof(je.calls) - strlen(je.calls),
+             " ");
+    if (strstr(name, ".purge") != NULL)
+        je.dirty = je.muzzy = 0;
     if (strcmp(name, "opt.retain") == 0) {
         ck_assert_uint_eq(*old_bytes, sizeof(bool));
         *(bool *)old = true;
@@ -280,6 +301,149 @@ START_TEST(jemalloc_may_fail_for_a_while)
 }
 END_TEST
 
+START_TEST(a_tag_is_purged)
+{
+    void *a = get(1000, "a"), *b = get(1000, "b");
+
+    je.calls[0] = '\0';
+    je.dirty = 5;
+    je.muzzy = 2;
+    ck_assert_uint_eq(gov__heap_purge_tag(&heap, "c"), 0);
+    ck_assert_uint_eq(gov__heap_purge_tag(&heap, NULL), 0);
+    ck_assert_str_eq(je.calls, "");
+    ck_assert_uint_eq(gov__heap_purge_tag(&heap, "b"), 7 * 4096);
+    ck_assert_str_eq(je.calls, "arena.8.purge ");
+    je.dirty = 5;
+    spy.footprint_bytes = 100 * MIB; /* and stays so: they were never touched */
+    ck_assert_uint_eq(gov__heap_purge_tag(&heap, "b"), 0);
+    spy.process_rc = EMFILE; /* jemalloc's own word, then */
+    je.dirty = 5;
+    ck_assert_uint_eq(gov__heap_purge_tag(&heap, "b"), 5 * 4096);
+    je.calls[0] = '\0';
+    ck_assert_uint_eq(gov__heap_purge_tag(&heap, "b"), 0);
+    je.dirty = 5;
+    je.lacks_statistics = true; /* it is purged, but who knows */
+    ck_assert_uint_eq(gov__heap_purge_tag(&heap, "a"), 0);
+    ck_assert_uint_eq(je.dirty, 0);
+    put_back(a);
+    put_back(b);
+}
+END_TEST
+
+START_TEST(a_level_sets_the_decay)
+{
+    void *a = get(1, "a"), *b;
+
+    je.calls[0] = '\0';
+    gov__heap_decay(&heap, GOV_LEVEL_WARN);
+    ck_assert_str_eq(je.calls, ""); /* as it is */
+    gov__heap_decay(&heap, GOV_LEVEL_NORMAL);
+    gov__heap_decay(&heap, (gov_level)49);
+    ck_assert_str_eq(je.calls, "arena.7.dirty_decay_ms=1000 "
+                               "arena.7.muzzy_decay_ms=1000 ");
+    je.calls[0] = '\0';
+    b = get(1, "b");
+    ck_assert_str_eq(je.calls, "arenas.create arena.8.dirty_decay_ms=1000 "
+                               "arena.8.muzzy_decay_ms=1000 ");
+    je.calls[0] = '\0';
+    gov__heap_decay(&heap, GOV_LEVEL_WARN);
+    gov__heap_decay(&heap, GOV_LEVEL_CRITICAL);
+    ck_assert_str_eq(je.calls,
+                     "arena.7.dirty_decay_ms=0 arena.7.muzzy_decay_ms=0 "
+                     "arena.8.dirty_decay_ms=0 arena.8.muzzy_decay_ms=0 ");
+    put_back(a);
+    put_back(b);
+}
+END_TEST
+
+START_TEST(idle_pages_are_counted_once_a_second)
+{
+    je.dirty = 10;
+    je.muzzy = 3;
+    ck_assert_uint_eq(gov__heap_idle(&heap), 13 * 4096 / 1000 * 500);
+    je.dirty = 20;
+    ck_assert_uint_eq(gov__heap_idle(&heap), 13 * 4096 / 1000 * 500);
+    ck_assert_int_eq(je.epochs, 1);
+    spy.later_us = 1000000;
+    ck_assert_uint_eq(gov__heap_idle(&heap), 23 * 4096 / 1000 * 500);
+    gov__heap_purge(&heap);
+    ck_assert_uint_eq(gov__heap_idle(&heap), 0);
+    ck_assert_int_eq(je.epochs, 3);
+    je.lacks_statistics = true;
+    spy.later_us = 9000000;
+    ck_assert_uint_eq(gov__heap_idle(&heap), 0);
+    /* Beside a jemalloc whose names begin with je_ the C library has its own. */
+    spy.idle_bytes = 10 * MIB;
+    spy.later_us = 10000000;
+    ck_assert_uint_eq(gov__heap_idle(&heap), 10 * MIB / 1000 * 500);
+}
+END_TEST
+
+/* ---- what the C library keeps -------------------------------------------------------- */
+
+static uint64_t idle_later(void)
+{
+    spy.later_us += 1000000;
+    return gov__heap_idle(&heap);
+}
+
+/* Half of what is free at first; then as much of it as the last trims gave, and
+ * of that only what was not free already after the last one, or came since. */
+START_TEST(what_is_offered_is_learned)
+{
+    spy.idle_bytes = 100 * MIB;
+    spy.footprint_bytes = 500 * MIB;
+    ck_assert_uint_eq(gov__heap_idle(&heap) / MIB, 49);
+    spy.idle_bytes = 7;
+    ck_assert_uint_eq(gov__heap_idle(&heap) / MIB, 49); /* not a second later */
+    ck_assert_int_eq(spy.looks, 1);
+    spy.idle_bytes = 100 * MIB;
+    spy.trim_bytes = 30 * MIB;
+    gov__heap_purge(&heap);
+    ck_assert_uint_eq(gov__heap_idle(&heap), 0); /* free, but without pages */
+    ck_assert_uint_eq(idle_later(), 0);
+    spy.idle_bytes = 110 * MIB;
+    ck_assert_uint_eq((idle_later() + MIB / 2) / MIB, 3); /* 300 permille */
+    spy.footprint_bytes += 40 * MIB;
+    ck_assert_uint_eq((idle_later() + MIB / 2) / MIB, 15);
+    spy.footprint_bytes += 4000 * MIB; /* not the heap's */
+    ck_assert_uint_eq((idle_later() + MIB / 2) / MIB, 33);
+    spy.footprint_bytes = 470 * MIB;
+    spy.idle_bytes = 40 * MIB; /* 60 are in use again, */
+    ck_assert_uint_eq(idle_later(), 0);
+    spy.idle_bytes = 100 * MIB; /* and not any more */
+    ck_assert_uint_eq((idle_later() + MIB / 2) / MIB, 18);
+    spy.trim_bytes = 60 * MIB;
+    gov__heap_purge(&heap);
+    spy.idle_bytes = 200 * MIB;
+    ck_assert_uint_eq((idle_later() + MIB / 2) / MIB, 65); /* 650 permille */
+    for (int i = 0; i < 12;
+         i++) { /* nothing ever comes: something is offered */
+        spy.trim_bytes = 0;
+        gov__heap_purge(&heap);
+        spy.idle_bytes += 100 * MIB;
+        ck_assert_uint_gt(idle_later(), 5 * MIB);
+    }
+    ck_assert_uint_lt(idle_later(), 7 * MIB);
+}
+END_TEST
+
+START_TEST(who_does_not_tell_offers_nothing)
+{
+    spy.idle_bytes = 100 * MIB;
+    spy.footprint_bytes = 500 * MIB;
+    if (_i == 0)
+        spy.idle_rc = ENOTSUP;
+    if (_i == 1)
+        spy.process_rc = EMFILE;
+    ck_assert_uint_eq(gov__heap_idle(&heap) > 0, _i == 1);
+    spy.trim_bytes = 100 * MIB;
+    gov__heap_purge(&heap);
+    ck_assert(!heap.idle.learned);
+    ck_assert_uint_eq(idle_later(), 0);
+}
+END_TEST
+
 /* ---- the process's ---------------------------------------------------------------- */
 
 START_TEST(freeing_shows_in_the_footprint)
@@ -351,20 +515,25 @@ START_TEST(idle_memory_of_the_host_is_seen_and_given)
     char **kept = malloc(blocks * sizeof(*kept));
 
     ck_assert_ptr_nonnull(kept);
-    for (int i = 0; i < blocks; i++) {
-        kept[i] = malloc(block);
-        ck_assert_ptr_nonnull(kept[i]);
-        memset(kept[i], 1, block);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < blocks; i++) {
+            kept[i] = malloc(block);
+            ck_assert_ptr_nonnull(kept[i]);
+            memset(kept[i], 1, block);
+        }
+        for (int i = 0; i < blocks - 1; i++) /* the last one holds the top */
+            free(kept[i]);
+        idle = gov_heap_idle_bytes();
+        ck_assert_uint_ge(idle,
+                          (uint64_t)blocks * block / 10 * (round == 0 ? 4 : 8));
+        ck_assert_int_eq(gov_footprint_now(&full, NULL), GOV_OK);
+        gov_heap_purge();
+        ck_assert_int_eq(gov_footprint_now(&purged, NULL), GOV_OK);
+        ck_assert_uint_ge(full.footprint_bytes - purged.footprint_bytes,
+                          idle / 100 * 95);
+        if (round == 0)
+            free(kept[blocks - 1]);
     }
-    for (int i = 0; i < blocks - 1; i++) /* the last one holds the top */
-        free(kept[i]);
-    idle = gov_heap_idle_bytes();
-    ck_assert_uint_ge(idle, (uint64_t)blocks * block / 10 * 9);
-    ck_assert_int_eq(gov_footprint_now(&full, NULL), GOV_OK);
-    gov_heap_purge();
-    ck_assert_int_eq(gov_footprint_now(&purged, NULL), GOV_OK);
-    ck_assert_uint_ge(full.footprint_bytes - purged.footprint_bytes,
-                      idle / 10 * 9);
     free(kept[blocks - 1]);
     free(kept);
 }
@@ -388,6 +557,14 @@ Suite *suite(void)
     tcase_add_loop_test(tc, one_arena_a_tag, 0, 2);
     tcase_add_loop_test(tc, half_a_jemalloc_is_none, 0, 2);
     tcase_add_test(tc, jemalloc_may_fail_for_a_while);
+    tcase_add_test(tc, a_tag_is_purged);
+    tcase_add_test(tc, a_level_sets_the_decay);
+    tcase_add_test(tc, idle_pages_are_counted_once_a_second);
+    suite_add_tcase(s, tc);
+    tc = tcase_create("what the C library keeps");
+    tcase_add_checked_fixture(tc, set_up, NULL);
+    tcase_add_test(tc, what_is_offered_is_learned);
+    tcase_add_loop_test(tc, who_does_not_tell_offers_nothing, 0, 2);
     suite_add_tcase(s, tc);
     tc = tcase_create("the process's");
     tcase_set_timeout(tc, 60);

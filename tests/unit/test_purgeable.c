@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Purgeable blocks against the real kernel: MADV_PAGEOUT takes lazily freed
  * pages at once, so every loss here is made, not waited for. */
+#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ static size_t page;
 static gov_error err;
 static gov_purgeable *block;
 static unsigned char *base;
+static gov_purgeable_group *group;
 
 static void make(size_t bytes)
 {
@@ -45,6 +47,21 @@ static void tear_down(void)
     ck_assert_int_eq(faults_live_blocks(), 0);
     ck_assert_int_eq(spy.maps, spy.unmaps);
     ck_assert_uint_eq(spy.bytes, 0);
+}
+
+static void set_up_group(void)
+{
+    set_up();
+    ck_assert_int_eq(gov_purgeable_group_new(&group, faults_alloc(), &err),
+                     GOV_OK);
+    gov_purgeable_join(block, group);
+}
+
+static void tear_down_group(void)
+{
+    gov_purgeable_group_free(group);
+    group = NULL;
+    tear_down();
 }
 
 static gov_purge_state begin(void)
@@ -505,6 +522,8 @@ static int check_child(void)
         return 2;
     memset(base, 9, PAGES * page);
     gov_purgeable_end(block);
+    if (group != NULL)
+        (void)gov_purgeable_group_hand_over(group);
     if (evict(base, PAGES * page) != 0)
         return 3;
     gov_purgeable_begin(block, &state);
@@ -537,7 +556,7 @@ END_TEST
 /* What the block should say, kept beside it. */
 struct model {
     int holds;
-    bool lost, told;
+    bool lost, told, offered;
     unsigned char *content;
 };
 
@@ -557,7 +576,7 @@ static void model_begin(struct model *model)
         memset(model->content, 0, PAGES * page);
         model->told = true;
     }
-    model->lost = false;
+    model->lost = model->offered = false;
     ck_assert_int_eq(begin(), model->told ? GOV_PURGE_LOST : GOV_PURGE_KEPT);
     ck_assert_int_eq(memcmp(base, model->content, PAGES * page), 0);
 }
@@ -589,7 +608,7 @@ static void model_step(struct model *model)
 {
     const size_t i = roll(PAGES);
 
-    switch (roll(6)) {
+    switch (roll(7)) {
     case 0:
     case 1:
         model_begin(model);
@@ -598,13 +617,20 @@ static void model_step(struct model *model)
         end();
         model->told = model->told && model->holds == 0;
         model->holds -= model->holds > 0;
+        model->offered |= model->holds == 0 && group == NULL;
         break;
     case 3:
         model_write(model);
         break;
     case 4:
         ck_assert_int_eq(evict(base + i * page, page), 0);
-        model->lost |= model->holds == 0 && !model_page_is_zero(model, i);
+        model->lost |= model->offered && !model_page_is_zero(model, i);
+        break;
+    case 5:
+        if (group == NULL || roll(3) != 0)
+            break;
+        (void)gov_purgeable_group_hand_over(group);
+        model->offered |= model->holds == 0;
         break;
     default:
         if (roll(4) == 0 && gov_purgeable_purge(block) != 0)
@@ -616,7 +642,8 @@ static void model_step(struct model *model)
 
 START_TEST(does_what_a_model_does)
 {
-    struct model model = {.content = calloc(PAGES, page)};
+    struct model model = {.content = calloc(PAGES, page),
+                          .offered = group == NULL};
 
     ck_assert_ptr_nonnull(model.content);
     dice = (uint32_t)_i * 7919 + 1;
@@ -641,8 +668,13 @@ static void start_over(void)
     torn = 0;
 }
 
-/* On a busy machine the taker may get its turn late: rounds in which nothing
+/* A hold in a group is short. On a busy machine the taker may get its turn late: rounds in which nothing
  * was taken prove nothing. */
+static int rounds(void)
+{
+    return group != NULL ? 10 * ROUNDS : ROUNDS;
+}
+
 static bool goes_on(int n, int rounds)
 {
     return n < rounds || (losses == 0 && n < 1000 * rounds);
@@ -654,6 +686,8 @@ static void *take_pages(void *arg)
 
     (void)arg;
     while (!atomic_load(&stop)) {
+        if (group != NULL)
+            (void)gov_purgeable_group_hand_over(group);
         (void)evict(base + i++ % PAGES * page, page);
         if (i % 64 == 0)
             sched_yield();
@@ -666,7 +700,7 @@ static void *take_pages(void *arg)
 static void *use_block(void *arg)
 {
     (void)arg;
-    for (int n = 0; goes_on(n, ROUNDS); n++) {
+    for (int n = 0; goes_on(n, rounds()); n++) {
         gov_purge_state state;
         unsigned char *at = gov_purgeable_begin(block, &state);
 
@@ -744,6 +778,287 @@ START_TEST(no_copy_is_torn)
 }
 END_TEST
 
+/* ---- groups ---------------------------------------------------------------------- */
+
+/* Nothing is asked of the kernel before the hand-over, and it takes nothing. */
+START_TEST(in_a_group_the_kernel_is_not_told)
+{
+    const int offers = spy.offers, discards = spy.discards;
+
+    (void)gov_purgeable_group_hand_over(group);
+    begin();
+    memset(base, 7, PAGES * page);
+    end();
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(evict(base, PAGES * page), 0);
+        ck_assert_int_eq(begin(), GOV_PURGE_KEPT);
+        begin();
+        end();
+        end();
+        end(); /* one too many changes nothing */
+    }
+    ck_assert_int_eq(spy.offers, offers);
+    ck_assert_int_eq(spy.discards, discards);
+    ck_assert(is_filled(7));
+    ck_assert_uint_eq(gov_purgeable_group_hand_over(group), PAGES * page);
+    ck_assert_uint_eq(gov_purgeable_group_hand_over(group), 0);
+    ck_assert_int_eq(spy.offers, offers + 1);
+    ck_assert_int_eq(evict(base + page, page), 0);
+    ck_assert_int_eq(begin(), GOV_PURGE_LOST);
+    ck_assert_int_eq(begin(), GOV_PURGE_LOST);
+    ck_assert(is_filled(0));
+    memset(base, 8, PAGES * page);
+    end();
+    ck_assert_int_eq(begin(), GOV_PURGE_KEPT);
+    end();
+    end();
+    ck_assert_int_eq(spy.offers, offers + 1);
+    ck_assert_int_eq(evict(base, PAGES * page), 0);
+    ck_assert_int_eq(begin(), GOV_PURGE_KEPT);
+    ck_assert(is_filled(8));
+    end();
+    (void)gov_purgeable_group_purge(group);
+    ck_assert_int_eq(begin(), GOV_PURGE_LOST);
+    end(); /* of what was lost, too */
+    ck_assert_int_eq(spy.offers, offers + 1);
+}
+END_TEST
+
+START_TEST(what_is_held_is_not_handed_over)
+{
+    begin();
+    memset(base, 7, PAGES * page);
+    ck_assert_uint_eq(gov_purgeable_group_hand_over(group), 0);
+    ck_assert_uint_eq(gov_purgeable_group_purge(group), 0);
+    ck_assert_uint_eq(gov_purgeable_group_bytes(group), 0);
+    ck_assert_int_eq(evict(base, PAGES * page), 0);
+    end();
+    ck_assert_uint_eq(gov_purgeable_group_bytes(group), PAGES * page);
+    ck_assert_int_eq(begin(), GOV_PURGE_KEPT);
+    ck_assert(is_filled(7));
+    end();
+    ck_assert_uint_eq(gov_purgeable_group_purge(group), PAGES * page);
+    ck_assert_uint_eq(gov_purgeable_group_purge(group), 0);
+    ck_assert_uint_eq(gov_purgeable_group_bytes(group), 0);
+    ck_assert_uint_eq(gov_purgeable_group_hand_over(group), 0);
+    ck_assert_int_eq(begin(), GOV_PURGE_LOST);
+    ck_assert(is_filled(0));
+    end();
+}
+END_TEST
+
+START_TEST(what_the_kernel_took_is_not_counted)
+{
+    begin();
+    memset(base, 7, PAGES * page);
+    end();
+    (void)gov_purgeable_group_hand_over(group);
+    ck_assert_uint_eq(gov_purgeable_group_bytes(group), PAGES * page);
+    ck_assert_int_eq(evict(base + page, 3 * page), 0);
+    ck_assert_uint_eq(gov_purgeable_group_bytes(group), (PAGES - 3) * page);
+    spy.resident_rc = ENOSYS; /* an upper bound, then */
+    ck_assert_uint_eq(gov_purgeable_group_bytes(group), PAGES * page);
+}
+END_TEST
+
+START_TEST(blocks_come_and_go)
+{
+    gov_purgeable *others[3];
+    const int offers = spy.offers;
+
+    begin();
+    end();
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(gov__purgeable_new_on(&others[i], &spy.table, page,
+                                               "o", faults_alloc(), &err),
+                         GOV_OK);
+        gov_purgeable_join(others[i], group);
+        memset(gov_purgeable_begin(others[i], NULL), 1, page);
+        gov_purgeable_end(others[i]);
+        gov_purgeable_end(others[i]);
+    }
+    ck_assert_int_eq(spy.offers, offers);
+    gov_purgeable_join(others[1], NULL); /* handed over as it leaves */
+    ck_assert_int_eq(spy.offers, offers + 1);
+    gov_purgeable_join(others[1], NULL);
+    ck_assert_int_eq(spy.offers, offers + 1);
+    gov_purgeable_free(others[0]);
+    gov_purgeable_join(others[2], group); /* is in it already */
+    ck_assert_uint_eq(gov_purgeable_group_hand_over(group), (PAGES + 1) * page);
+    gov_purgeable_begin(others[2], NULL);
+    gov_purgeable_end(others[2]);
+    gov_purgeable_group_free(group);
+    group = NULL;
+    gov_purgeable_group_free(NULL);
+    begin();
+    end();
+    gov_purgeable_begin(others[2], NULL);
+    gov_purgeable_end(others[2]);
+    ck_assert_int_ge(spy.offers, offers + 4); /* no group, no delay */
+    gov_purgeable_free(others[2]);
+    gov_purgeable_free(others[1]);
+}
+END_TEST
+
+/* Whether a part went cannot be seen where nothing was marked: all is lost. */
+START_TEST(a_failed_purge_of_what_is_not_marked_is_a_loss)
+{
+    begin();
+    memset(base, 7, PAGES * page);
+    end();
+    spy.discard_rc = EINVAL;
+    ck_assert_uint_eq(gov_purgeable_group_purge(group), 0);
+    ck_assert(!gov__purgeable_read(block, NULL, 0));
+    if (_i == 1) {
+        spy.discard_rc = 0;
+        ck_assert_uint_eq(gov_purgeable_group_purge(group), PAGES * page);
+    }
+    ck_assert_int_eq(begin(), GOV_PURGE_LOST);
+    ck_assert(is_filled(0));
+    end();
+    ck_assert_int_eq(begin(), GOV_PURGE_KEPT);
+    end();
+}
+END_TEST
+
+START_TEST(without_offers_nothing_is_handed_over)
+{
+    spy.offer_rc = ENOTSUP;
+    begin();
+    memset(base, 7, PAGES * page);
+    end();
+    ck_assert_uint_eq(gov_purgeable_group_hand_over(group), 0);
+    ck_assert_uint_eq(gov_purgeable_group_hand_over(group), 0);
+    ck_assert_int_eq(begin(), GOV_PURGE_KEPT);
+    ck_assert(is_filled(7));
+    end();
+    ck_assert_uint_eq(gov_purgeable_group_purge(group), PAGES * page);
+    ck_assert_int_eq(begin(), GOV_PURGE_LOST);
+    end();
+}
+END_TEST
+
+START_TEST(no_memory_for_a_group)
+{
+    gov_purgeable_group *none = group;
+
+    faults_only("alloc");
+    faults_arm(0, false);
+    ck_assert_int_eq(gov_purgeable_group_new(&none, faults_alloc(), &err),
+                     GOV_E_NOMEM);
+    faults_reset();
+    ck_assert_ptr_null(none);
+    ck_assert_str_eq(err.message,
+                     "no memory for a group of purgeable blocks; go on without "
+                     "it: Cannot allocate memory");
+    ck_assert_int_eq(gov_purgeable_group_new(&none, NULL, NULL), GOV_OK);
+    gov_purgeable_group_free(none);
+}
+END_TEST
+
+/* Handing over, purging and counting allocate nothing. */
+START_TEST(relief_allocates_nothing)
+{
+    uint64_t calls;
+
+    faults_only("alloc");
+    calls = faults_count();
+    (void)gov_purgeable_group_hand_over(group);
+    (void)gov_purgeable_group_bytes(group);
+    (void)gov_purgeable_group_purge(group);
+    ck_assert_uint_eq(faults_count(), calls);
+}
+END_TEST
+
+/* ---- huge pages and names -------------------------------------------------------- */
+
+static uint64_t huge_bytes(const void *at)
+{
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    char line[512];
+    uintptr_t from, to;
+    unsigned long kib = 0;
+    bool here = false;
+
+    while (maps != NULL && fgets(line, sizeof(line), maps) != NULL) {
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
+            here = from <= (uintptr_t)at && (uintptr_t)at < to;
+        else if (here && sscanf(line, "AnonHugePages: %lu", &kib) == 1)
+            break;
+    }
+    if (maps != NULL)
+        fclose(maps);
+    return (uint64_t)kib << 10;
+}
+
+/* The kernel splits a huge page to take a part of it, or keeps all of it: what
+ * is there afterwards and what begin says are one. */
+START_TEST(a_part_of_a_huge_page_is_noticed)
+{
+    const size_t huge = (size_t)2 << 20, bytes = 3 * huge;
+    gov_purge_state state;
+    gov_purgeable *large;
+    unsigned char *at, *in;
+    bool taken;
+
+    ck_assert_int_eq(gov_purgeable_new(&large, bytes, "huge", NULL, &err),
+                     GOV_OK);
+    at = gov_purgeable_begin(large, NULL);
+    in = at + (huge - (uintptr_t)at % huge);
+    (void)madvise(at, bytes, MADV_HUGEPAGE);
+    memset(at, 7, bytes);
+    gov_purgeable_end(large);
+    if (_i % 2 != 0)
+        gov_purgeable_join(large, group);
+    if (huge_bytes(in) == 0) {
+        skip_test("a_part_of_a_huge_page_is_noticed", "no huge pages here");
+        gov_purgeable_free(large);
+        return;
+    }
+    gov_purgeable_end(large); /* the last one */
+    (void)gov_purgeable_group_hand_over(group);
+    ck_assert_int_eq(evict(in + 5 * page, _i < 2 ? page : huge - 9 * page), 0);
+    taken = *(volatile unsigned char *)(in + 5 * page) == 0;
+    ck_assert_int_eq(gov__purgeable_read(large, NULL, 0), !taken);
+    gov_purgeable_begin(large, &state);
+    ck_assert_int_eq(state, taken ? GOV_PURGE_LOST : GOV_PURGE_KEPT);
+    for (size_t i = 0; i < bytes; i++)
+        if (at[i] != (taken ? 0 : 7))
+            ck_abort_msg("byte %zu is %d", i, at[i]);
+    gov_purgeable_end(large);
+    gov_purgeable_free(large);
+    if (!taken)
+        skip_test("a_part_of_a_huge_page_is_noticed",
+                  "the kernel takes no part of a huge page");
+}
+END_TEST
+
+START_TEST(blocks_have_names)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[512], want[64], seen[512] = "";
+    uintptr_t from, to;
+
+    ck_assert_str_eq(spy.last_tag, "test");
+    if (maps == NULL) {
+        skip_test("blocks_have_names", "no /proc/self/maps");
+        return;
+    }
+    while (fgets(line, sizeof(line), maps) != NULL)
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2 &&
+            from <= (uintptr_t)base && (uintptr_t)base < to)
+            snprintf(seen, sizeof(seen), "%s", line);
+    fclose(maps);
+    ck_assert_str_ne(seen, "");
+    snprintf(want, sizeof(want), "[anon:%s]", "test");
+    if (strstr(seen, "[anon:") == NULL)
+        skip_test("blocks_have_names", "this kernel names no mappings "
+                                       "(CONFIG_ANON_VMA_NAME)");
+    else
+        ck_assert_msg(strstr(seen, want) != NULL, "%s", seen);
+}
+END_TEST
+
 /* ---------------------------------------------------------------------------------- */
 
 static void add_losses(Suite *s)
@@ -772,6 +1087,16 @@ static void add_losses(Suite *s)
     tcase_add_loop_test(tc, no_race_is_lost, 0, 2);
     tcase_add_test(tc, no_copy_is_torn);
     suite_add_tcase(s, tc);
+    tc = tcase_create("lost in a group");
+    tcase_add_checked_fixture(tc, set_up_group, tear_down_group);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, in_a_group_the_kernel_is_not_told);
+    tcase_add_test(tc, what_the_kernel_took_is_not_counted);
+    tcase_add_test(tc, a_child_has_a_copy);
+    tcase_add_loop_test(tc, a_part_of_a_huge_page_is_noticed, 0, 4);
+    tcase_add_loop_test(tc, does_what_a_model_does, 10, 20);
+    tcase_add_loop_test(tc, no_race_is_lost, 0, 2);
+    suite_add_tcase(s, tc);
 }
 
 Suite *suite(void)
@@ -791,8 +1116,19 @@ Suite *suite(void)
     tcase_add_test(tc, a_failed_discard_zeroes_by_hand);
     tcase_add_test(tc, locked_pages_stay);
     tcase_add_test(tc, read_copies_what_survived);
+    tcase_add_test(tc, blocks_have_names);
     suite_add_tcase(s, tc);
     add_losses(s);
+    tc = tcase_create("groups");
+    tcase_add_checked_fixture(tc, set_up_group, tear_down_group);
+    tcase_add_test(tc, what_is_held_is_not_handed_over);
+    tcase_add_test(tc, blocks_come_and_go);
+    tcase_add_loop_test(tc, a_failed_purge_of_what_is_not_marked_is_a_loss, 0,
+                        2);
+    tcase_add_test(tc, without_offers_nothing_is_handed_over);
+    tcase_add_test(tc, no_memory_for_a_group);
+    tcase_add_test(tc, relief_allocates_nothing);
+    suite_add_tcase(s, tc);
     tc = tcase_create("unmap");
     tcase_add_checked_fixture(tc, set_up, NULL);
     tcase_add_test(tc, a_failed_unmap_discards);

@@ -1031,6 +1031,27 @@ START_TEST(pressure_at_launch_is_a_fact)
 }
 END_TEST
 
+static uint64_t pace(uint64_t left_bytes)
+{
+    rt->last.evidence.headroom_bytes = left_bytes;
+    return gov__runtime_pace_locked(rt);
+}
+
+START_TEST(the_thread_looks_more_often_where_less_is_left)
+{
+    set_up();
+    turn(250);
+    ck_assert_uint_eq(pace(4 * GIB), 1000);
+    ck_assert_uint_eq(pace(2400 * MIB), 600); /* gone in twice that at 2 GB/s */
+    rt->last.evidence.budget_bytes = 400 * MIB;
+    ck_assert_uint_eq(pace(400 * MIB), 100); /* ample, and little */
+    ck_assert_uint_eq(pace(0), 100);
+    rt->adaptive = false; /* the host gave one */
+    ck_assert_uint_eq(pace(0), 250);
+    tear_down();
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *s = suite_create("runtime");
@@ -1055,6 +1076,7 @@ Suite *suite(void)
     ADD(open, a_budget_that_was_given_stays);
     ADD(open, an_app_names_another_budget);
     ADD(open, open_looks_once_already);
+    ADD(told, the_thread_looks_more_often_where_less_is_left);
     ADD(open, nothing_is_accepted);
     ADD(told, levels_are_announced_once);
     ADD(told, describes_what_is_watched);

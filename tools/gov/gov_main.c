@@ -22,6 +22,8 @@ static const struct {
     {"policy", gov_cmd_policy, "check, show and test the policies that decide"},
     {"replay", gov_cmd_replay,
      "replay recorded memory pressure under other policies"},
+    {"pressure", gov_cmd_pressure,
+     "simulate memory pressure in running processes, or watch it"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
