@@ -114,7 +114,7 @@ MKMODEL := $(B)/tests/mkmodel
 MEMLIMIT := $(B)/tests/memlimit
 STOCK   := $(B)/tests/stock
 READRATE := $(B)/tests/readrate
-CUT     := $(B)/tests/cut
+CUT     := $(B)/tests/budget_cut
 HEAPLOAD := $(B)/tests/heapload
 PRESS   := $(B)/tests/press
 PRESSURE_TIME := $(B)/tests/pressure_time
@@ -296,7 +296,7 @@ $(MODEL_OBJ): private EXTRA = -D_GNU_SOURCE
 $(MEMLIMIT) $(READRATE) $(PRESS) $(DENY): $(B)/tests/%: $(B)/tests/tools/%.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
-$(patsubst %,$(B)/tests/tools/%.o,memlimit readrate press pressure_time cut deny): private EXTRA = -D_GNU_SOURCE
+$(patsubst %,$(B)/tests/tools/%.o,memlimit readrate press pressure_time budget_cut deny): private EXTRA = -D_GNU_SOURCE
 
 $(STOCK): $(B)/tests/tools/stock.o
 	$(Q)mkdir -p $(@D)

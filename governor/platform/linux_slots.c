@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "governor/platform/linux_parts.h"
@@ -33,8 +34,13 @@
 static int open_memory(size_t bytes, int *out)
 {
     const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-    int fd = memfd_create("governor weights", flags | MFD_NOEXEC_SEAL);
+    struct rlimit files;
+    int fd;
 
+    /* Memory is a file to this limit, too, and a larger one a signal. */
+    if (getrlimit(RLIMIT_FSIZE, &files) == 0 && files.rlim_cur < bytes)
+        return ENOTSUP;
+    fd = memfd_create("governor weights", flags | MFD_NOEXEC_SEAL);
     if (fd < 0 && errno == EINVAL)
         fd = memfd_create("governor weights", flags);
     if (fd < 0)

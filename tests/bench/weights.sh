@@ -320,7 +320,7 @@ cut() {
         what="a budget cut by 30 %, $threads threads: slowest token from the third on, of the steady ones"
         i=0
         while [ "$i" -lt "$RUNS" ]; do
-            must measure "$B/tests/cut" "$model" --budget $((bytes * 85 / 100)) --cut 30 --tokens 48 --threads "$threads" || return 0
+            must measure "$B/tests/budget_cut" "$model" --budget $((bytes * 85 / 100)) --cut 30 --tokens 48 --threads "$threads" || return 0
             note m.before "$(field before_ms cut)"
             note m.steady "$(field steady_ms cut)"
             note m.worst "$(field worst_of_steady cut)"

@@ -88,7 +88,7 @@ same plain mapped 'mmap: .* are mapped'
 same plain mapped-anchored 'mmap: '
 same plain streamed-some 'hybrid: .* [1-9][0-9]* MB are streamed'
 same plain heap 'heap: '
-same repacked heap-repacked 'heap: .* repacked'
+same repacked heap-repacked 'heap: .* repacks'
 for share in 70 50; do
     limit=$((bytes * share / 100))
     rc=0

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cut MODEL --budget BYTES --cut PERCENT: generates under a budget, takes that
+/* budget_cut MODEL --budget BYTES --cut PERCENT: generates under a budget, takes that
  * share of it away in the middle with gov_set_budget(), and prints one JSON object:
  * what each token took before and after, and how long the process's footprint and
  * the model's pages in memory together stayed above what is left. Uses public
@@ -275,7 +275,7 @@ int main(int argc, char **argv)
     int rc = 0;
 
     if (!parse(argc, argv, &cut)) {
-        fprintf(stderr, "usage: cut MODEL --budget BYTES [--cut PERCENT] "
+        fprintf(stderr, "usage: budget_cut MODEL --budget BYTES [--cut PERCENT] "
                         "[--tokens 16..256] [--threads N]\n");
         return 2;
     }
@@ -283,14 +283,14 @@ int main(int argc, char **argv)
     if (status == GOV_OK)
         status = load(&cut, &err);
     if (status == GOV_OK && cut.plan.strategy != GOV_STRATEGY_HYBRID) {
-        fprintf(stderr, "cut: weights are not streamed: %s\n",
+        fprintf(stderr, "budget_cut: weights are not streamed: %s\n",
                 cut.engine->describe(cut.session));
         rc = 77;
     } else if (status == GOV_OK) {
         status = generate(&cut, &err);
     }
     if (status != GOV_OK) {
-        fprintf(stderr, "cut: %s\n", err.message);
+        fprintf(stderr, "budget_cut: %s\n", err.message);
         rc = 1;
     }
     if (rc == 0)
