@@ -242,6 +242,30 @@ bool gov__llama_copy_begin(gov_session *session, float share)
     return true;
 }
 
+/* Each token looks a row up: a page of the disk, with the others of it nearby once it
+ * is there (measured, 2 threads: 0.97 of stock's tokens a second without). Asked for
+ * in steps, since one call of more is cut short without a word (read_ahead_kb). */
+static void read_embedding(const gov_session *session)
+{
+    const uint64_t step = (uint64_t)512 << 10;
+    size_t count;
+    const struct gov_unit *units = gov_model_units(session->file, &count);
+    const uint64_t page = gov_page_bytes();
+
+    for (size_t i = 0; i < count; i++) {
+        const struct gov_weights_place *place = &session->places[units[i].file];
+        const uint64_t end = units[i].file_offset + units[i].bytes;
+
+        if (units[i].kind != GOV_UNIT_EMBEDDING || place->base == NULL)
+            continue;
+        for (uint64_t at = units[i].file_offset / page * page; at < end;
+             at += step)
+            (void)posix_madvise((char *)place->base + at,
+                                (size_t)(end - at < step ? end - at : step),
+                                POSIX_MADV_WILLNEED);
+    }
+}
+
 /* What stays in the mapping of a layer are norms: a page each, where the system would
  * read megabytes around it (measured, 1 GB: 400 MB, and 0.1 s of the first token). */
 void gov__llama_copy_end(gov_session *session)
@@ -259,4 +283,5 @@ void gov__llama_copy_end(gov_session *session)
     gov__llama_delete(copy->done);
     copy->done = NULL;
     gov__llama_advise(session, POSIX_MADV_RANDOM);
+    read_embedding(session);
 }

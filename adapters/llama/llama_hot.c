@@ -197,21 +197,21 @@ void gov__llama_note_anon(gov_session *session)
 /* What the plan reserved, less what a smaller budget took of that and what there is
  * of it, however that came to be: also what the app has allocated since. A sixteenth
  * stays, for what comes between two looks. Where all weights fit, nothing is
- * streamed, and that needs no window: with a step to spare, or the window would come
- * and go. */
+ * streamed, and that needs no window; half of what stays is enough then, or the window
+ * would come and go. */
 static uint64_t unused_now(const gov_session *session)
 {
     const struct gov__llama_hot *hot = &session->hot;
     const uint64_t reserved = session->plan.footprint_bytes;
-    const uint64_t spare = hot->now < hot->all ? LENT_STEP : 0;
+    const uint64_t spare = reserved / (hot->now < hot->all ? 16 : 32);
     struct gov_weights_account account;
     uint64_t anon, unused;
 
     if (!anon_now(&anon))
         return 0;
-    unused = less(reserved, hot->shortfall + less(anon, hot->anon_before) +
-                                reserved / 16);
-    if (hot->by_budget + unused >= hot->all + spare)
+    unused =
+        less(reserved, hot->shortfall + less(anon, hot->anon_before) + spare);
+    if (hot->by_budget + unused >= hot->all)
         return less(hot->all, hot->by_budget);
     gov_weights_account(session->weights, false, &account);
     return less(unused, account.window_bytes);

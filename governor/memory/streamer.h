@@ -58,6 +58,7 @@ struct gov__streamer {
     bool has_crew, has_mate;
     struct gov__slots slots;       /* for what is cold, where it is placed */
     const struct gov_alloc *alloc; /* borrowed: for the slots' list */
+    bool let_go;         /* some part was, and is read page by page by faults */
     uint32_t coming;     /* parts whose read was started and not waited for */
     uint64_t start_us;   /* of the clock of the platform */
     uint64_t told_us;    /* progress */
@@ -79,7 +80,7 @@ struct gov__streamer {
     _Atomic uint64_t late_units, passes, waited_sum_us;
     _Atomic uint64_t found_bytes, there_bytes, placed_bytes, warm_us;
     _Atomic uint64_t slot_bytes; /* that slots take, full or not */
-    _Atomic uint32_t ahead; /* in force */
+    _Atomic uint32_t ahead;      /* in force */
 
     /* Lock order: this one is taken last, and nothing is called while it is
      * held but the pure decisions. Never held over I/O. */
