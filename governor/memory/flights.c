@@ -39,11 +39,14 @@ static int begin_flight(const struct gov__flights *flights,
                         struct gov__flight *flight, uint32_t file,
                         uint64_t begin, uint64_t end, struct gov__read *read)
 {
-    if (flight->slot != 0)
-        return gov__slots_begin(flights->slots, flight->slot - 1, file, begin,
-                                end, &flight->fill, read);
-    return gov__anchor_begin(flights->range, file, begin, end, &flight->fill,
-                             read);
+    int rc;
+
+    if (flight->slot == 0)
+        return gov__anchor_begin(flights->range, file, begin, end,
+                                 &flight->fill, read);
+    rc = gov__slots_begin(flights->slots, flight->slot - 1, file, begin, end,
+                          &flight->fill);
+    return rc != 0 ? rc : gov__fill_plan(&flight->fill, read);
 }
 
 int gov__flights_start(struct gov__flights *flights, uint32_t part,

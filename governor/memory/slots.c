@@ -115,12 +115,12 @@ int gov__slots_fill(const struct gov__slots *slots, uint32_t slot,
 
 int gov__slots_begin(const struct gov__slots *slots, uint32_t slot,
                      uint32_t file, uint64_t begin, uint64_t end,
-                     struct gov__fill *fill, struct gov__read *read)
+                     struct gov__fill *fill)
 {
     if (!gov__slots_fits(slots, file, begin, end))
         return ERANGE;
     fill_slot(slots, slot, file, begin, end, fill);
-    return gov__fill_plan(fill, read);
+    return 0;
 }
 
 int gov__slots_end(const struct gov__slots *slots, uint32_t slot,

@@ -53,12 +53,12 @@ bool gov__slots_fits(const struct gov__slots *slots, uint32_t file,
 int gov__slots_fill(const struct gov__slots *slots, uint32_t slot,
                     uint32_t file, uint64_t begin, uint64_t end);
 
-/* The same in two steps, for a read that goes on by itself: what is to be read, but
- * for the tag (ENOTSUP: it cannot be so), and, when it has ended with that result,
- * whether the bytes are in the slot. */
+/* The same in two steps, for a read that goes on by itself: *fill is what
+ * gov__fill_plan() then tells to be read (ERANGE: it does not fit), and, when that has
+ * ended with that result, whether the bytes are in the slot. */
 int gov__slots_begin(const struct gov__slots *slots, uint32_t slot,
                      uint32_t file, uint64_t begin, uint64_t end,
-                     struct gov__fill *fill, struct gov__read *read);
+                     struct gov__fill *fill);
 int gov__slots_end(const struct gov__slots *slots, uint32_t slot,
                    struct gov__fill *fill, int64_t result);
 

@@ -37,11 +37,12 @@ int gov__linux_slots_show(void *ctx, void *view, size_t bytes, void *target);
 int gov__linux_slots_close(void *ctx, void *fill, void *view, size_t bytes);
 
 /* linux_reads.c */
-int gov__linux_reads_open(void *ctx, struct gov__read_queue *reads, uint32_t most);
+int gov__linux_reads_open(void *ctx, struct gov__read_queue *reads,
+                          uint32_t most);
 int gov__linux_reads_start(void *ctx, struct gov__read_queue *reads,
                            const struct gov__read *read);
-int gov__linux_reads_take(void *ctx, struct gov__read_queue *reads, uint32_t *tag,
-                          int64_t *result);
+int gov__linux_reads_take(void *ctx, struct gov__read_queue *reads,
+                          uint32_t *tag, int64_t *result);
 int gov__linux_reads_sleep(void *ctx, struct gov__read_queue *reads,
                            uint64_t timeout_us);
 int gov__linux_reads_wake(void *ctx, struct gov__read_queue *reads);

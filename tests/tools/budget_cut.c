@@ -275,8 +275,9 @@ int main(int argc, char **argv)
     int rc = 0;
 
     if (!parse(argc, argv, &cut)) {
-        fprintf(stderr, "usage: budget_cut MODEL --budget BYTES [--cut PERCENT] "
-                        "[--tokens 16..256] [--threads N]\n");
+        fprintf(stderr,
+                "usage: budget_cut MODEL --budget BYTES [--cut PERCENT] "
+                "[--tokens 16..256] [--threads N]\n");
         return 2;
     }
     status = plan(&cut, &err);
