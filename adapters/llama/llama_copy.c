@@ -193,6 +193,26 @@ static gov_status adopt(gov_session *session, bool direct)
                              NULL);
 }
 
+/* Of the layers that are there at a time, and two parts on their way. */
+static uint64_t window_bytes(const gov_session *session)
+{
+    const uint64_t on_the_way = (uint64_t)8 << 20;
+    size_t count;
+    const struct gov_unit *units = gov_model_units(session->file, &count);
+    uint64_t layer = 0, largest = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (!is_layer(&units[i]))
+            continue;
+        if (i == 0 || units[i].layer != units[i - 1].layer)
+            layer = 0;
+        layer += units[i].bytes;
+        if (layer > largest)
+            largest = layer;
+    }
+    return (AHEAD + 1) * largest + on_the_way;
+}
+
 /* At the end of the load all is copied, and what passes through lies beside it: in
  * what the plan has for the cache and buffers, which come later, or it must be the
  * system's to take. */
@@ -200,24 +220,16 @@ static bool fits(const gov_session *session)
 {
     const struct gov_plan *plan = &session->plan;
     const uint64_t taken = plan->weights_bytes + plan->engine_bytes;
-    struct gov_weights_account account;
 
-    gov_weights_account(session->copy.weights, false, &account);
     return plan->budget_bytes == 0 ||
            (plan->budget_bytes > taken &&
-            account.window_bytes <= plan->budget_bytes - taken);
+            window_bytes(session) <= plan->budget_bytes - taken);
 }
 
 static bool take_charge(gov_session *session)
 {
-    if (adopt(session, true) != GOV_OK)
-        return false;
     session->copy.direct = fits(session);
-    if (session->copy.direct)
-        return true;
-    gov_weights_release(session->copy.weights);
-    session->copy.weights = NULL;
-    return adopt(session, false) == GOV_OK;
+    return adopt(session, session->copy.direct) == GOV_OK;
 }
 
 /* It is one pass, as long as which a file under lease waits for who wants to
