@@ -59,11 +59,9 @@ static void end_turn(struct gov_runtime *runtime)
 static void take_inventory(struct gov_runtime *runtime, struct inventory *inv,
                            bool asks)
 {
-    struct gov_level_machine machine;
     bool in_pass;
 
     pthread_mutex_lock(&runtime->lock);
-    machine = runtime->machine;
     inv->level = runtime->machine.level;
     inv->wanted_bytes = runtime->wanted_bytes;
     inv->given_bytes = runtime->given_bytes;
@@ -86,7 +84,9 @@ static void take_inventory(struct gov_runtime *runtime, struct inventory *inv,
             .gave = slot->gave && relief->regrow != NULL,
         };
         gov__slot_leave(runtime, at);
-        gov_ladder_guard(&inv->rungs[inv->count], &machine);
+        pthread_mutex_lock(&runtime->lock);
+        gov_ladder_guard(&inv->rungs[inv->count], &runtime->machine);
+        pthread_mutex_unlock(&runtime->lock);
         inv->at[inv->count] = at;
         inv->elsewhere[inv->count] =
             relief->between_passes ? in_pass : inv->where == GOV__IN_PASS_END;
