@@ -123,6 +123,11 @@ static inline struct gov_weights_options gov_weights_options_default(void)
  * gov_weights_release(). The model must stay open and the mappings in place until
  * then; nothing is allocated after this but what is anchored.
  *
+ * It cannot see whether the engine reads there. One that has copied weights into
+ * another layout (llama.cpp repacks some types for the processor) and keeps the
+ * mapping uses its copy: what stays here is then held twice. Don't adopt such
+ * weights.
+ *
  * GOV_E_INVALID      no model, no place, options of a newer version, or a hold,
  *                    warm, advice or follow that there is not
  * GOV_E_NOT_FOUND    this process does not map a file, or the file is gone
@@ -230,7 +235,9 @@ GOV_API uint64_t gov_weights_set_hot(gov_weights *weights, uint64_t hot_bytes);
 GOV_API void gov_weights_pause(gov_weights *weights, bool pause);
 
 /* Waits at most so long until the first pass may begin without waiting (`all`
- * false) or all that is hot is there. True when that is so. Any thread. */
+ * false) or all that is hot is there. True when that is so. The first stays true;
+ * the second is waited for again when more becomes hot, by gov_weights_set_hot() or
+ * by an `ahead` that adapts. Any thread. */
 GOV_API bool gov_weights_wait(gov_weights *weights, bool all,
                               uint32_t timeout_ms);
 
@@ -259,7 +266,8 @@ struct gov_weights_account {
      * options.read_rate (0: not known), and so far, or until it was done. */
     uint64_t found_bytes, there_bytes;
     uint64_t warm_expected_us, warm_us;
-    bool ready, warm, paused;
+    bool ready, warm; /* stay, also when more becomes hot */
+    bool paused;
     bool changed;   /* a file was written to or cut since */
     uint32_t ahead; /* as adapted */
     /* Experts, by recency: bytes that may stay and that are there; asked for, and

@@ -12,9 +12,6 @@
  * residency's and the pages at its edges fit in one, which is faster than pieces. */
 #define READ_MOST ((uint64_t)16 << 20)
 
-/* gov_weights_options.progress */
-#define TOLD_EVERY_US 100000
-
 void gov__fill_init(struct gov__fill *fill, const struct gov__range *range,
                     uint32_t file, uint64_t begin, uint64_t end, bool direct)
 {
@@ -218,7 +215,7 @@ static gov_status tell(struct decrypting *d, uint64_t done_bytes)
     uint32_t permille;
 
     if (d->options->progress == NULL || d->all_bytes == 0 ||
-        (done_bytes < d->all_bytes && now - d->told_us < TOLD_EVERY_US))
+        (done_bytes < d->all_bytes && now - d->told_us < GOV__PROGRESS_US))
         return GOV_OK;
     d->told_us = now;
     /* Mapped bytes: 1000 times as many are a number of 64 bits. */

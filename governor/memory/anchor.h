@@ -13,6 +13,9 @@
  * multiples of; gov_platform.set_direct(). */
 #define GOV__DIRECT_BYTES 4096
 
+/* gov_weights_options.progress is told no more often, here and by the streamer. */
+#define GOV__PROGRESS_US 100000
+
 /* Memory that is being filled with a file's bytes. */
 struct gov__fill {
     const struct gov__range_file *file;

@@ -221,7 +221,7 @@ static enum gov__use use_of(const struct gov__residency *res, uint32_t part)
 
 static uint64_t bytes_of(const struct gov__residency *res, uint32_t part)
 {
-    return res->parts[part].end - res->parts[part].begin;
+    return gov__part_bytes(&res->parts[part]);
 }
 
 /* ---- hot and cold --------------------------------------------------------- */

@@ -71,6 +71,11 @@ struct gov__part {
     enum gov__held held;
 };
 
+static inline uint64_t gov__part_bytes(const struct gov__part *part)
+{
+    return part->end - part->begin;
+}
+
 struct gov__residency {
     struct gov__unit *units;  /* in order of use; the pass is a ring */
     struct gov__part *parts;  /* in the same order */

@@ -3,6 +3,7 @@
  * all cost. */
 #include <string.h>
 
+#include "governor/memory/arrivals.h"
 #include "governor/memory/weights_state.h"
 
 /* ---- passes ---------------------------------------------------------------- */
@@ -100,7 +101,7 @@ void gov_weights_pause(gov_weights *weights, bool pause)
 
 bool gov_weights_wait(gov_weights *weights, bool all, uint32_t timeout_ms)
 {
-    return gov__streamer_wait(&weights->streamer, all, timeout_ms);
+    return gov__arrivals_wait(&weights->streamer, all, timeout_ms);
 }
 
 /* ---- accounts ---------------------------------------------------------------- */

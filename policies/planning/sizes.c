@@ -2,7 +2,7 @@
 /* See sizes_priv.h. */
 #include "policies/planning/sizes_priv.h"
 
-/* Bytes of the reads that governor/memory/streamer.c keeps in flight. */
+/* Bytes of the reads that governor/memory/stream_reads.h keeps in flight. */
 #define READS_SLACK ((uint64_t)12 << 20)
 
 uint64_t gov__sat_add(uint64_t a, uint64_t b)

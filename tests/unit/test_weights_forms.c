@@ -841,12 +841,17 @@ static uint64_t gated_clock(void *ctx)
     return now;
 }
 
-static void open_gate(void)
+static void set_gate(bool closed)
 {
     pthread_mutex_lock(&gate.lock);
-    gate.closed = false;
+    gate.closed = closed;
     pthread_cond_broadcast(&gate.changed);
     pthread_mutex_unlock(&gate.lock);
+}
+
+static void open_gate(void)
+{
+    set_gate(false);
 }
 
 static void wait_for_reads(int count)
@@ -968,6 +973,78 @@ START_TEST(tells_progress_and_is_ready_once)
     }
     ck_assert_int_eq(told.readies, 1);
     ck_assert_uint_eq(told.permille, 1000);
+}
+END_TEST
+
+static bool is_absent_somewhere(const void *unused)
+{
+    (void)unused;
+    return strchr(map_text(first), '-') != NULL;
+}
+
+/* That all is there is said of what is hot by the last decision. */
+START_TEST(waits_again_for_what_is_newly_hot)
+{
+    struct gov_weights_options options = options_for(&forms[_i], UINT64_MAX);
+
+    adopt_gated(&options, false, 0);
+    for (int i = 0; i < 20; i++) {
+        ck_assert(gov_weights_wait(first->weights, true, PATIENCE_MS));
+        ck_assert_msg(strchr(map_text(first), 'h') == NULL, "%d: %s", i,
+                      map_text(first));
+        (void)gov_weights_set_hot(first->weights, 0);
+        ck_assert(gov_weights_wait(first->weights, true, 0));
+        ck_assert(comes_true(is_absent_somewhere, NULL));
+        if (i == 0) {
+            set_gate(true);
+            (void)gov_weights_set_hot(first->weights, UINT64_MAX);
+            ck_assert(!gov_weights_wait(first->weights, true, 20));
+            ck_assert(gov_weights_wait(first->weights, false, 0));
+            ck_assert(account(first).warm); /* it was */
+            set_gate(false);
+        }
+        (void)gov_weights_set_hot(first->weights, UINT64_MAX);
+    }
+    ck_assert(gov_weights_wait(first->weights, true, PATIENCE_MS));
+    wait_for_map("HHHHHHHH");
+    ck_assert(all_is_right(first));
+}
+END_TEST
+
+static atomic_int raised;
+
+/* Makes all hot between the streamer's look, which found all there, and its word. */
+static bool raise_at_the_end(void *ctx, uint32_t permille, const char *what)
+{
+    (void)ctx;
+    (void)what;
+    if (permille == 1000 && atomic_fetch_add(&raised, 1) == 0) {
+        set_gate(true);
+        (void)gov_weights_set_hot(first->weights, UINT64_MAX);
+    }
+    return true;
+}
+
+static bool is_raised(const void *unused)
+{
+    (void)unused;
+    return atomic_load(&raised) > 0;
+}
+
+START_TEST(more_is_hot_when_all_is_found_there)
+{
+    struct gov_weights_options options =
+        options_for(&forms[_i], all_bytes(first) / 2);
+
+    atomic_store(&raised, 0);
+    options.progress = raise_at_the_end;
+    adopt_gated(&options, true, 0);
+    open_gate();
+    ck_assert(comes_true(is_raised, NULL));
+    ck_assert(!gov_weights_wait(first->weights, true, 50));
+    open_gate();
+    ck_assert(gov_weights_wait(first->weights, true, PATIENCE_MS));
+    wait_for_map("HHHHHHHH");
 }
 END_TEST
 
@@ -2037,6 +2114,8 @@ Suite *suite(void)
     tcase_add_loop_test(tc, pause_holds_back, 0, 2);
     tcase_add_test(tc, tells_progress_and_is_ready_once);
     tcase_add_test(tc, progress_may_cancel);
+    tcase_add_loop_test(tc, waits_again_for_what_is_newly_hot, 0, 4);
+    tcase_add_loop_test(tc, more_is_hot_when_all_is_found_there, 0, 4);
     tcase_add_loop_test(tc, waits_until_it_is_there, 0, 4);
     tcase_add_loop_test(tc, patience_ends, 0, 2);
     tcase_add_loop_test(add_case(s, "wide", set_up_wide),

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* What the kernel is told about the whole mapping, while it is loaded, in use, and
+ * when it is handed back; rows that are only looked up have advice of their own. For
+ * the streamer's thread. */
+#ifndef GOV_MEMORY_ADVICE_H
+#define GOV_MEMORY_ADVICE_H
+
+#include "governor/memory/streamer_state.h"
+
+/* Gives it, where it is another than before. */
+void gov__advice_give(struct gov__streamer *s, enum gov__advice advice);
+
+/* Loading is over when what is hot is there, or was left to the engine's first
+ * pass; it is over once. */
+void gov__advice_when_warm(struct gov__streamer *s);
+
+/* Decides whether the kernel's own readahead is welcome. */
+void gov__advice_readahead(struct gov__streamer *s);
+
+/* Rows that became hot are read as everything else. */
+void gov__advice_take_rows_in(struct gov__streamer *s);
+
+/* The mapping as the engine made it, all pages left as they are. */
+void gov__advice_take_back(struct gov__streamer *s);
+
+#endif
