@@ -76,7 +76,7 @@ CHECK_LIBS     := $(call pkg,--libs,check)
 # Headers only: the loader is opened at run time.
 VULKAN_CFLAGS  := $(call pkg,--cflags,vulkan)
 # Tests make calls fail by wrapping them at link time (tests/support/faults.c).
-WRAPPED := open openat close read pread write pwrite fstat lstat ftruncate fsync fdatasync rename unlink mkdir mmap munmap madvise pipe pthread_create posix_fallocate mprotect msync mremap fcntl ioctl poll ppoll eventfd syscall setpriority getrusage sigaction
+WRAPPED := open openat close read pread write pwrite fstat lstat ftruncate fsync fdatasync rename unlink mkdir mmap munmap madvise pipe pthread_create posix_fallocate mprotect msync mremap fcntl ioctl poll ppoll eventfd syscall setpriority getrusage sigaction socket bind connect send sendto sendmsg recvmsg mlock pthread_attr_setstacksize epoll_create1 epoll_ctl timerfd_create timerfd_settime prctl
 WRAP    := $(foreach call,$(WRAPPED),-Wl,--wrap=$(call))
 # With _FILE_OFFSET_BITS=64 glibc's headers rename these calls.
 WRAPPED64 := open openat pread pwrite fstat lstat ftruncate mmap posix_fallocate fcntl
@@ -118,6 +118,8 @@ CUT     := $(B)/tests/budget_cut
 HEAPLOAD := $(B)/tests/heapload
 PRESS   := $(B)/tests/press
 PRESSURE_TIME := $(B)/tests/pressure_time
+# More that tests/pressure runs: governed processes, each for one question.
+PRESSURE_TOOLS := $(B)/tests/fill_time $(B)/tests/hostile $(B)/tests/yield
 DENY    := $(if $(filter Linux,$(SYSTEM)),$(B)/tests/deny)
 HEADER_TIME := $(B)/tests/header_time
 HEADER_MAKE := $(B)/tests/header_make
@@ -296,7 +298,7 @@ $(MODEL_OBJ): private EXTRA = -D_GNU_SOURCE
 $(MEMLIMIT) $(READRATE) $(PRESS) $(DENY): $(B)/tests/%: $(B)/tests/tools/%.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
-$(patsubst %,$(B)/tests/tools/%.o,memlimit readrate press pressure_time budget_cut deny): private EXTRA = -D_GNU_SOURCE
+$(patsubst %,$(B)/tests/tools/%.o,memlimit readrate press pressure_time fill_time hostile yield budget_cut deny): private EXTRA = -D_GNU_SOURCE
 
 $(STOCK): $(B)/tests/tools/stock.o
 	$(Q)mkdir -p $(@D)
@@ -308,7 +310,7 @@ $(SHAPE): $(B)/tests/tools/shape.o
 	$(Q)$(LINK_CXX) -o $@ $^ -Wl,-rpath,$(ENGINE_LIBDIR) $(ENGINE_LIBS) $(LIBS)
 $(B)/tests/tools/shape.o: private EXTRA = $(ENGINE_CXXFLAGS)
 
-$(NEED) $(CUT) $(HEAPLOAD) $(PRESSURE_TIME): $(B)/tests/%: $(B)/tests/tools/%.o $(LIB)
+$(NEED) $(CUT) $(HEAPLOAD) $(PRESSURE_TIME) $(PRESSURE_TOOLS): $(B)/tests/%: $(B)/tests/tools/%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(LIBS)
 
@@ -394,10 +396,11 @@ check-tsan: ## the tests under ThreadSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=tsan check
 
 check-pressure: ## how fast pressure is answered, in memory cgroups, against the goals
-	$(Q)scripts/deps.sh build
+	$(Q)scripts/deps.sh build engine check
+	$(Q)scripts/engine.sh $(ENGINE)
 	$(Q)$(MAKE) --no-print-directory check-pressure-run
 
-check-pressure-run: $(LIB) $(MEMLIMIT) $(PRESS) $(PRESSURE_TIME)
+check-pressure-run: $(LIB) $(MEMLIMIT) $(PRESS) $(PRESSURE_TIME) $(PRESSURE_TOOLS) $(if $(HAVE_ENGINE),$(ADAPTER) $(MKMODEL) $(B)/tests/test_llama_race)
 	$(Q)B=$(B) tests/pressure/run.sh
 
 # The device part's, which a kernel of another version or page size may break.
@@ -412,7 +415,7 @@ check-guest: ## as root in small virtual machines: other kernels, page sizes, li
 	$(Q)scripts/deps.sh guest || :
 	$(Q)$(MAKE) --no-print-directory check-guest-run
 
-check-guest-run: $(GOV) $(GOVTOP) $(FOLLOWER) $(if $(HAVE_ENGINE),$(ADAPTER) $(MKMODEL)) $(GUEST_TESTS:%=$(B)/tests/%)
+check-guest-run: $(GOV) $(GOVTOP) $(FOLLOWER) $(B)/tests/hostile $(if $(HAVE_ENGINE),$(ADAPTER) $(MKMODEL)) $(GUEST_TESTS:%=$(B)/tests/%)
 	$(Q)B=$(B) SAN=$(SAN) CC='$(CC)' MAKE='$(MAKE)' V=$(V) GUEST_TESTS='$(GUEST_TESTS)' tests/guest/run.sh
 
 check-clang: ## build everything with clang, warnings as errors

@@ -11,11 +11,20 @@
 #include <unistd.h>
 
 #include "governor/platform/darwin_parts.h"
+#include "governor/platform/darwin_pure.h"
 
 /* In no header of the SDK, but what lsof uses: the first mapping of a file at an
  * address or behind it (xnu: bsd/sys/proc_info_private.h). The public flavour 8
  * stops at every mapping and counts its pages. */
 #define NEXT_FILE_MAPPING 22
+
+int gov__darwin_vm_tag(const char *text)
+{
+    unsigned number =
+        VM_MEMORY_APPLICATION_SPECIFIC_1 + (unsigned)gov__darwin_tag_of(text);
+
+    return (int)VM_MAKE_TAG(number);
+}
 
 /* Part of a range, inside one mapping. */
 struct piece {

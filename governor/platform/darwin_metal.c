@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Graphics processors, as Metal tells of them. The framework and the Objective-C
- * runtime are opened at run time and spoken to in C, so the library links neither.
- * Never run. */
-#include <dlfcn.h>
+/* Graphics processors, as Metal tells of them. Never run. */
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
+#include "governor/platform/darwin_objc.h"
 #include "governor/platform/darwin_parts.h"
 
 #define METAL "/System/Library/Frameworks/Metal.framework/Metal"
-#define OBJC "/usr/lib/libobjc.A.dylib"
 
-typedef void *object;
-typedef void *selector;
+typedef gov__objc_object object;
+typedef gov__objc_selector selector;
 
-/* objc_msgSend has no signature of its own: it must be called with that of the
- * method. BOOL is one byte on both processors. */
+/* BOOL is one byte on both processors. */
 struct objc {
     selector (*named)(const char *name);
     void *(*push)(void);
@@ -32,38 +27,29 @@ struct objc {
     object (*one_device)(void);
 };
 
-/* Sets a pointer to a function: ISO C has no cast for it. */
-static bool find(void *library, const char *name, void *function)
-{
-    void *address = dlsym(library, name);
-
-    memcpy(function, &address, sizeof(address));
-    return address != NULL;
-}
-
-/* Neither library is ever closed: Objective-C cannot unload its classes. */
 static int open_metal(struct objc *out)
 {
-    void *runtime = dlopen(OBJC, RTLD_LAZY | RTLD_LOCAL);
+    void *runtime = dlopen(GOV__DARWIN_OBJC, RTLD_LAZY | RTLD_LOCAL);
     void *metal = dlopen(METAL, RTLD_LAZY | RTLD_LOCAL);
     bool whole;
 
     memset(out, 0, sizeof(*out));
     if (runtime == NULL || metal == NULL)
         return ENOTSUP;
-    whole = find(runtime, "sel_registerName", &out->named) &&
-            find(runtime, "objc_autoreleasePoolPush", &out->push) &&
-            find(runtime, "objc_autoreleasePoolPop", &out->pop) &&
-            find(runtime, "objc_msgSend", &out->send) &&
-            find(runtime, "objc_msgSend", &out->send_index) &&
-            find(runtime, "objc_msgSend", &out->send_count) &&
-            find(runtime, "objc_msgSend", &out->send_bytes) &&
-            find(runtime, "objc_msgSend", &out->send_flag) &&
-            find(runtime, "objc_msgSend", &out->send_asks) &&
-            find(runtime, "objc_msgSend", &out->send_text);
+    whole = gov__darwin_find(runtime, "sel_registerName", &out->named) &&
+            gov__darwin_find(runtime, "objc_autoreleasePoolPush", &out->push) &&
+            gov__darwin_find(runtime, "objc_autoreleasePoolPop", &out->pop) &&
+            gov__darwin_find(runtime, "objc_msgSend", &out->send) &&
+            gov__darwin_find(runtime, "objc_msgSend", &out->send_index) &&
+            gov__darwin_find(runtime, "objc_msgSend", &out->send_count) &&
+            gov__darwin_find(runtime, "objc_msgSend", &out->send_bytes) &&
+            gov__darwin_find(runtime, "objc_msgSend", &out->send_flag) &&
+            gov__darwin_find(runtime, "objc_msgSend", &out->send_asks) &&
+            gov__darwin_find(runtime, "objc_msgSend", &out->send_text);
     /* iOS has no list of devices before iOS 18. */
-    (void)find(metal, "MTLCopyAllDevices", &out->all_devices);
-    (void)find(metal, "MTLCreateSystemDefaultDevice", &out->one_device);
+    (void)gov__darwin_find(metal, "MTLCopyAllDevices", &out->all_devices);
+    (void)gov__darwin_find(metal, "MTLCreateSystemDefaultDevice",
+                           &out->one_device);
     return whole && (out->all_devices != NULL || out->one_device != NULL)
                ? 0
                : ENOTSUP;

@@ -12,7 +12,34 @@
  * for one that is negative or of another size. */
 int gov__darwin_number(const char *name, uint64_t *out);
 
-/* darwin_memory.c */
+/* darwin_watch.c. The system's own level, as gov_level counts; EPERM: iOS, where
+ * that is a privilege. */
+int gov__darwin_os_level(int *level);
+int gov__darwin_watch_open(void *ctx, struct gov__watch *watch);
+size_t gov__darwin_watch_polls(void *ctx, struct gov__watch *watch,
+                               const struct gov__watch_for *want,
+                               struct pollfd *out);
+bool gov__darwin_watch_heard(void *ctx, struct gov__watch *watch,
+                             const struct pollfd *polled, size_t count,
+                             uint64_t now_us);
+size_t gov__darwin_watch_sources(void *ctx, const struct gov__watch *watch,
+                                 struct gov__source *out, size_t room);
+void gov__darwin_watch_close(void *ctx, struct gov__watch *watch);
+
+/* darwin_gather.c */
+int gov__darwin_gather_open(void *ctx, struct gov__gather *gather);
+int gov__darwin_gather(void *ctx, struct gov__gather *gather,
+                       const struct pollfd *polled, size_t count,
+                       int timeout_ms);
+void gov__darwin_gather_close(void *ctx, struct gov__gather *gather);
+
+/* darwin_activity.c */
+int gov__darwin_activity_begin(void *ctx, const char *why, void **out);
+int gov__darwin_activity_end(void *ctx, void *activity);
+
+/* darwin_memory.c. What mmap() takes instead of a descriptor for memory without a
+ * file: see gov__darwin_tag_of(). */
+int gov__darwin_vm_tag(const char *text);
 int gov__darwin_discard(void *ctx, void *base, size_t bytes);
 int gov__darwin_populate(void *ctx, void *base, size_t bytes);
 int gov__darwin_drop_cached(void *ctx, int fd, uint64_t offset, uint64_t bytes);

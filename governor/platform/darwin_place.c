@@ -14,11 +14,6 @@
 
 #include "governor/platform/darwin_parts.h"
 
-static int tag(void)
-{
-    return (int)VM_MAKE_TAG((unsigned)VM_MEMORY_APPLICATION_SPECIFIC_1);
-}
-
 int gov__darwin_map_file(void *ctx, int fd, uint64_t offset, size_t bytes,
                          void *at, void **out)
 {
@@ -37,7 +32,7 @@ int gov__darwin_map_file(void *ctx, int fd, uint64_t offset, size_t bytes,
 int gov__darwin_stage(void *ctx, const void *target, size_t bytes, void **out)
 {
     void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANON, tag(), 0);
+                      MAP_PRIVATE | MAP_ANON, gov__darwin_vm_tag("weights"), 0);
 
     (void)ctx;
     (void)target;
@@ -81,7 +76,7 @@ int gov__darwin_cover(void *ctx, void *page, size_t bytes)
 {
     (void)ctx;
     return mmap(page, bytes, PROT_READ, MAP_PRIVATE | MAP_ANON | MAP_FIXED,
-                tag(), 0) != MAP_FAILED
+                gov__darwin_vm_tag("weights"), 0) != MAP_FAILED
                ? 0
                : errno;
 }

@@ -232,6 +232,13 @@ int gov__cgroups_find(const char *root, struct gov__cgroups *out)
     return rc;
 }
 
+bool gov__cgroups_answer(const struct gov__cgroups *groups)
+{
+    return (!groups->memory_v1.found ||
+            is_directory(groups->memory_v1.group)) &&
+           (!groups->unified.found || is_directory(groups->unified.group));
+}
+
 int gov__cgroup_number(const char *group, const char *file, const char *key,
                        uint64_t *out)
 {

@@ -33,6 +33,9 @@ struct gov__cgroups {
  * when something may be there that could not be read (EMFILE, ENOMEM, EIO). */
 int gov__cgroups_find(const char *root, struct gov__cgroups *out);
 
+/* Whether what was found still answers. */
+bool gov__cgroups_answer(const struct gov__cgroups *groups);
+
 /* Whether an errno value says that a file is not there, not ours to read, or of
  * a group that is just being removed. */
 bool gov__cgroup_absent(int error);

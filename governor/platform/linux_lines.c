@@ -2,23 +2,68 @@
 #include "governor/platform/linux_lines.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-int gov__lines_open(struct gov__lines *lines, const char *path)
+#include "governor/platform/linux_kept.h"
+
+int gov__lines_open_kept(struct gov__lines *lines, struct gov__linux_kept *kept,
+                         const char *path)
 {
-    lines->fd = open(path, O_RDONLY | O_CLOEXEC);
+    int rc;
+
+    lines->kept = kept;
+    lines->path = path;
+    lines->fresh = true;
+    lines->at = 0;
     lines->error = 0;
     lines->start = lines->end = 0;
     lines->eof = false;
+    lines->fd = -1;
+    if (kept != NULL) {
+        rc = gov__kept_open(kept, path, &lines->fd, &lines->fresh);
+        if (rc != 0 || lines->fd >= 0)
+            return rc;
+        lines->kept = NULL; /* has no room for it */
+    }
+    lines->fd = gov__open_read(path);
     return lines->fd < 0 ? errno : 0;
+}
+
+int gov__lines_open(struct gov__lines *lines, const char *path)
+{
+    return gov__lines_open_kept(lines, NULL, path);
 }
 
 void gov__lines_close(struct gov__lines *lines)
 {
-    close(lines->fd);
+    if (lines->kept == NULL)
+        close(lines->fd);
+}
+
+/* More of the file. What was kept may be of a group or a process that is gone: then
+ * it is opened anew, once. */
+static ssize_t read_more(struct gov__lines *lines, char *to, size_t bytes)
+{
+    ssize_t n;
+
+    for (;;) {
+        n = lines->kept != NULL ? pread(lines->fd, to, bytes, lines->at)
+                                : read(lines->fd, to, bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n >= 0 || lines->kept == NULL)
+            break;
+        gov__kept_forget(lines->kept, lines->fd);
+        if (lines->fresh || lines->at != 0 ||
+            (errno = gov__kept_open(lines->kept, lines->path, &lines->fd,
+                                    &lines->fresh)) != 0)
+            return -1;
+    }
+    if (n > 0)
+        lines->at += n;
+    return n;
 }
 
 /* Moves what is left to the front and reads more behind it. */
@@ -30,10 +75,8 @@ static void refill(struct gov__lines *lines)
             lines->end - lines->start);
     lines->end -= lines->start;
     lines->start = 0;
-    do {
-        n = read(lines->fd, lines->buffer + lines->end,
-                 sizeof(lines->buffer) - 1 - lines->end);
-    } while (n < 0 && errno == EINTR);
+    n = read_more(lines, lines->buffer + lines->end,
+                  sizeof(lines->buffer) - 1 - lines->end);
     if (n < 0)
         lines->error = errno;
     if (n <= 0)
@@ -101,22 +144,60 @@ bool gov__parse_number(const char *text, uint64_t *out)
     return true;
 }
 
-int gov__file_number(const char *path, const char *key, uint64_t *out)
+int gov__file_numbers(struct gov__linux_kept *kept, const char *path,
+                      const char *const *keys, size_t count, uint64_t *out,
+                      bool *have)
 {
     struct gov__lines lines;
-    size_t length = strlen(key);
-    int rc = gov__lines_open(&lines, path);
+    size_t missing = count;
+    int rc = gov__lines_open_kept(&lines, kept, path);
     char *line;
+
+    for (size_t i = 0; i < count; i++)
+        have[i] = false;
+    if (rc != 0)
+        return rc;
+    while (missing > 0 && (line = gov__lines_next(&lines)) != NULL)
+        for (size_t i = 0; i < count; i++) {
+            size_t length = strlen(keys[i]);
+
+            if (have[i] || strncmp(line, keys[i], length) != 0 ||
+                !gov__parse_number(line + length, &out[i]))
+                continue;
+            have[i] = true;
+            missing--;
+        }
+    rc = missing > 0 ? lines.error : 0;
+    gov__lines_close(&lines);
+    return rc;
+}
+
+int gov__file_number(const char *path, const char *key, uint64_t *out)
+{
+    bool have;
+    int rc = gov__file_numbers(NULL, path, &key, 1, out, &have);
+
+    return rc == 0 && !have ? ENOENT : rc;
+}
+
+int gov__file_text(struct gov__linux_kept *kept, const char *path, char *buffer,
+                   size_t bytes)
+{
+    struct gov__lines lines;
+    size_t used = 0;
+    ssize_t n = 1;
+    int rc = gov__lines_open_kept(&lines, kept, path);
 
     if (rc != 0)
         return rc;
-    rc = ENOENT;
-    while (rc == ENOENT && (line = gov__lines_next(&lines)) != NULL)
-        if (strncmp(line, key, length) == 0 &&
-            gov__parse_number(line + length, out))
-            rc = 0;
-    if (rc == ENOENT && lines.error != 0)
-        rc = lines.error;
+    while (n > 0 && used < bytes) {
+        n = read_more(&lines, buffer + used, bytes - used);
+        if (n > 0)
+            used += (size_t)n;
+    }
+    rc = n < 0 ? errno : used == bytes ? EFBIG : 0;
     gov__lines_close(&lines);
+    if (rc == 0)
+        buffer[used] = '\0';
     return rc;
 }

@@ -11,8 +11,34 @@
 int gov__linux_machine(void *ctx, struct gov__machine *out);
 int gov__linux_limit(void *ctx, struct gov__limit *out);
 int gov__linux_stall(void *ctx, struct gov__stall *out);
-/* The totals of a PSI file. */
+/* As gov__linux_limit(); `group`, of GOV__CGROUP_PATH bytes, becomes the directory
+ * of the group whose limit it is, and stays as it is where there is none. */
+int gov__linux_binding(const struct gov__linux_root *root,
+                       struct gov__limit *out, char *group);
+/* Fills the table that reads through `root`. */
+void gov__linux_table(struct gov_platform *out, struct gov__linux_root *root);
+
+/* linux_psi.c: the totals of a PSI file. */
 int gov__linux_pressure(const char *path, uint64_t *some, uint64_t *full);
+
+/* linux_watch.c */
+int gov__linux_watch_open(void *ctx, struct gov__watch *room);
+size_t gov__linux_watch_polls(void *ctx, struct gov__watch *room,
+                              const struct gov__watch_for *want,
+                              struct pollfd *out);
+bool gov__linux_watch_heard(void *ctx, struct gov__watch *room,
+                            const struct pollfd *polled, size_t count,
+                            uint64_t now_us);
+size_t gov__linux_watch_sources(void *ctx, const struct gov__watch *room,
+                                struct gov__source *out, size_t max);
+void gov__linux_watch_close(void *ctx, struct gov__watch *room);
+
+/* linux_gather.c */
+int gov__linux_gather_open(void *ctx, struct gov__gather *gather);
+int gov__linux_gather(void *ctx, struct gov__gather *gather,
+                      const struct pollfd *polled, size_t count,
+                      int timeout_ms);
+void gov__linux_gather_close(void *ctx, struct gov__gather *gather);
 
 /* linux_maps.c */
 int gov__linux_find_mapping(void *ctx, int fd, const void *within, size_t bytes,

@@ -14,6 +14,7 @@
 #ifndef GOV_PLATFORM_PLATFORM_H
 #define GOV_PLATFORM_PLATFORM_H
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 
@@ -41,6 +42,9 @@ struct gov__limit {
      * may be 0, and be there without a memory limit. */
     bool have_swap_limit;
     uint64_t swap_limit_bytes;
+    /* How often that group ran into its limit, a total. */
+    bool have_hits;
+    uint64_t hits;
     char source[160]; /* e.g. "cgroup v1 /app, memory.limit_in_bytes" */
 };
 
@@ -48,7 +52,12 @@ struct gov__limit {
 struct gov__stall {
     bool have_memory, have_io;
     uint64_t memory_some_us, memory_full_us, io_some_us;
-    const char *source; /* "own cgroup" or "system"; static */
+    uint32_t memory_recent_permille; /* of the last 10 s, "some", averaged */
+    const char *source;              /* "own cgroup" or "system"; static */
+    /* What the system itself calls it, as gov_level counts: 0, 50, 100. It may be
+     * there alone, and source is "" then. */
+    bool have_os_level;
+    int os_level;
 };
 
 /* One process. Footprint is anonymous + swapped + private shared memory. */
@@ -126,6 +135,54 @@ struct gov__read {
     uint32_t tag; /* the caller's */
 };
 
+/* What may wake whoever waits for memory to become short, and why it may not. */
+enum gov__source_state {
+    GOV__SOURCE_LIVE = 1,
+    GOV__SOURCE_SPARE,  /* it would work, and is not waited for now */
+    GOV__SOURCE_ABSENT, /* the system has none */
+    GOV__SOURCE_DENIED, /* this user, or this container, may not */
+    GOV__SOURCE_BROKEN, /* it went, or told what was not so */
+};
+
+struct gov__source {
+    const char *name; /* "PSI trigger (own cgroup)", ...; static */
+    enum gov__source_state state;
+    char why[96]; /* not LIVE: a few words; else what it waits for */
+    uint64_t events,
+        false_events; /* false: what was told could not be verified */
+};
+
+#define GOV__WATCH_FDS 8
+#define GOV__SOURCES 12
+
+struct gov__watch {
+    _Alignas(16) unsigned char room[8192];
+};
+
+/* What to be woken for. */
+struct gov__watch_for {
+    uint64_t now_us;
+    bool alert; /* the caller looks ten times a second: no trigger need wait */
+    /* Of the group that binds, what is charged to it when the caller wants to
+     * look; 0: not by that. */
+    uint64_t used_bytes;
+};
+
+#define GOV__GATHER_FDS 16
+
+struct gov__gather {
+    int fd; /* for poll(); -1 when closed */
+    /* The platform's: what is gathered cannot be asked back from an epoll. */
+    int timer;
+    uint32_t count;
+    int fds[GOV__GATHER_FDS];
+};
+
+/* Memory for gov_platform.keep(): mostly paths. */
+struct gov__kept {
+    _Alignas(16) unsigned char room[24576];
+};
+
 struct gov_platform {
     void *ctx;
     const char *name; /* "linux", "generic", ...; static */
@@ -140,10 +197,49 @@ struct gov_platform {
     int (*stall)(void *ctx, struct gov__stall *out);
     /* Pages read again after reclaim, machine-wide or own cgroup, in bytes. */
     int (*refaults)(void *ctx, uint64_t *out_bytes);
+    /* *out is this table, but that machine(), limit(), stall(), refaults() and
+     * process() of it keep open what they read, 24 descriptors at most: a look
+     * needs none then, when none is left. For one thread at a time; `kept` is the
+     * caller's, to unkeep() before it goes. A child of fork() calls unkeep() only.
+     * NULL: nothing is gained. */
+    int (*keep)(void *ctx, struct gov__kept *kept, struct gov_platform *out);
+    void (*unkeep)(void *ctx, struct gov__kept *kept);
     /* pid 0 is this process. */
     int (*process)(void *ctx, int pid, struct gov__process *out);
     /* 0 when a process with that start time lives, ESRCH when not. */
     int (*alive)(void *ctx, int pid, uint64_t start_ticks);
+
+    /* Waking: NULL where nothing wakes. watch_open() finds what there is and arms
+     * nothing; that a source is not there is no failure. watch_polls() arms what is
+     * wanted, takes back what is not, and says which descriptors to poll() for what,
+     * GOV__WATCH_FDS at most; to be called before each wait. watch_heard() takes what
+     * poll() answered and says whether to look now: what can be verified was, no more
+     * than ten times a second whatever is told (fifty, of usage), and a source that is gone (its group
+     * was removed) is looked for again, once a second at most. One thread at a time;
+     * watch_close() by a child of fork(), too, which disarms nothing of its parent. */
+    int (*watch_open)(void *ctx, struct gov__watch *watch);
+    size_t (*watch_polls)(void *ctx, struct gov__watch *watch,
+                          const struct gov__watch_for *want,
+                          struct pollfd *out);
+    bool (*watch_heard)(void *ctx, struct gov__watch *watch,
+                        const struct pollfd *polled, size_t count,
+                        uint64_t now_us);
+    size_t (*watch_sources)(void *ctx, const struct gov__watch *watch,
+                            struct gov__source *out, size_t room);
+    void (*watch_close)(void *ctx, struct gov__watch *watch);
+    /* gather->fd is one descriptor that poll() finds readable when one of `polled`
+     * has what it asks for, or when timeout_ms are over. gather() replaces what was
+     * gathered before (GOV__GATHER_FDS at most, else E2BIG); -1: no time. NULL
+     * where the system has none. */
+    int (*gather_open)(void *ctx, struct gov__gather *gather);
+    int (*gather)(void *ctx, struct gov__gather *gather,
+                  const struct pollfd *polled, size_t count, int timeout_ms);
+    void (*gather_close)(void *ctx, struct gov__gather *gather);
+    /* Tells the system that somebody waits for what this process does: it is not
+     * put to sleep, nor its timers stretched. ENOTSUP where there is no such
+     * thing. Allocates. */
+    int (*activity_begin)(void *ctx, const char *why, void **out);
+    int (*activity_end)(void *ctx, void *activity);
 
     /* Zeroed private anonymous memory, named `tag` where the system can. */
     int (*map)(void *ctx, size_t bytes, const char *tag, void **out);
@@ -296,6 +392,7 @@ const struct gov_platform *gov__platform_native(void);
  * than on Linux it does not exist. */
 struct gov__linux_root {
     const char *root;
+    struct gov__linux_kept *kept; /* in a table of keep() only, else NULL */
 };
 void gov__platform_linux_at(struct gov_platform *out,
                             struct gov__linux_root *root);

@@ -144,13 +144,14 @@ static int darwin_limit(void *ctx, struct gov__limit *out)
     return 0;
 }
 
-/* Darwin keeps no account of time lost. kern.memorystatus_vm_pressure_level is a
- * level, not a total, and has no place in this entry. */
+/* Darwin keeps no account of time lost; it tells its own level instead. */
 static int darwin_stall(void *ctx, struct gov__stall *out)
 {
     (void)ctx;
     memset(out, 0, sizeof(*out));
-    return ENOTSUP;
+    out->source = "";
+    out->have_os_level = gov__darwin_os_level(&out->os_level) == 0;
+    return out->have_os_level ? 0 : ENOTSUP;
 }
 
 /* Counts page-ins, but not which of those pages had been in memory before. */
@@ -235,12 +236,10 @@ static int darwin_alive(void *ctx, int pid, uint64_t start_ticks)
 /* vmmap shows the tag by number: there is no way to give it a name. */
 static int darwin_map(void *ctx, size_t bytes, const char *tag, void **out)
 {
-    void *base =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON,
-             (int)VM_MAKE_TAG((unsigned)VM_MEMORY_APPLICATION_SPECIFIC_1), 0);
+    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANON, gov__darwin_vm_tag(tag), 0);
 
     (void)ctx;
-    (void)tag;
     if (base == MAP_FAILED)
         return errno;
     *out = base;
@@ -380,6 +379,17 @@ const struct gov_platform *gov__platform_native(void)
         .refaults = darwin_refaults,
         .process = darwin_process,
         .alive = darwin_alive,
+        /* No keep: nothing that is looked at is behind a descriptor. */
+        .watch_open = gov__darwin_watch_open,
+        .watch_polls = gov__darwin_watch_polls,
+        .watch_heard = gov__darwin_watch_heard,
+        .watch_sources = gov__darwin_watch_sources,
+        .watch_close = gov__darwin_watch_close,
+        .gather_open = gov__darwin_gather_open,
+        .gather = gov__darwin_gather,
+        .gather_close = gov__darwin_gather_close,
+        .activity_begin = gov__darwin_activity_begin,
+        .activity_end = gov__darwin_activity_end,
         .map = darwin_map,
         .unmap = darwin_unmap,
         .discard = gov__darwin_discard,

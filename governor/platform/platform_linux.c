@@ -18,8 +18,10 @@
 #include <unistd.h>
 
 #include "governor/platform/linux_cgroup.h"
+#include "governor/platform/linux_kept.h"
 #include "governor/platform/linux_lines.h"
 #include "governor/platform/linux_parts.h"
+#include "governor/platform/linux_watch.h"
 
 /* Newer than Debian 12's headers on some architectures; numbers from
  * include/uapi/asm-generic/mman-common.h and linux/prctl.h. */
@@ -38,6 +40,12 @@
 static const char *root_of(void *ctx)
 {
     return ((const struct gov__linux_root *)ctx)->root;
+}
+
+/* NULL but in a table of keep(). */
+static struct gov__linux_kept *kept_of(void *ctx)
+{
+    return ((const struct gov__linux_root *)ctx)->kept;
 }
 
 static int path_in(void *ctx, const char *path, char *out, size_t bytes)
@@ -66,34 +74,33 @@ int gov__linux_machine(void *ctx, struct gov__machine *out)
 {
     static const char *const keys[] = {
         "MemTotal:", "MemAvailable:", "SwapTotal:", "SwapFree:"};
+    struct gov__linux_kept *kept = kept_of(ctx);
     uint64_t kib[4] = {0};
-    bool have[4] = {false};
-    struct gov__lines lines;
-    char path[GOV__CGROUP_PATH], *line;
+    bool have[4];
+    char path[GOV__CGROUP_PATH];
     int rc = path_in(ctx, "/proc/meminfo", path, sizeof(path));
 
     if (rc == 0)
-        rc = gov__lines_open(&lines, path);
+        rc = gov__file_numbers(kept, path, keys, 4, kib, have);
     if (rc != 0)
         return rc;
-    while ((line = gov__lines_next(&lines)) != NULL)
-        for (size_t i = 0; i < 4; i++)
-            if (strncmp(line, keys[i], strlen(keys[i])) == 0)
-                have[i] = gov__parse_number(line + strlen(keys[i]), &kib[i]);
-    rc = lines.error;
-    gov__lines_close(&lines);
-    if (rc != 0 || !have[0] || kib[0] == 0 || kib[0] > UINT64_MAX / 1024)
-        return rc != 0 ? rc : ENODATA;
+    if (!have[0] || kib[0] == 0 || kib[0] > UINT64_MAX / 1024)
+        return ENODATA;
     out->total_bytes = kib[0] * 1024;
-    out->available_bytes = have[1] ? kib[1] * 1024 : 0;
+    out->available_bytes = kib[1] * 1024;
     out->swap_total_bytes = kib[2] * 1024;
     out->swap_free_bytes = kib[3] * 1024;
+    if (kept != NULL)
+        kept->total_bytes = out->total_bytes;
     return 0;
 }
 
 /* One hierarchy's file names and words. */
 struct cgroup_words {
     const char *version, *limits[2], *usage, *file_keys[2];
+    /* Where it is counted that the limit was run into: in the first that is there,
+     * the sum of the keys. */
+    const char *hits[2], *hit_keys[2];
 };
 
 /* Above memory.high a group is not killed but made so slow by reclaim that it
@@ -104,27 +111,74 @@ static const struct cgroup_words words_v1 = {
     "v1",
     {"memory.limit_in_bytes", NULL},
     "memory.usage_in_bytes",
-    {"total_inactive_file ", "total_active_file "}};
+    {"total_inactive_file ", "total_active_file "},
+    {"memory.failcnt", NULL},
+    {"", NULL}};
 static const struct cgroup_words words_v2 = {
     "v2",
     {"memory.max", "memory.high"},
     "memory.current",
-    {"inactive_file ", "active_file "}};
+    {"inactive_file ", "active_file "},
+    {"memory.events.local", "memory.events"},
+    {"max ", "high "}};
 
-/* As gov__cgroup_number(); what is not there leaves *out as it is. */
-static int optional_number(const char *group, const char *file, const char *key,
-                           uint64_t *out)
+/* Numbers of a file of a group, as gov__file_numbers(); of a file that is not there
+ * none is had. */
+static int numbers_in(struct gov__linux_kept *kept, const char *group,
+                      const char *file, const char *const keys[2],
+                      uint64_t out[2], bool have[2])
 {
-    int rc = gov__cgroup_number(group, file, key, out);
+    char path[GOV__CGROUP_PATH + 32];
+    int rc;
 
+    have[0] = have[1] = false;
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s", group, file) >=
+        sizeof(path))
+        return 0;
+    rc =
+        gov__file_numbers(kept, path, keys, keys[1] != NULL ? 2 : 1, out, have);
     return gov__cgroup_absent(rc) ? 0 : rc;
+}
+
+/* What is not there leaves *out as it is. */
+static int optional_number(struct gov__linux_kept *kept, const char *group,
+                           const char *file, uint64_t *out)
+{
+    static const char *const first[2] = {"", NULL};
+    uint64_t numbers[2] = {*out};
+    bool have[2];
+    int rc = numbers_in(kept, group, file, first, numbers, have);
+
+    *out = numbers[0];
+    return rc;
+}
+
+static int read_hits(struct gov__linux_kept *kept, const char *group,
+                     const struct cgroup_words *words, struct gov__limit *out)
+{
+    bool have[2] = {false, false};
+    int rc = 0;
+
+    for (size_t i = 0;
+         i < 2 && words->hits[i] != NULL && rc == 0 && !out->have_hits; i++) {
+        uint64_t hits[2] = {0};
+
+        rc = numbers_in(kept, group, words->hits[i], words->hit_keys, hits,
+                        have);
+        out->have_hits = rc == 0 && have[0];
+        out->hits = hits[0] + hits[1];
+    }
+    return rc;
 }
 
 /* The limit of one group, and what is charged to it; UINT64_MAX without one:
  * "max" is no number. `name` is for the source. Returns 0 or an errno value. */
-static int read_limit(const char *group, const char *name,
-                      const struct cgroup_words *words, struct gov__limit *out)
+static int read_limit(struct gov__linux_kept *kept, const char *group,
+                      const char *name, const struct cgroup_words *words,
+                      struct gov__limit *out)
 {
+    uint64_t file[2] = {0};
+    bool have[2];
     int rc = 0;
 
     memset(out, 0, sizeof(*out));
@@ -132,7 +186,7 @@ static int read_limit(const char *group, const char *name,
     for (size_t i = 0; i < 2 && words->limits[i] != NULL && rc == 0; i++) {
         uint64_t bytes = UINT64_MAX;
 
-        rc = optional_number(group, words->limits[i], "", &bytes);
+        rc = optional_number(kept, group, words->limits[i], &bytes);
         if (bytes >= UNLIMITED_V1 || bytes >= out->limit_bytes)
             continue;
         out->limit_bytes = bytes;
@@ -141,13 +195,11 @@ static int read_limit(const char *group, const char *name,
     }
     if (rc != 0 || out->limit_bytes == UINT64_MAX)
         return rc;
-    rc = optional_number(group, words->usage, "", &out->used_bytes);
-    for (size_t i = 0; i < 2 && rc == 0; i++) {
-        uint64_t bytes = 0;
-
-        rc = optional_number(group, "memory.stat", words->file_keys[i], &bytes);
-        out->used_file_bytes += bytes;
-    }
+    rc = optional_number(kept, group, words->usage, &out->used_bytes);
+    if (rc == 0)
+        rc = numbers_in(kept, group, "memory.stat", words->file_keys, file,
+                        have);
+    out->used_file_bytes = file[0] + file[1];
     return rc;
 }
 
@@ -162,8 +214,10 @@ static uint64_t room_in(const struct gov__limit *limit)
 
 /* Walks from the group up to the mount and keeps the tightest limit. Among
  * equal ones that is the outermost: more is charged to it. */
-static int tightest(const struct gov__cgroup *cgroup,
-                    const struct cgroup_words *words, struct gov__limit *out)
+static int tightest(struct gov__linux_kept *kept,
+                    const struct gov__cgroup *cgroup,
+                    const struct cgroup_words *words, struct gov__limit *out,
+                    char *binding)
 {
     char group[GOV__CGROUP_PATH];
     uint64_t least = UINT64_MAX;
@@ -171,7 +225,8 @@ static int tightest(const struct gov__cgroup *cgroup,
     memcpy(group, cgroup->group, sizeof(group));
     do {
         struct gov__limit here;
-        int rc = read_limit(group, group + strlen(cgroup->mount), words, &here);
+        int rc = read_limit(kept, group, group + strlen(cgroup->mount), words,
+                            &here);
 
         if (rc != 0)
             return rc;
@@ -179,8 +234,10 @@ static int tightest(const struct gov__cgroup *cgroup,
             continue;
         if (room_in(&here) < least)
             least = room_in(&here);
-        if (here.limit_bytes <= out->limit_bytes)
+        if (here.limit_bytes <= out->limit_bytes) {
             *out = here;
+            memcpy(binding, group, sizeof(group));
+        }
     } while (gov__cgroup_parent(group, cgroup->mount));
     if (least < room_in(out))
         out->short_bytes = room_in(out) - least;
@@ -189,7 +246,8 @@ static int tightest(const struct gov__cgroup *cgroup,
 
 /* The least swap that the group or one above it allows; v2 only, as v1 limits
  * the sum of both. */
-static int swap_limit(const struct gov__cgroup *cgroup, struct gov__limit *out)
+static int swap_limit(struct gov__linux_kept *kept,
+                      const struct gov__cgroup *cgroup, struct gov__limit *out)
 {
     char group[GOV__CGROUP_PATH];
     uint64_t least = UINT64_MAX;
@@ -197,7 +255,7 @@ static int swap_limit(const struct gov__cgroup *cgroup, struct gov__limit *out)
     memcpy(group, cgroup->group, sizeof(group));
     do {
         uint64_t bytes = UINT64_MAX;
-        int rc = optional_number(group, "memory.swap.max", "", &bytes);
+        int rc = optional_number(kept, group, "memory.swap.max", &bytes);
 
         if (rc != 0)
             return rc;
@@ -209,105 +267,130 @@ static int swap_limit(const struct gov__cgroup *cgroup, struct gov__limit *out)
     return 0;
 }
 
-int gov__linux_limit(void *ctx, struct gov__limit *out)
+/* Whether the limit is above what is installed, and binds nobody. One that equals
+ * it does: lxcfs shows a container its limit as the machine's total. */
+static bool is_above_all(void *ctx, const struct gov__limit *limit)
+{
+    const struct gov__linux_kept *kept = kept_of(ctx);
+    struct gov__machine machine;
+
+    if (kept != NULL && kept->total_bytes != 0)
+        return limit->limit_bytes > kept->total_bytes;
+    return gov__linux_machine(ctx, &machine) == 0 &&
+           limit->limit_bytes > machine.total_bytes;
+}
+
+int gov__linux_binding(const struct gov__linux_root *root,
+                       struct gov__limit *out, char *group)
 {
     const struct gov__limit none = {.limit_bytes = UINT64_MAX};
-    struct gov__cgroups groups;
-    struct gov__machine machine;
-    int rc;
+    const struct cgroup_words *words = NULL;
+    const struct gov__cgroups *groups;
+    struct gov__linux_root ctx = *root;
+    struct gov__cgroups room;
+    char binding[GOV__CGROUP_PATH];
+    int rc = gov__kept_groups(root, &room, &groups);
 
     *out = none;
-    rc = gov__cgroups_find(root_of(ctx), &groups);
     /* The memory controller lives in one hierarchy only, so a hybrid system
      * finds a limit in one of them at most. */
-    if (rc == 0 && groups.memory_v1.found)
-        rc = tightest(&groups.memory_v1, &words_v1, out);
-    else if (rc == 0 && groups.unified.found)
-        rc = tightest(&groups.unified, &words_v2, out);
-    /* A limit above what is installed binds nobody. One that equals it does:
-     * lxcfs shows a container its limit as the machine's total. */
-    if (out->limit_bytes == UINT64_MAX ||
-        (gov__linux_machine(ctx, &machine) == 0 &&
-         out->limit_bytes > machine.total_bytes))
+    if (rc == 0 && groups->memory_v1.found)
+        words = &words_v1;
+    else if (rc == 0 && groups->unified.found)
+        words = &words_v2;
+    if (words != NULL)
+        rc =
+            tightest(root->kept,
+                     words == &words_v1 ? &groups->memory_v1 : &groups->unified,
+                     words, out, binding);
+    if (words == NULL || out->limit_bytes == UINT64_MAX ||
+        is_above_all(&ctx, out)) {
         *out = none;
-    if (rc == 0 && groups.unified.found)
-        rc = swap_limit(&groups.unified, out);
+    } else {
+        memcpy(group, binding, sizeof(binding));
+        if (rc == 0)
+            rc = read_hits(root->kept, group, words, out);
+    }
+    if (rc == 0 && groups->unified.found)
+        rc = swap_limit(root->kept, &groups->unified, out);
     /* That a limit cannot be read does not mean that there is none. */
     return rc;
 }
 
-/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=123" */
-int gov__linux_pressure(const char *path, uint64_t *some, uint64_t *full)
+int gov__linux_limit(void *ctx, struct gov__limit *out)
 {
-    char text[512], *at;
-    int rc = gov__read_text(path, text, sizeof(text), NULL);
+    char group[GOV__CGROUP_PATH];
 
-    if (rc != 0)
-        return rc;
-    at = strstr(text, "some ");
-    at = at == NULL ? NULL : strstr(at, "total=");
-    if (at == NULL || !gov__parse_number(at + 6, some))
-        return ENODATA;
-    at = strstr(text, "full ");
-    at = at == NULL ? NULL : strstr(at, "total=");
-    if (at == NULL || !gov__parse_number(at + 6, full))
-        *full = 0; /* older kernels have no "full" for a group's cpu */
-    return 0;
+    return gov__linux_binding(ctx, out, group);
+}
+
+/* Both files of one place: "/proc/pressure/memory", "GROUP/memory.pressure". */
+static void read_stall(void *ctx, const char *place, bool own,
+                       struct gov__stall *out)
+{
+    struct gov__linux_kept *kept = kept_of(ctx);
+    char path[GOV__CGROUP_PATH + 32];
+    struct gov__psi psi;
+
+    snprintf(path, sizeof(path), own ? "%s/memory.pressure" : "%s/memory",
+             place);
+    out->have_memory = gov__psi_read(kept, path, &psi) == 0;
+    if (out->have_memory) {
+        out->memory_some_us = psi.some_us;
+        out->memory_full_us = psi.full_us;
+        out->memory_recent_permille = psi.some_permille;
+    }
+    snprintf(path, sizeof(path), own ? "%s/io.pressure" : "%s/io", place);
+    out->have_io = gov__psi_read(kept, path, &psi) == 0;
+    if (out->have_io)
+        out->io_some_us = psi.some_us;
+    out->source = own ? "own cgroup" : "system";
 }
 
 int gov__linux_stall(void *ctx, struct gov__stall *out)
 {
-    struct gov__cgroups groups;
-    char path[GOV__CGROUP_PATH + 32];
-    uint64_t unused;
+    const struct gov__cgroups *groups;
+    struct gov__cgroups room;
+    char path[GOV__CGROUP_PATH];
 
     memset(out, 0, sizeof(*out));
-    (void)gov__cgroups_find(root_of(ctx), &groups);
+    (void)gov__kept_groups(ctx, &room, &groups);
     /* The top group's pressure is the system's: read that the ordinary way. */
-    if (groups.unified.found && !groups.unified.top) {
-        snprintf(path, sizeof(path), "%s/memory.pressure",
-                 groups.unified.group);
-        out->have_memory = gov__linux_pressure(path, &out->memory_some_us,
-                                               &out->memory_full_us) == 0;
-        snprintf(path, sizeof(path), "%s/io.pressure", groups.unified.group);
-        out->have_io =
-            gov__linux_pressure(path, &out->io_some_us, &unused) == 0;
-        out->source = "own cgroup";
-    }
+    if (groups->unified.found && !groups->unified.top)
+        read_stall(ctx, groups->unified.group, true, out);
     if (out->have_memory)
         return 0;
-    out->source = "system";
-    if (path_in(ctx, "/proc/pressure/memory", path, sizeof(path)) == 0)
-        out->have_memory = gov__linux_pressure(path, &out->memory_some_us,
-                                               &out->memory_full_us) == 0;
-    if (path_in(ctx, "/proc/pressure/io", path, sizeof(path)) == 0)
-        out->have_io =
-            gov__linux_pressure(path, &out->io_some_us, &unused) == 0;
+    if (path_in(ctx, "/proc/pressure", path, sizeof(path)) == 0)
+        read_stall(ctx, path, false, out);
     return out->have_memory || out->have_io ? 0 : ENOTSUP;
 }
 
 static int linux_refaults(void *ctx, uint64_t *out_bytes)
 {
-    struct gov__cgroups groups;
+    static const char *const keys[2] = {"workingset_refault_file ", NULL};
+    struct gov__linux_kept *kept = kept_of(ctx);
+    const struct gov__cgroups *groups;
+    struct gov__cgroups room;
     char path[GOV__CGROUP_PATH];
-    uint64_t pages;
-    int rc = ENOENT;
+    uint64_t pages[2] = {0};
+    bool have[2] = {false, false};
+    int rc = 0;
 
-    (void)gov__cgroups_find(root_of(ctx), &groups);
-    if (groups.unified.found && !groups.unified.top)
-        rc = gov__cgroup_number(groups.unified.group, "memory.stat",
-                                "workingset_refault_file ", &pages);
-    if (rc != 0 && groups.memory_v1.found)
-        rc = gov__cgroup_number(groups.memory_v1.group, "memory.stat",
-                                "workingset_refault_file ", &pages);
-    if (rc != 0) {
+    (void)gov__kept_groups(ctx, &room, &groups);
+    if (groups->unified.found && !groups->unified.top)
+        rc = numbers_in(kept, groups->unified.group, "memory.stat", keys, pages,
+                        have);
+    if (!have[0] && groups->memory_v1.found)
+        rc = numbers_in(kept, groups->memory_v1.group, "memory.stat", keys,
+                        pages, have);
+    if (!have[0]) {
         rc = path_in(ctx, "/proc/vmstat", path, sizeof(path));
         if (rc == 0)
-            rc = gov__file_number(path, "workingset_refault_file ", &pages);
+            rc = gov__file_numbers(kept, path, keys, 1, pages, have);
     }
-    if (rc == 0)
-        *out_bytes = pages * linux_page_bytes(ctx);
-    return rc;
+    if (have[0])
+        *out_bytes = pages[0] * linux_page_bytes(ctx);
+    return have[0] ? 0 : rc != 0 ? rc : ENOENT;
 }
 
 /* ---- processes ------------------------------------------------------------- */
@@ -324,6 +407,12 @@ static int process_path(void *ctx, int pid, const char *file, char *out,
     return path_in(ctx, relative, out, bytes);
 }
 
+/* Only what is this process's own is read again and again. */
+static struct gov__linux_kept *kept_for(void *ctx, int pid)
+{
+    return pid == 0 ? kept_of(ctx) : NULL;
+}
+
 /* Fields of /proc/PID/stat count from 1; the second is a name in parentheses
  * that may itself hold anything, so fields are counted from the last ')'. */
 static int read_stat(void *ctx, int pid, struct gov__process *out)
@@ -332,7 +421,7 @@ static int read_stat(void *ctx, int pid, struct gov__process *out)
     int rc = process_path(ctx, pid, "stat", path, sizeof(path));
 
     if (rc == 0)
-        rc = gov__read_text(path, text, sizeof(text), NULL);
+        rc = gov__file_text(kept_for(ctx, pid), path, text, sizeof(text));
     if (rc != 0)
         return rc == ENOENT ? ESRCH : rc;
     at = strrchr(text, ')');
@@ -355,44 +444,31 @@ static int read_stat(void *ctx, int pid, struct gov__process *out)
 
 static int read_status(void *ctx, int pid, struct gov__process *out)
 {
-    struct {
-        const char *key;
-        uint64_t *bytes;
-    } fields[] = {
-        {"RssAnon:", &out->anon_bytes},
-        {"RssFile:", &out->resident_file_bytes},
-        {"RssShmem:", &out->shmem_bytes},
-        {"VmSwap:", &out->swap_bytes},
-    };
-    struct gov__lines lines;
-    char path[GOV__CGROUP_PATH], *line;
-    bool found = false;
+    static const char *const keys[] = {
+        "RssAnon:", "RssFile:", "RssShmem:", "VmSwap:"};
+    uint64_t *const fields[] = {&out->anon_bytes, &out->resident_file_bytes,
+                                &out->shmem_bytes, &out->swap_bytes};
+    uint64_t kib[4] = {0};
+    bool have[4], found = false;
+    char path[GOV__CGROUP_PATH];
     int rc = process_path(ctx, pid, "status", path, sizeof(path));
 
     if (rc == 0)
-        rc = gov__lines_open(&lines, path);
+        rc = gov__file_numbers(kept_for(ctx, pid), path, keys, 4, kib, have);
     if (rc != 0)
         return rc == ENOENT ? ESRCH : rc;
-    while ((line = gov__lines_next(&lines)) != NULL) {
-        for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-            size_t n = strlen(fields[i].key);
-            uint64_t kib;
-
-            if (strncmp(line, fields[i].key, n) != 0 ||
-                !gov__parse_number(line + n, &kib))
-                continue;
-            *fields[i].bytes = kib * 1024;
-            found = true;
-        }
+    for (size_t i = 0; i < 4; i++) {
+        *fields[i] = kib[i] * 1024;
+        found = found || have[i];
     }
-    rc = lines.error;
-    gov__lines_close(&lines);
-    return rc != 0 ? rc : found ? 0 : ENODATA;
+    return found ? 0 : ENODATA;
 }
 
 static int linux_process(void *ctx, int pid, struct gov__process *out)
 {
+    static const char *const key = "read_bytes:";
     char path[GOV__CGROUP_PATH];
+    bool have;
     int rc;
 
     memset(out, 0, sizeof(*out));
@@ -404,7 +480,9 @@ static int linux_process(void *ctx, int pid, struct gov__process *out)
     out->footprint_bytes = out->anon_bytes + out->swap_bytes + out->shmem_bytes;
     if (process_path(ctx, pid, "io", path, sizeof(path)) == 0)
         out->have_read_bytes =
-            gov__file_number(path, "read_bytes:", &out->read_bytes) == 0;
+            gov__file_numbers(kept_for(ctx, pid), path, &key, 1,
+                              &out->read_bytes, &have) == 0 &&
+            have;
     return 0;
 }
 
@@ -581,12 +659,20 @@ static int linux_object_path(void *ctx, const void *address, char *out,
         .ctx = (context), .name = "linux", .now_us = linux_now_us,             \
         .page_bytes = linux_page_bytes, .machine = gov__linux_machine,         \
         .limit = gov__linux_limit, .stall = gov__linux_stall,                  \
-        .refaults = linux_refaults, .process = linux_process,                  \
-        .alive = linux_alive, .map = linux_map, .unmap = linux_unmap,          \
-        .discard = linux_discard, .offer = linux_offer,                        \
-        .prefetch = linux_prefetch, .populate = linux_populate,                \
-        .drop_cached = linux_drop_cached, .advise = linux_advise,              \
-        .resident = linux_resident, .find_mapping = gov__linux_find_mapping,   \
+        .refaults = linux_refaults, .keep = gov__linux_keep,                   \
+        .unkeep = gov__linux_unkeep, .process = linux_process,                 \
+        .watch_open = gov__linux_watch_open,                                   \
+        .watch_polls = gov__linux_watch_polls,                                 \
+        .watch_heard = gov__linux_watch_heard,                                 \
+        .watch_sources = gov__linux_watch_sources,                             \
+        .watch_close = gov__linux_watch_close,                                 \
+        .gather_open = gov__linux_gather_open, .gather = gov__linux_gather,    \
+        .gather_close = gov__linux_gather_close, .alive = linux_alive,         \
+        .map = linux_map, .unmap = linux_unmap, .discard = linux_discard,      \
+        .offer = linux_offer, .prefetch = linux_prefetch,                      \
+        .populate = linux_populate, .drop_cached = linux_drop_cached,          \
+        .advise = linux_advise, .resident = linux_resident,                    \
+        .find_mapping = gov__linux_find_mapping,                               \
         .mapped_elsewhere = gov__linux_mapped_elsewhere,                       \
         .map_file = gov__linux_map_file, .stage = gov__linux_stage,            \
         .place = gov__linux_place, .unstage = gov__linux_unstage,              \
@@ -615,15 +701,21 @@ static int linux_object_path(void *ctx, const void *address, char *out,
         .file_system = gov__linux_file_system,                                 \
     }
 
-void gov__platform_linux_at(struct gov_platform *out,
-                            struct gov__linux_root *root)
+void gov__linux_table(struct gov_platform *out, struct gov__linux_root *root)
 {
     *out = (struct gov_platform)LINUX_TABLE(root);
 }
 
+void gov__platform_linux_at(struct gov_platform *out,
+                            struct gov__linux_root *root)
+{
+    root->kept = NULL;
+    gov__linux_table(out, root);
+}
+
 const struct gov_platform *gov__platform_native(void)
 {
-    static struct gov__linux_root root = {""};
+    static struct gov__linux_root root = {"", NULL};
     static const struct gov_platform native = LINUX_TABLE(&root);
 
     return &native;

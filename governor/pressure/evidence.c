@@ -21,7 +21,13 @@ static void sample_stall(const struct gov_platform *platform,
 {
     struct gov__stall stall;
 
-    if (platform->stall(platform->ctx, &stall) != 0 || !stall.have_memory)
+    if (platform->stall(platform->ctx, &stall) != 0)
+        return;
+    if (stall.have_os_level) {
+        out->evidence.have |= GOV_HAVE_OS_LEVEL;
+        out->evidence.os_level = (gov_level)stall.os_level;
+    }
+    if (!stall.have_memory)
         return;
     out->stall_source = stall.source;
     out->evidence.have |= GOV_HAVE_STALL;
@@ -29,6 +35,8 @@ static void sample_stall(const struct gov_platform *platform,
         out->evidence.have |= GOV_HAVE_SYSTEM_STALL;
     out->evidence.memory_some_us = stall.memory_some_us;
     out->evidence.memory_full_us = stall.memory_full_us;
+    out->evidence.have |= GOV_HAVE_RECENT;
+    out->evidence.recent_some_permille = stall.memory_recent_permille;
 }
 
 /* Of refaults the platform does not say whose they are. Where a limit binds there
@@ -70,7 +78,13 @@ static void sample_headroom(const struct gov_platform *platform,
     out->have_bounds = have_limit && have_machine;
     out->limit_bytes = out->have_bounds ? limit.limit_bytes : 0;
     out->ram_bytes = out->have_bounds ? machine.total_bytes : 0;
+    out->used_bytes =
+        have_limit && limit.limit_bytes != UINT64_MAX ? limit.used_bytes : 0;
     sample_own(platform, have_limit && limit.limit_bytes != UINT64_MAX, out);
+    if (have_limit && limit.have_hits) {
+        out->evidence.have |= GOV_HAVE_LIMIT_HITS;
+        out->evidence.limit_hits = limit.hits;
+    }
     if (have_machine && machine.total_bytes != 0 &&
         machine.available_bytes != 0) {
         out->evidence.have |= GOV_HAVE_MACHINE;

@@ -16,6 +16,7 @@ struct gov__sample {
     const char *headroom_source; /* static: what bounds it; NULL if unknown */
     bool have_bounds;            /* both of these could be read just now */
     uint64_t limit_bytes, ram_bytes; /* UINT64_MAX: no limit */
+    uint64_t used_bytes; /* charged to the group that binds; 0: none does */
 };
 
 /* Takes a sample at now_ms against a budget (0: unknown). Headroom is the

@@ -13,8 +13,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#endif
 
 static _Atomic uint64_t counted, armed_at = FAULTS_NEVER;
 static _Atomic bool armed_forever;
@@ -232,6 +238,40 @@ int __real_eventfd(unsigned int count, int flags);
 int __wrap_eventfd(unsigned int count, int flags);
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
+int __real_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol);
+int __real_bind(int fd, const struct sockaddr *address, socklen_t bytes);
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t bytes);
+int __real_connect(int fd, const struct sockaddr *address, socklen_t bytes);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t bytes);
+ssize_t __real_send(int fd, const void *buffer, size_t bytes, int flags);
+ssize_t __wrap_send(int fd, const void *buffer, size_t bytes, int flags);
+ssize_t __real_sendto(int fd, const void *buffer, size_t bytes, int flags,
+                      const struct sockaddr *address, socklen_t length);
+ssize_t __wrap_sendto(int fd, const void *buffer, size_t bytes, int flags,
+                      const struct sockaddr *address, socklen_t length);
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
+int __real_mlock(const void *base, size_t bytes);
+int __wrap_mlock(const void *base, size_t bytes);
+int __real_pthread_attr_setstacksize(pthread_attr_t *attr, size_t bytes);
+int __wrap_pthread_attr_setstacksize(pthread_attr_t *attr, size_t bytes);
+#ifdef __linux__
+int __real_epoll_create1(int flags);
+int __wrap_epoll_create1(int flags);
+int __real_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event);
+int __real_timerfd_create(int clock, int flags);
+int __wrap_timerfd_create(int clock, int flags);
+int __real_timerfd_settime(int fd, int flags, const struct itimerspec *when,
+                           struct itimerspec *before);
+int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when,
+                           struct itimerspec *before);
+int __real_prctl(int option, ...);
+int __wrap_prctl(int option, ...);
+#endif
 int __real_setpriority(int which, id_t who, int priority);
 int __wrap_setpriority(int which, id_t who, int priority);
 int __real_getrusage(int who, struct rusage *usage);
@@ -446,6 +486,97 @@ long __wrap_syscall(long number, ...)
         watch(number, a, result);
     return result;
 }
+
+int __wrap_socket(int domain, int type, int protocol)
+{
+    return fails_named("socket") ? -1 : __real_socket(domain, type, protocol);
+}
+
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t bytes)
+{
+    return fails_named("bind") ? -1 : __real_bind(fd, address, bytes);
+}
+
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t bytes)
+{
+    return fails_named("connect") ? -1 : __real_connect(fd, address, bytes);
+}
+
+ssize_t __wrap_send(int fd, const void *buffer, size_t bytes, int flags)
+{
+    return fails_named("send") ? -1 : __real_send(fd, buffer, bytes, flags);
+}
+
+ssize_t __wrap_sendto(int fd, const void *buffer, size_t bytes, int flags,
+                      const struct sockaddr *address, socklen_t length)
+{
+    return fails_named("sendto")
+               ? -1
+               : __real_sendto(fd, buffer, bytes, flags, address, length);
+}
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    return fails_named("sendmsg") ? -1 : __real_sendmsg(fd, message, flags);
+}
+
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
+{
+    return fails_named("recvmsg") ? -1 : __real_recvmsg(fd, message, flags);
+}
+
+int __wrap_mlock(const void *base, size_t bytes)
+{
+    return fails_named("mlock") ? -1 : __real_mlock(base, bytes);
+}
+
+/* Returns the error instead of setting errno. */
+int __wrap_pthread_attr_setstacksize(pthread_attr_t *attr, size_t bytes)
+{
+    return fails_named("pthread_attr_setstacksize")
+               ? fault_errno
+               : __real_pthread_attr_setstacksize(attr, bytes);
+}
+
+#ifdef __linux__
+int __wrap_epoll_create1(int flags)
+{
+    return fails_named("epoll_create1") ? -1 : __real_epoll_create1(flags);
+}
+
+int __wrap_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
+{
+    return fails_named("epoll_ctl") ? -1
+                                    : __real_epoll_ctl(epoll, what, fd, event);
+}
+
+int __wrap_timerfd_create(int clock, int flags)
+{
+    return fails_named("timerfd_create") ? -1
+                                         : __real_timerfd_create(clock, flags);
+}
+
+int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when,
+                           struct itimerspec *before)
+{
+    return fails_named("timerfd_settime")
+               ? -1
+               : __real_timerfd_settime(fd, flags, when, before);
+}
+
+int __wrap_prctl(int option, ...)
+{
+    unsigned long a[4];
+    va_list args;
+
+    va_start(args, option);
+    for (int i = 0; i < 4; i++)
+        a[i] = va_arg(args, unsigned long);
+    va_end(args);
+    return fails_named("prctl") ? -1
+                                : __real_prctl(option, a[0], a[1], a[2], a[3]);
+}
+#endif
 
 int __wrap_setpriority(int which, id_t who, int priority)
 {

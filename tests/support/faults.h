@@ -7,9 +7,10 @@
  *
  * Calls are wrapped at link time (WRAPPED in the Makefile); allocations go
  * through faults_alloc(). close() never fails: nobody can do anything about it.
- * munmap, mprotect, msync, mremap, fcntl, ioctl, poll, ppoll, eventfd, syscall,
- * setpriority, getrusage and sigaction count and fail only where faults_only() names
- * them. */
+ * munmap, mprotect, msync, mremap, mlock, fcntl, ioctl, poll, ppoll, eventfd,
+ * epoll_create1, epoll_ctl, timerfd_create, timerfd_settime, socket, bind, connect,
+ * send, sendto, sendmsg, recvmsg, syscall, setpriority, getrusage, sigaction, prctl
+ * and pthread_attr_setstacksize count and fail only where faults_only() names them. */
 #ifndef GOV_TESTS_FAULTS_H
 #define GOV_TESTS_FAULTS_H
 

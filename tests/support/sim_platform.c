@@ -2,8 +2,10 @@
 #include "tests/support/sim_platform.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool fails(struct sim *sim, const char *name)
 {
@@ -425,6 +427,135 @@ static int file_system(void *ctx, int fd, char *out, size_t bytes)
     return ENOTSUP;
 }
 
+static int watch_open(void *ctx, struct gov__watch *watch)
+{
+    struct sim *sim = ctx;
+
+    if (fails(sim, "watch_open"))
+        return EIO;
+    memset(watch, 0xAA, sizeof(*watch)); /* nobody else's business */
+    atomic_fetch_add(&sim->watches, 1);
+    return 0;
+}
+
+static size_t watch_polls(void *ctx, struct gov__watch *watch,
+                          const struct gov__watch_for *want, struct pollfd *out)
+{
+    struct sim *sim = ctx;
+    size_t count = 0;
+
+    (void)watch;
+    sim_lock(sim);
+    sim->wanted = *want;
+    if (sim->source.state != GOV__SOURCE_BROKEN) {
+        sim->source.state = want->alert ? GOV__SOURCE_SPARE : GOV__SOURCE_LIVE;
+        if (!want->alert)
+            out[count++] = (struct pollfd){sim->watch_pipe[0], POLLIN, 0};
+    }
+    sim_unlock(sim);
+    atomic_fetch_add(&sim->polls, 1);
+    return count;
+}
+
+static bool watch_heard(void *ctx, struct gov__watch *watch,
+                        const struct pollfd *polled, size_t count,
+                        uint64_t at_us)
+{
+    struct sim *sim = ctx;
+    bool look = false;
+    char what;
+
+    (void)watch;
+    (void)at_us;
+    sim_lock(sim);
+    for (size_t i = 0; i < count; i++) {
+        if (polled[i].fd != sim->watch_pipe[0] || polled[i].revents == 0)
+            continue;
+        while (read(sim->watch_pipe[0], &what, 1) == 1) {
+            if (what == 'x')
+                sim->source.state = GOV__SOURCE_BROKEN;
+            else if (what == 'e')
+                sim->source.events++;
+            else
+                sim->source.false_events++;
+            look = look || what == 'e';
+        }
+    }
+    sim_unlock(sim);
+    return look;
+}
+
+static size_t watch_sources(void *ctx, const struct gov__watch *watch,
+                            struct gov__source *out, size_t room)
+{
+    struct sim *sim = ctx;
+
+    (void)watch;
+    if (room == 0)
+        return 0;
+    sim_lock(sim);
+    *out = sim->source;
+    sim_unlock(sim);
+    return 1;
+}
+
+static void watch_close(void *ctx, struct gov__watch *watch)
+{
+    struct sim *sim = ctx;
+
+    memset(watch, 0xAA, sizeof(*watch));
+    atomic_fetch_sub(&sim->watches, 1);
+}
+
+static int gather_open(void *ctx, struct gov__gather *gather)
+{
+    const struct gov_platform *native = gov__platform_native();
+
+    return fails(ctx, "gather_open") ? EIO
+                                     : native->gather_open(native->ctx, gather);
+}
+
+static int gather(void *ctx, struct gov__gather *gather,
+                  const struct pollfd *polled, size_t count, int timeout_ms)
+{
+    const struct gov_platform *native = gov__platform_native();
+
+    return fails(ctx, "gather")
+               ? EIO
+               : native->gather(native->ctx, gather, polled, count, timeout_ms);
+}
+
+static void gather_close(void *ctx, struct gov__gather *gather)
+{
+    const struct gov_platform *native = gov__platform_native();
+
+    (void)ctx;
+    native->gather_close(native->ctx, gather);
+}
+
+void sim_watch(struct sim *sim)
+{
+    const struct gov_platform *native = gov__platform_native();
+
+    if (pipe(sim->watch_pipe) != 0)
+        return;
+    (void)fcntl(sim->watch_pipe[0], F_SETFL, O_NONBLOCK);
+    (void)fcntl(sim->watch_pipe[0], F_SETFD, FD_CLOEXEC);
+    (void)fcntl(sim->watch_pipe[1], F_SETFD, FD_CLOEXEC);
+    sim->source = (struct gov__source){
+        .name = "a test", .state = GOV__SOURCE_SPARE, .why = "a pipe"};
+    sim->table.watch_open = watch_open;
+    sim->table.watch_polls = watch_polls;
+    sim->table.watch_heard = watch_heard;
+    sim->table.watch_sources = watch_sources;
+    sim->table.watch_close = watch_close;
+    if (native->gather_open == NULL)
+        return;
+    sim->table.gather_open = gather_open;
+    sim->table.gather = gather;
+    sim->table.gather_close = gather_close;
+}
+
 void sim_tell(struct sim *sim, gov_fact fact, uint64_t number, const char *text)
 {
     struct gov__told *told = &sim->told[fact];
@@ -491,6 +622,7 @@ void sim_init(struct sim *sim)
     };
 
     memset(sim, 0, sizeof(*sim));
+    sim->watch_pipe[0] = sim->watch_pipe[1] = -1;
     pthread_mutex_init(&sim->lock, NULL);
     sim->table = table;
     sim->table.ctx = sim;

@@ -5,6 +5,7 @@
 #ifndef GOV_TESTS_SIM_PLATFORM_H
 #define GOV_TESTS_SIM_PLATFORM_H
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -33,6 +34,15 @@ struct sim {
     struct gov__told told[GOV_FACT_COUNT];
     int tell_rc[GOV_FACT_COUNT];
 
+    /* With sim_watch(): one source, a pipe of the test's. What is written to
+     * watch_pipe[1] wakes whoever polls: 'e' is an event, 'f' a false one, 'x' breaks
+     * the source for good. `wanted` is what watch_polls() was asked for last. */
+    int watch_pipe[2];
+    struct gov__watch_for wanted;
+    struct gov__source source;
+    _Atomic int watches; /* open ones */
+    _Atomic uint64_t polls;
+
     /* Live ones; staged memory counts until it is placed. */
     _Atomic int64_t maps, mapped_bytes;
     _Atomic uint64_t calls, fail_at;
@@ -44,6 +54,10 @@ struct sim {
  * process of 1 GiB; one second after boot. Of facts, the processor, four of
  * them, and the system; the rest is ENOTSUP. */
 void sim_init(struct sim *sim);
+
+/* Gives the table watch_*() and gather*(), which it has not got otherwise; the
+ * latter are the system's own, if it has any. Close both ends of the pipe. */
+void sim_watch(struct sim *sim);
 
 /* tell() answers this from now on. */
 void sim_tell(struct sim *sim, gov_fact fact, uint64_t number,

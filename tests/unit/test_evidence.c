@@ -27,7 +27,8 @@ static void sample(uint64_t budget_bytes)
 
 /* What the four calls of a sound system tell beside headroom. */
 #define SOUND                                                                  \
-    (GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL | GOV_HAVE_OWN | GOV_HAVE_MACHINE)
+    (GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL | GOV_HAVE_RECENT | GOV_HAVE_OWN | \
+     GOV_HAVE_MACHINE)
 
 /* Figures in MiB; a limit of NONE is none. */
 static const struct {
@@ -138,7 +139,9 @@ START_TEST(what_cannot_be_read_is_absent)
         source = "container limit"; /* 3 */
     else if (sim.machine_rc == 0)
         source = "system memory"; /* 4, and no more than the budget */
-    have |= sim.stall_rc == 0 ? GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL : 0;
+    have |= sim.stall_rc == 0
+                ? GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL | GOV_HAVE_RECENT
+                : 0;
     have |= source != NULL ? GOV_HAVE_HEADROOM : 0;
     have |= sim.process_rc == 0 ? GOV_HAVE_OWN : 0;
     have |= sim.machine_rc == 0 ? GOV_HAVE_MACHINE : 0;
@@ -159,7 +162,7 @@ START_TEST(a_charge_without_a_limit_bounds_nothing)
     sim.limit.used_bytes = GIB;
     sample(3 * GIB);
     ck_assert_uint_eq(out.evidence.have,
-                      GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL);
+                      GOV_HAVE_STALL | GOV_HAVE_SYSTEM_STALL | GOV_HAVE_RECENT);
 }
 END_TEST
 
@@ -191,6 +194,27 @@ START_TEST(refaults_are_passed_on)
                           (GOV_HAVE_REFAULT | GOV_HAVE_SYSTEM_REFAULT),
                       whose[_i].have);
     ck_assert_uint_eq(out.evidence.refault_bytes, whose[_i].have != 0 ? 77 : 0);
+}
+END_TEST
+
+START_TEST(hits_of_the_limit_are_passed_on)
+{
+    sim.limit.have_hits = _i != 1;
+    sim.limit.hits = 9;
+    sim.limit_rc = _i == 2 ? EIO : 0;
+    sample(_i == 3 ? 0 : GIB); /* without a budget, too */
+    ck_assert_uint_eq(out.evidence.have & GOV_HAVE_LIMIT_HITS,
+                      _i == 0 || _i == 3 ? GOV_HAVE_LIMIT_HITS : 0);
+    ck_assert_uint_eq(out.evidence.limit_hits, _i == 0 || _i == 3 ? 9 : 0);
+}
+END_TEST
+
+START_TEST(the_recent_stall_is_passed_on)
+{
+    sim.stall.memory_recent_permille = 123;
+    sample(GIB);
+    ck_assert_uint_eq(out.evidence.have & GOV_HAVE_RECENT, GOV_HAVE_RECENT);
+    ck_assert_uint_eq(out.evidence.recent_some_permille, 123);
 }
 END_TEST
 
@@ -226,6 +250,8 @@ Suite *suite(void)
     tcase_add_loop_test(tc, what_cannot_be_read_is_absent, 0, 16);
     tcase_add_loop_test(tc, refaults_are_passed_on, 0,
                         sizeof(whose) / sizeof(whose[0]));
+    tcase_add_loop_test(tc, hits_of_the_limit_are_passed_on, 0, 4);
+    tcase_add_test(tc, the_recent_stall_is_passed_on);
     tcase_add_loop_test(tc, what_the_process_does_itself_is_passed_on, 0, 2);
     suite_add_tcase(s, tc);
     return s;

@@ -658,7 +658,7 @@ static const struct {
 START_TEST(pressure_is_that_of_the_own_group_or_the_systems)
 {
     struct gov_platform tree;
-    struct gov__linux_root root = {fresh_directory()};
+    struct gov__linux_root root = {.root = fresh_directory()};
     struct gov__pass_counts counts;
 
     if (gov__platform_linux_at == NULL)
