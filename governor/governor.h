@@ -3,13 +3,16 @@
 #ifndef GOV_GOVERNOR_H
 #define GOV_GOVERNOR_H
 
+#include "governor/activity.h"
 #include "governor/control.h"
 #include "governor/device.h"
 #include "governor/engine.h"
 #include "governor/memory.h"
 #include "governor/model.h"
+#include "governor/models.h"
 #include "governor/page.h"
 #include "governor/policy.h"
+#include "governor/relief.h"
 #include "governor/runtime.h"
 #include "governor/trace.h"
 #include "governor/version.h"

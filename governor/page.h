@@ -31,7 +31,7 @@ extern "C" {
     X(WEIGHTS_RESIDENT, "weights_resident_bytes", "of those, in memory")       \
     X(WEIGHTS_HOT, "weights_hot_bytes", "weights that stay in memory")         \
     X(WEIGHTS_COLD, "weights_cold_bytes", "weights that are streamed")         \
-    X(WEIGHTS_STREAMED, "weights_streamed_bytes", "read ahead since load")     \
+    X(WEIGHTS_STREAMED, "weights_streamed_bytes", "read ahead so far")         \
     X(WEIGHTS_LATE, "weights_late_units", "units reached before their read")   \
     X(KV_RESERVED, "kv_reserved_bytes", "KV cache for the whole context")      \
     X(KV_USED, "kv_used_bytes", "KV cache that holds tokens")                  \
@@ -39,7 +39,7 @@ extern "C" {
     X(CONTEXT, "context_tokens", "tokens the context can hold")                \
     X(CONTEXT_USED, "context_used_tokens", "tokens in the context")            \
     X(CACHE, "cache_bytes", "bytes in governed caches")                        \
-    X(TOKENS, "tokens", "tokens generated since load")                         \
+    X(TOKENS, "tokens", "tokens generated so far")                             \
     X(TOKEN_RATE_MILLI, "tokens_per_second_milli", "recent rate, x 1000")      \
     X(FIRST_TOKEN_US, "first_token_us", "latency of the last first token")     \
     X(RELIEFS, "reliefs", "relief actions run")                                \
@@ -53,7 +53,14 @@ extern "C" {
     X(WEIGHTS_ANCHORED, "weights_anchored_bytes",                              \
       "weights in anonymous memory")                                           \
     X(WEIGHTS_WARM, "weights_warm_permille",                                   \
-      "of the weights that stay, those that are there")
+      "of the weights that stay, those that are there")                        \
+    X(REFAULT, "refault_bytes", "read again after the system took them")       \
+    X(FILL, "fill_bytes_per_second", "what headroom loses")                    \
+    X(EXPECTED, "expected_bytes", "announced, and still to come")              \
+    X(RELIEF_BARREN, "relief_barren", "actions retired, having given nothing") \
+    X(RELIEF_OVERDUE, "relief_overdue", "actions that do not return")          \
+    X(MODELS, "models", "models that may be unloaded and come back")           \
+    X(MODELS_LOADED, "models_loaded", "of those, loaded")
 
 typedef enum gov_page_counter {
 #define GOV_PAGE_ENUM(id, name, sentence) GOV_PAGE_##id,
@@ -71,7 +78,8 @@ typedef enum gov_page_counter {
     X(REASON, "reason", 128)                                                   \
     X(BACKEND, "backend", 64)                                                  \
     X(LAST_RELIEF, "last_relief", 32)                                          \
-    X(UNITS, "units", 512)
+    X(UNITS, "units", 512)                                                     \
+    X(WAKES, "wakes", 256)
 
 typedef enum gov_page_text {
 #define GOV_PAGE_ENUM(id, name, bytes) GOV_PAGE_TEXT_##id,
@@ -114,6 +122,31 @@ GOV_API GOV_NODISCARD gov_status gov_page_list(struct gov_page *pages,
                                                size_t room, size_t *count,
                                                const char *directory,
                                                gov_error *err);
+
+/* ---- several sessions of one process --------------------------------------- */
+
+typedef struct gov_runtime gov_runtime;
+
+/* Counters and texts of one session, beside those of others. Of what sessions hold
+ * and have done the page shows the sum, of rates and times what was set last, of
+ * texts those of the session whose texts changed last. gov_publish() is for what
+ * belongs to the app as a whole; what is counted by both is added up.
+ *
+ * Returns an id, or 0, which the others pass over: there is no runtime, or 16 have
+ * theirs. Any thread. */
+GOV_API uint32_t gov_gauges_new(gov_runtime *runtime);
+
+/* A few relaxed atomics and no lock, for hot paths; the page shows it after the
+ * next step. Of one session one counter is set by one thread at a time. */
+GOV_API void gov_gauges_set(gov_runtime *runtime, uint32_t id,
+                            gov_page_counter counter, uint64_t value);
+/* Sets one text, cut to its field at a character boundary. Takes the lock. */
+GOV_API void gov_gauges_text(gov_runtime *runtime, uint32_t id,
+                             gov_page_text text, const char *value);
+
+/* The session is gone, and with it what it holds. What it has done (tokens, bytes
+ * read ahead, late units, KV given back) goes on to count. */
+GOV_API void gov_gauges_free(gov_runtime *runtime, uint32_t id);
 
 /* ---- the machine, for viewers ---------------------------------------------- */
 

@@ -8,14 +8,13 @@
 
 #include "governor/memory.h"
 #include "governor/page.h"
+#include "governor/relief.h"
 #include "policies/facts.h"
 #include "policies/policy_text.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-typedef struct gov_runtime gov_runtime;
 
 struct gov_options {
     size_t size;     /* set by gov_options_default(), not by hand */
@@ -87,6 +86,50 @@ GOV_API void gov_close(gov_runtime *runtime);
  * page and a trace; does nothing while another thread, or the caller of this
  * callback, is inside it. */
 GOV_API void gov_step(gov_runtime *runtime);
+
+/* For a host with a loop of its own and no_thread: a descriptor that poll() finds
+ * readable when gov_dispatch() has something to do, be it that time is over or that
+ * memory grows short. The runtime's; not to be read from, nor closed. The same one
+ * until gov_close().
+ *
+ * GOV_E_UNSUPPORTED  the runtime has its thread, or the system has no such
+ *                    descriptor: call gov_step() by a timer of the host's
+ * GOV_E_IO           no descriptor is left */
+GOV_API GOV_NODISCARD gov_status gov_fd(gov_runtime *runtime, int *fd,
+                                        gov_error *err);
+
+/* Does what is due, gov_step() among it, and waits for nothing else. To be called
+ * when that descriptor is readable; when it is not it costs little. On one thread. */
+GOV_API void gov_dispatch(gov_runtime *runtime);
+
+/* A source of evidence: whether it wakes the runtime, and why not. */
+typedef enum gov_source_state {
+    GOV_SOURCE_LIVE = 1, /* it wakes the runtime, or is read at each look */
+    GOV_SOURCE_SPARE,    /* it would work, and is not needed now */
+    GOV_SOURCE_ABSENT,   /* this system has none */
+    GOV_SOURCE_DENIED,   /* this user, or this container, may not */
+    GOV_SOURCE_BROKEN,   /* it went, or told what was not so */
+} gov_source_state;
+
+struct gov_source {
+    size_t size;      /* of the struct, set by the library */
+    const char *name; /* static; "PSI trigger (own cgroup)" */
+    gov_source_state state;
+    uint64_t events;
+    uint64_t
+        false_events; /* that could not be verified, and were passed over */
+    char why[96]; /* in a few words: what it waits for, or why it does not */
+};
+
+/* Writes the sources that this system may have, at most `room`; returns how many
+ * there are. As the last look found them. Any thread. */
+GOV_API size_t gov_sources(gov_runtime *runtime, struct gov_source *out,
+                           size_t room);
+
+/* The app says that it is about to take so many bytes, of memory or of file pages
+ * (a load), and, with the negative, that it is done: memory that fills by so much
+ * is no alarm until then. Adds up; never below 0. Any thread. */
+GOV_API void gov_expect(gov_runtime *runtime, int64_t bytes);
 
 /* The thread that drives the engine calls these around every forward pass.
  * Relief that must not race one runs between passes: on the runtime's thread
@@ -167,83 +210,6 @@ GOV_API GOV_NODISCARD gov_status gov_simulate(gov_runtime *runtime,
 GOV_API GOV_NODISCARD gov_status gov_simulate_end(gov_runtime *runtime,
                                                   uint64_t delay_ms,
                                                   gov_error *err);
-
-/* ---- relief --------------------------------------------------------------- */
-
-struct gov_relief {
-    size_t size;           /* set by gov_relief_default() */
-    const char *name;      /* copied, at most 31 bytes: "kv.unused" */
-    gov_level from_level;  /* WARN or CRITICAL; not before this level */
-    uint32_t rebuild_cost; /* 0 is free to rebuild; lower goes first */
-    bool between_passes;   /* run() never while the engine computes */
-    void *ctx;
-    /* Estimates the bytes that run() would give at that level; cheap, no
-     * waiting, any thread. */
-    uint64_t (*offer)(void *ctx, gov_level level);
-    /* Gives memory back. Must not walk cold memory, nor call the runtime.
-     * What it gave is measured, so it returns nothing. */
-    void (*run)(void *ctx, gov_level level);
-    /* The level is back to NORMAL, and it is this one's turn to take memory
-     * again; may be NULL. The engine may compute. Only after it ran. */
-    void (*regrow)(void *ctx);
-    /* How much to leave, by the policy: bytes, and tokens for what counts those;
-     * 0: nothing. Called before the first offer() and whenever the policy
-     * changes. May be NULL: then it never runs under a policy that has a floor
-     * for it, and a NOTICE says so. */
-    void (*leave)(void *ctx, uint64_t floor_bytes, uint32_t floor_tokens);
-    /* The budget is another one now: a limit was changed, or gov_set_budget() was
-     * called. Before relief of the same step, and whether it is short or not; on
-     * the thread of gov_step(). Must not call the runtime. May be NULL. */
-    void (*budget)(void *ctx, uint64_t budget_bytes);
-};
-
-static inline struct gov_relief gov_relief_default(void)
-{
-    struct gov_relief relief = {sizeof(struct gov_relief),
-                                NULL,
-                                GOV_LEVEL_WARN,
-                                0,
-                                false,
-                                NULL,
-                                NULL,
-                                NULL,
-                                NULL,
-                                NULL,
-                                NULL};
-    return relief;
-}
-
-/* Registers an action. *id names it for gov_relief_remove(). At most 32,
- * the library's own heap.purge included.
- *
- * From WARN on actions run, in the order of the policy's ladder, and after them
- * those that it does not name, cheapest first; one at a time and at most eight a
- * turn, until what they gave back, as measured, makes up for the headroom that is
- * missing; where it is stalls that raised the level, or a simulation, all run
- * that the level allows. An action then rests, by the policy (5 s at least, 30 s
- * when it gave little, where it says nothing); a rising level ends every rest.
- * While evidence is calm nothing runs, though the level takes its time to fall.
- * The first action goes first even where it waits for a pass to end; only at
- * CRITICAL others do not wait with it. At NORMAL those that ran take memory
- * again, one at a time and by and by, the last of the ladder first.
- *
- * GOV_E_INVALID, GOV_E_BUSY (32 are registered) */
-GOV_API GOV_NODISCARD gov_status gov_relief_add(gov_runtime *runtime,
-                                                const struct gov_relief *relief,
-                                                uint32_t *id, gov_error *err);
-
-/* Returns once no call of it is running. A cache keeps as much as at NORMAL
- * again. An id that is none is passed over. Not from a callback, nor with a lock
- * held that its callbacks take. */
-GOV_API void gov_relief_remove(gov_runtime *runtime, uint32_t id);
-
-/* Registers a cache: it shrinks by level, and its bytes are published. It must
- * be removed before it is freed. */
-GOV_API GOV_NODISCARD gov_status gov_relief_add_cache(gov_runtime *runtime,
-                                                      const char *name,
-                                                      gov_cache *cache,
-                                                      uint32_t *id,
-                                                      gov_error *err);
 
 /* ---- policy --------------------------------------------------------------- */
 

@@ -81,7 +81,7 @@ struct gov_rung {
     uint64_t rest_until_ms; /* not before */
     bool blocked;           /* cannot run where the caller stands */
     bool gave;              /* ran since it last regrew */
-    bool destructive;       /* by gov_ladder_guard() */
+    bool destructive;       /* as it says itself, or by gov_ladder_guard() */
 };
 
 /* The smallest page of any system that this runs on: the kernel takes no less. */
@@ -154,8 +154,7 @@ GOV_API int gov_regrow_next(struct gov_regrow *state,
 
 /* What an action may take in one step: a share of the budget, 1 MiB at least;
  * UINT64_MAX where the rules have no steps. An action that lacks more than that
- * still `gave`, and takes the rest every_ms later. Nobody calls it yet: actions
- * take all that they gave at once. */
+ * still `gave`, and takes the rest every_ms later. */
 GOV_API uint64_t gov_regrow_bytes(const struct gov_regrow_rules *rules,
                                   uint64_t budget_bytes);
 

@@ -393,29 +393,14 @@ static gov_status register_relief(gov_session *session, gov_error *err)
 
 /* ---- the interface --------------------------------------------------------------- */
 
-/* What was loaded is no longer there to be looked at. */
-static void publish_end(gov_session *session)
-{
-    static const gov_page_counter gone[] = {
-        GOV_PAGE_WEIGHTS_MAPPED,   GOV_PAGE_WEIGHTS_RESIDENT,
-        GOV_PAGE_WEIGHTS_HOT,      GOV_PAGE_WEIGHTS_COLD,
-        GOV_PAGE_WEIGHTS_ANCHORED, GOV_PAGE_WEIGHTS_WARM,
-        GOV_PAGE_KV_RESERVED,      GOV_PAGE_KV_USED,
-        GOV_PAGE_CONTEXT,          GOV_PAGE_CONTEXT_USED};
-
-    for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++)
-        gov_publish(session->runtime, gone[i], 0);
-    gov_publish_text(session->runtime, GOV_PAGE_TEXT_MODEL, "");
-    gov_publish_text(session->runtime, GOV_PAGE_TEXT_STRATEGY, "");
-    gov_publish_text(session->runtime, GOV_PAGE_TEXT_UNITS, "");
-}
-
 static void close_session(gov_session *session)
 {
     gov_relief_remove(session->runtime, session->weights_id);
     gov_relief_remove(session->runtime, session->relief_id);
     gov_relief_remove(session->runtime, session->cache_id);
     close_engine(session);
+    gov__llama_expect_nothing(session);
+    gov_gauges_free(session->runtime, session->gauges);
     gov_cache_free(session->prompts);
     gov__llama_delete(session->places);
     gov__llama_delete(session->copy.stamps);
@@ -426,24 +411,8 @@ static void close_session(gov_session *session)
 
 static void llama_unload(gov_session *session)
 {
-    if (session == NULL)
-        return;
-    publish_end(session);
-    close_session(session);
-}
-
-static void publish_names(gov_session *session)
-{
-    char engine[48];
-
-    snprintf(engine, sizeof(engine), "llama.cpp %s", llama_version());
-    gov_publish_text(session->runtime, GOV_PAGE_TEXT_ENGINE, engine);
-    gov_publish_text(session->runtime, GOV_PAGE_TEXT_MODEL,
-                     *gov_model_name(session->file) != '\0'
-                         ? gov_model_name(session->file)
-                         : gov_model_path(session->file));
-    gov_publish_text(session->runtime, GOV_PAGE_TEXT_STRATEGY,
-                     gov_strategy_name(session->strategy));
+    if (session != NULL)
+        close_session(session);
 }
 
 static gov_status llama_load(gov_session **out, const struct gov_load *load,
@@ -474,20 +443,25 @@ static gov_status llama_load(gov_session **out, const struct gov_load *load,
     session->warming_ctx = load->warming_ctx;
     session->kv.page_bytes = gov_page_bytes();
     session->copy.wanted = gov__llama_can_copy(session);
+    session->gauges = gov_gauges_new(session->runtime);
     gov__llama_note_anon(session);
+    gov__llama_expect_load(session);
+    gov_activity_begin(session->runtime, "loading a model");
     status = open_held(session, load, err);
     if (status == GOV_OK)
         status = register_relief(session, err);
+    gov_activity_end(session->runtime);
     if (status != GOV_OK) {
         close_session(session);
         return status;
     }
     place(session, load->plan->gpu_layers);
     gov__llama_say_lost(session);
-    publish_names(session);
+    gov__llama_publish_names(session);
     gov__llama_publish(session, false);
     if (session->weights != NULL)
         gov__llama_publish_weights(session, false);
+    gov__llama_expect_warming(session);
     session->own_us = gov__llama_now_us() - start_us - session->engine_us;
     *out = session;
     return GOV_OK;

@@ -412,40 +412,6 @@ static bool emit(gov_session *session, llama_token token)
     return go_on;
 }
 
-void gov__llama_publish(gov_session *session, bool settled)
-{
-    gov_runtime *runtime = session->runtime;
-
-    if (runtime == NULL)
-        return;
-    gov_publish(runtime, GOV_PAGE_TOKENS, session->generated);
-    gov_publish(runtime, GOV_PAGE_CONTEXT_USED, session->past);
-    gov_publish(runtime, GOV_PAGE_CONTEXT, llama_n_ctx(session->context));
-    gov_publish(runtime, GOV_PAGE_KV_RESERVED,
-                atomic_load(&session->kv.reserved_bytes));
-    gov_publish(runtime, GOV_PAGE_KV_USED,
-                atomic_load(&session->kv.used_bytes));
-    gov_publish(runtime, GOV_PAGE_KV_GIVEN_BACK,
-                atomic_load(&session->kv.given_back_bytes));
-    if (settled && session->weights != NULL)
-        gov__llama_publish_weights(session, true);
-}
-
-/* The exact account costs 6 ms a GiB (mincore): every two seconds, 0.3 %. */
-static void publish_progress(gov_session *session,
-                             const struct gov_generated *out)
-{
-    uint64_t now = gov__llama_now_us();
-    bool settled = now - session->published_us >= 2000000;
-
-    if (out->decode_us > 0)
-        gov_publish(session->runtime, GOV_PAGE_TOKEN_RATE_MILLI,
-                    (uint64_t)(out->tokens - 1) * 1000000000 / out->decode_us);
-    if (settled)
-        session->published_us = now;
-    gov__llama_publish(session, settled);
-}
-
 static gov_status decode_tokens(gov_session *session, struct gov_generated *out,
                                 uint64_t start_us, gov_error *err)
 {
@@ -462,12 +428,12 @@ static gov_status decode_tokens(gov_session *session, struct gov_generated *out,
         }
         if (out->tokens++ == 0) {
             out->first_token_us = now - start_us;
-            gov_publish(session->runtime, GOV_PAGE_FIRST_TOKEN_US,
-                        out->first_token_us);
+            gov_gauges_set(session->runtime, session->gauges,
+                           GOV_PAGE_FIRST_TOKEN_US, out->first_token_us);
         }
         out->decode_us = now - start_us - out->first_token_us;
         session->generated++;
-        publish_progress(session, out);
+        gov__llama_publish_progress(session, out);
         if (!emit(session, token) || wants_stop(session))
             status =
                 gov_fail(err, GOV_E_CANCELLED, 0, "generation was stopped");
@@ -495,11 +461,13 @@ gov_status gov__llama_generate(gov_session *session,
         return gov_fail(err, GOV_E_INVALID, 0,
                         "generate: the request is of another version or has no "
                         "prompt");
+    gov_activity_begin(session->runtime, "answering");
     session->request = request;
     status = read_prompt(session, request->prompt, out, err);
     if (status == GOV_OK)
         status = decode_tokens(session, out, start_us, err);
     session->request = NULL;
+    gov_activity_end(session->runtime);
     gov__llama_publish(session, true);
     return status;
 }

@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "adapters/llama/llama_kv.h"
+#include "governor/activity.h"
 #include "governor/governor.h"
 
 /* States of prompts; a prompt of 1000 tokens takes 48 MB on a 1B model. */
@@ -33,8 +34,10 @@ struct gov__llama_hot {
     uint64_t budget, slack; /* at load, and what the plan left of it */
     uint64_t window;        /* beside what stays, as far as is known */
     uint64_t by_budget, by_relief, floor, now;
-    bool growing; /* step by step, after relief */
-    uint64_t stepped_us;
+    /* The last slice of relief, 0: none since; and what there was when its run
+     * began. */
+    uint64_t relieved_us, relieved_from;
+    uint64_t passed_us; /* when the last pass began */
     /* The passes' own: of what the plan reserved for other things. */
     uint64_t lent, looked_us;
     uint64_t shortfall; /* what a smaller budget took of those, weights apart */
@@ -111,7 +114,10 @@ struct gov_session {
     const float *logits;   /* of the last token; NULL: there are none */
     float *kept_logits;    /* room for those of a prompt that was put back */
     uint64_t generated;
+    uint32_t gauges; /* what this session publishes */
     uint64_t published_us;
+    _Atomic uint64_t expected;   /* gov_expect()ed, and still to come */
+    atomic_bool expects_no_more; /* what is not there by now comes as it may */
     const struct gov_generate *request; /* during generate(), else NULL */
     char text[1024];                    /* describe() */
 };
@@ -173,8 +179,6 @@ void gov__llama_chosen(gov_session *session, const struct ggml_tensor *chosen,
 /* An architecture that names few of its layers or none would find the next ones
  * dropped. */
 bool gov__llama_tells_layers(const gov_session *session);
-/* `exact` also asks what is in memory, which takes 2 ms a GiB and more. */
-void gov__llama_publish_weights(gov_session *session, bool exact);
 /* gov_engine's weights and wait. */
 bool gov__llama_weights(gov_session *session, bool exact,
                         struct gov_weights_account *out);
@@ -190,9 +194,6 @@ void gov__llama_reset(gov_session *session);
 gov_status gov__llama_gains(struct gov_facts *facts, gov_progress_fn progress,
                             void *progress_ctx, gov_error *err);
 
-/* Publishes the counters of a session; `settled` also those that cost more. */
-void gov__llama_publish(gov_session *session, bool settled);
-
 /* While any session is open the engine's log comes here instead of stderr. */
 void gov__llama_log_acquire(void);
 void gov__llama_log_release(void);
@@ -201,6 +202,26 @@ unsigned int gov__llama_log_users(void);
 /* The first error that the engine logged on this thread since the session was
  * begun, on one line; "" if none. Later ones repeat it in fewer words. */
 void gov__llama_log_error(char *out, size_t bytes);
+
+/* ---- llama_publish.c ---- */
+
+/* What is still going to be taken is no alarm: by a load that begins, by weights
+ * that are still brought in when it has ended, and nothing any more: once all is
+ * there or is not to be, after the first pass in any case. Any thread. */
+void gov__llama_expect_load(gov_session *session);
+void gov__llama_expect_warming(gov_session *session);
+void gov__llama_expect_nothing(gov_session *session);
+
+void gov__llama_publish_names(gov_session *session);
+/* The counters of a session; `settled` also those that cost more. */
+void gov__llama_publish(gov_session *session, bool settled);
+/* `exact` also asks what is in memory, which takes 2 ms a GiB and more. */
+void gov__llama_publish_weights(gov_session *session, bool exact);
+void gov__llama_publish_pass(gov_session *session);
+/* After each token; the exact account every two seconds, at 6 ms a GiB (mincore):
+ * 0.3 %. */
+void gov__llama_publish_progress(gov_session *session,
+                                 const struct gov_generated *out);
 
 /* ---- llama_copy.c ---- */
 

@@ -232,9 +232,15 @@ static bool on_warming(void *ctx, uint32_t permille, const char *what)
 {
     gov_session *session = ctx;
 
-    gov_publish(session->runtime, GOV_PAGE_WEIGHTS_WARM, permille);
-    return session->warming == NULL ||
-           session->warming(session->warming_ctx, permille, what);
+    bool goes_on;
+
+    gov_gauges_set(session->runtime, session->gauges, GOV_PAGE_WEIGHTS_WARM,
+                   permille);
+    goes_on = session->warming == NULL ||
+              session->warming(session->warming_ctx, permille, what);
+    if (!goes_on || permille >= 1000)
+        gov__llama_expect_nothing(session);
+    return goes_on;
 }
 
 static struct gov_weights_options weights_options(gov_session *session)
@@ -475,18 +481,9 @@ void gov__llama_pass_end(gov_session *session, bool whole)
      * is there once it has been over it. */
     if (whole && session->told_unit != session->output_unit)
         gov_weights_reached(session->weights, session->output_unit);
-    if (!gov_weights_pass_end(session->weights, pass) ||
-        session->runtime == NULL)
-        return;
-    gov_publish(session->runtime, GOV_PAGE_PASS_US, pass->pass_us);
-    gov_publish(session->runtime, GOV_PAGE_PASS_WEIGHTS_US, pass->weights_us);
-    if (pass->reclaim_known)
-        gov_publish(session->runtime, GOV_PAGE_PASS_RECLAIM_US,
-                    pass->reclaim_us);
-    gov_publish(session->runtime, GOV_PAGE_PASS_MAJOR_FAULTS,
-                pass->major_faults);
-    if (pass->read_known)
-        gov_publish(session->runtime, GOV_PAGE_PASS_READ, pass->read_bytes);
+    gov__llama_expect_nothing(session);
+    if (gov_weights_pass_end(session->weights, pass))
+        gov__llama_publish_pass(session);
 }
 
 void gov__llama_reached(gov_session *session, uint32_t layer)
@@ -546,26 +543,4 @@ bool gov__llama_wait(gov_session *session, bool all, uint32_t timeout_ms)
 {
     return session->weights == NULL ||
            gov_weights_wait(session->weights, all, timeout_ms);
-}
-
-void gov__llama_publish_weights(gov_session *session, bool exact)
-{
-    struct gov_weights_account account;
-    gov_runtime *runtime = session->runtime;
-    char map[512];
-
-    gov_weights_account(session->weights, exact, &account);
-    gov_publish(runtime, GOV_PAGE_WEIGHTS_MAPPED, account.mapped_bytes);
-    if (account.resident_known)
-        gov_publish(runtime, GOV_PAGE_WEIGHTS_RESIDENT, account.resident_bytes);
-    gov_publish(runtime, GOV_PAGE_WEIGHTS_HOT, account.hot_bytes);
-    gov_publish(runtime, GOV_PAGE_WEIGHTS_COLD, account.cold_bytes);
-    gov_publish(runtime, GOV_PAGE_WEIGHTS_STREAMED, account.streamed_bytes);
-    gov_publish(runtime, GOV_PAGE_WEIGHTS_LATE, account.late_units);
-    gov_publish(runtime, GOV_PAGE_WEIGHTS_ANCHORED, account.anchored_bytes);
-    if (account.hot_bytes > 0)
-        gov_publish(runtime, GOV_PAGE_WEIGHTS_WARM,
-                    account.there_bytes * 1000 / account.hot_bytes);
-    gov_weights_map(session->weights, map, sizeof(map));
-    gov_publish_text(runtime, GOV_PAGE_TEXT_UNITS, map);
 }

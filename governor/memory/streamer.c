@@ -127,6 +127,8 @@ int gov__streamer_start(struct gov__streamer *s, uint64_t hot_bytes)
     gov__residency_init(&s->res);
     gov__advice_give(s, s->advise_load);
     gov__shares_decide_locked(s);
+    gov__residency_apply(&s->res);
+    gov__advice_huge(s);
     gov__shares_apply_locked(s);
     gov__residency_aim(&s->res, 0);
     rc = !s->direct && s->cold_bytes > 0 && !gov__parts_can_drop(s) &&

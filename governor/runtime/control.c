@@ -124,15 +124,14 @@ static int make_socket(void)
 
 /* What an earlier process of the same pid, or another runtime of this one, has
  * there goes: its page did, too. */
-static int name_socket(struct gov__control *control, int directory,
+static int name_socket(struct gov__control *control, int fd, int directory,
                        const char *name, const struct sockaddr_un *address)
 {
     struct stat st;
 
     if (unlinkat(directory, name, 0) != 0 && errno != ENOENT)
         return errno;
-    if (bind(control->fd, (const struct sockaddr *)address, sizeof(*address)) !=
-        0)
+    if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) != 0)
         return errno;
     /* Until here who may enter the directory could send, and is_own() refuses. */
     if (fchmodat(directory, name, 0600, 0) != 0 ||
@@ -143,6 +142,22 @@ static int name_socket(struct gov__control *control, int directory,
     return 0;
 }
 
+/* Another thread may be waiting for the one before: the new one takes its number. */
+static int put_socket(struct gov__control *control, int fd)
+{
+    const int before = atomic_load(&control->fd);
+
+    if (before < 0) {
+        atomic_store(&control->fd, fd);
+        return 0;
+    }
+    if (dup2(fd, before) < 0)
+        return errno;
+    (void)fcntl(before, F_SETFD, FD_CLOEXEC);
+    close(fd);
+    return 0;
+}
+
 static gov_status open_socket(struct gov_runtime *runtime, gov_error *err)
 {
     const struct gov__page_writer *writer = &runtime->writer;
@@ -150,7 +165,7 @@ static gov_status open_socket(struct gov_runtime *runtime, gov_error *err)
     char name[GOV__PAGE_NAME_BYTES];
     struct sockaddr_un address;
     gov_status status;
-    int directory, rc;
+    int directory, fd, rc;
 
     file_name(name, writer->pid);
     status = find_address(&address, writer->directory, name, err);
@@ -160,15 +175,15 @@ static gov_status open_socket(struct gov_runtime *runtime, gov_error *err)
         gov__page_directory_open(&directory, writer->directory, false, err);
     if (status != GOV_OK)
         return status;
-    control->fd = make_socket();
-    rc = control->fd < 0 ? errno
-                         : name_socket(control, directory, name, &address);
+    fd = make_socket();
+    rc = fd < 0 ? errno : name_socket(control, fd, directory, name, &address);
     close(directory);
     if (rc == 0)
+        rc = put_socket(control, fd);
+    if (rc == 0)
         return GOV_OK;
-    if (control->fd >= 0)
-        close(control->fd);
-    control->fd = -1;
+    if (fd >= 0)
+        close(fd);
     return gov_fail(err, GOV_E_IO, rc, "cannot make the socket %s in %s", name,
                     writer->directory);
 }
@@ -182,9 +197,6 @@ void gov__control_follow(struct gov_runtime *runtime)
     if (made == control->made || runtime->writer.creator != (int32_t)getpid())
         return;
     control->made = made;
-    if (control->fd >= 0)
-        close(control->fd);
-    control->fd = -1;
     err.message[0] = '\0';
     if (open_socket(runtime, &err) == GOV_OK)
         err.message[0] = '\0';
@@ -202,7 +214,6 @@ void gov__control_turn(struct gov_runtime *runtime)
     size_t size;
     int taken = 0;
 
-    gov__control_follow(runtime);
     /* A child of fork() shares the socket and is not meant. */
     if (control->fd < 0 || runtime->writer.creator != (int32_t)getpid())
         return;

@@ -13,6 +13,35 @@
 _Static_assert(GOV_PAGE_COUNTERS <= GOV__PAGE_SLOTS,
                "a page has 64 counters; more need version 2");
 
+/* The longest start of a text that has less than `room` bytes and does not end
+ * within a UTF-8 character. */
+static size_t whole_characters(const char *text, size_t room)
+{
+    size_t n, last = 0; /* where the last character starts */
+
+    for (n = 0; n < room && text[n] != '\0'; n++)
+        if (((unsigned char)text[n] & 0xC0) != 0x80)
+            last = n;
+    return n < room ? n : last;
+}
+
+bool gov__page_put(struct gov_page *page, gov_page_text text, const char *value)
+{
+    const struct gov__page_field *field = gov__page_field(text);
+    char *to;
+    size_t n;
+
+    if (field == NULL || value == NULL)
+        return false;
+    to = (char *)page + field->offset;
+    n = whole_characters(value, field->bytes);
+    if (strlen(to) == n && memcmp(to, value, n) == 0)
+        return false;
+    memcpy(to, value, n);
+    memset(to + n, 0, field->bytes - n);
+    return true;
+}
+
 static void put(uint8_t *at, size_t bytes, uint64_t n)
 {
     for (size_t i = 0; i < bytes; i++)

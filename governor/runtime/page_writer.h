@@ -25,6 +25,11 @@ struct gov__page_writer {
     char directory[GOV__PAGE_PATH_BYTES];
 };
 
+/* Sets a text of *page, cut to its field at a character boundary. True when it was
+ * another one. */
+bool gov__page_put(struct gov_page *page, gov_page_text text,
+                   const char *value);
+
 /* Makes the directory where it is missing (NULL: the default one) and in it the
  * empty file of this process, replacing one that an earlier process of the same
  * pid left. Readers see nothing before the first update. On failure *writer is

@@ -1,101 +1,126 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs the ladder: asks every action what it offers, lets the policy choose,
- * runs the choice, and believes the kernel's counters about what it gave.
- * Decides nothing itself (policies/pressure/ladder.c does). */
-#include <inttypes.h>
-#include <stdio.h>
+/* Runs the ladder: asks every action what it offers, lets the policy choose, and
+ * runs the choice (relief_slices.c). Decides nothing itself
+ * (policies/pressure/ladder.c does).
+ *
+ * Allocates nothing, from the level that was judged to the action that runs: what
+ * it needs is in the runtime, or on the stack, of which calm samples touch as
+ * much. */
 #include <string.h>
 
 #include "governor/runtime/trace_priv.h"
 
-/* What every action offers now. The slots are copies. */
-struct inventory {
-    enum gov__where where;
-    gov_level level;
-    uint64_t wanted_bytes, given_bytes;
-    size_t count;
-    struct gov__relief_slot slots[GOV__RELIEFS];
-    struct gov_rung rungs[GOV__RELIEFS];
-    size_t at[GOV__RELIEFS];      /* index in runtime->slots */
-    bool elsewhere[GOV__RELIEFS]; /* cannot run where we stand */
-};
-
 /* ---- one turn ------------------------------------------------------------ */
 
-/* Takes the turn, or returns false when another thread has it, or when there is
+/* Takes the turn, or returns 0 when another thread has it, or when there is
  * nothing to do: while evidence is calm what was given back is enough, even if
  * the level takes its time to fall. */
-static bool begin_turn(struct gov_runtime *runtime)
+static uint64_t begin_turn(struct gov_runtime *runtime)
 {
-    bool pressed, mine;
+    uint64_t turn = 0;
+    bool pressed;
 
     pthread_mutex_lock(&runtime->lock);
     pressed =
         runtime->machine.level >= GOV_LEVEL_WARN && !runtime->machine.calm;
-    mine = pressed && !runtime->relieving;
-    if (mine)
-        runtime->relieving = true;
-    if (mine || !pressed)
+    if (pressed)
+        turn = gov__turn_take_locked(runtime, GOV__LANE_TURN);
+    if (turn != 0 || !pressed)
         runtime->pending = false;
     pthread_mutex_unlock(&runtime->lock);
+    return turn;
+}
+
+/* A model takes seconds to go: meanwhile no other one is unloaded for the same
+ * bytes. */
+static bool is_late_for_good_locked(const struct gov_runtime *runtime)
+{
+    for (size_t at = 0; at < GOV__RELIEFS; at++) {
+        const struct gov__relief_slot *slot = &runtime->slots[at];
+
+        if (slot->id != 0 && slot->overdue > 0 &&
+            (slot->relief.destructive || gov_ladder_destructive(slot->name)))
+            return true;
+    }
+    return false;
+}
+
+/* An action that keeps `exclusive` and does not return is not waited for: what
+ * must not race a pass is left out, and the rest goes on. */
+static void place_rung_locked(struct gov_runtime *runtime,
+                              struct gov__inventory *inv, size_t at)
+{
+    struct gov__relief_slot *slot = &runtime->slots[at];
+    struct gov_rung *rung = &inv->rungs[inv->count];
+    const bool between = inv->slots[inv->count].relief.between_passes;
+    const bool late = runtime->exclusive && runtime->turn.exclusive_late;
+
+    rung->blocked = slot->retired || slot->account.settling || inv->full[at] ||
+                    (between && late);
+    rung->gave = rung->gave && !slot->account.open;
+    gov_ladder_guard(rung, &runtime->machine);
+    if (rung->destructive && is_late_for_good_locked(runtime))
+        rung->blocked = true;
+    inv->at[inv->count] = at;
+    inv->elsewhere[inv->count] =
+        between ? runtime->passes > 0 : inv->where == GOV__IN_PASS_END;
+}
+
+/* False: the turn is another thread's. */
+static bool list_slot(struct gov_runtime *runtime, struct gov__inventory *inv,
+                      size_t at, bool asks)
+{
+    struct gov__relief_slot *slot = &inv->slots[inv->count];
+    const struct gov_relief *relief = &slot->relief;
+    struct gov__call call = {.turn = inv->turn, .at = at};
+    uint64_t offered = 0;
+    bool mine = true;
+
+    if (!gov__slot_enter_told(runtime, inv->turn, at, slot))
+        return gov__turn_mine(runtime, inv->turn);
+    if (asks) {
+        gov__call_begin(runtime, &call, GOV__PATIENCE_US, "offer()");
+        offered = relief->offer(relief->ctx, inv->level);
+        mine = gov__call_end(runtime, &call);
+    }
+    inv->rungs[inv->count] = (struct gov_rung){
+        .name = slot->name,
+        .from_level = slot->from_level,
+        .place = slot->place,
+        .rebuild_cost = relief->rebuild_cost,
+        .offered_bytes = offered,
+        .rest_until_ms = slot->rest_until_ms,
+        .gave =
+            slot->gave && (relief->regrow != NULL || relief->regrow_by != NULL),
+        .destructive = relief->destructive,
+    };
+    pthread_mutex_lock(&runtime->lock);
+    place_rung_locked(runtime, inv, at);
+    gov__slot_leave_locked(runtime, at);
+    pthread_mutex_unlock(&runtime->lock);
+    inv->count++;
     return mine;
 }
 
-static void end_turn(struct gov_runtime *runtime)
+bool gov__inventory_take(struct gov_runtime *runtime,
+                         struct gov__inventory *inv, bool asks)
 {
-    bool missed;
-
-    pthread_mutex_lock(&runtime->lock);
-    runtime->relieving = false;
-    /* The pass that an action waited for may have ended during the turn. */
-    missed = runtime->pending && runtime->passes == 0;
-    pthread_cond_broadcast(&runtime->changed);
-    pthread_mutex_unlock(&runtime->lock);
-    if (missed)
-        gov__runtime_wake(runtime);
-}
-
-/* Lists the actions, and `asks` what each offers, with no lock held. */
-static void take_inventory(struct gov_runtime *runtime, struct inventory *inv,
-                           bool asks)
-{
-    bool in_pass;
+    bool mine = true;
 
     pthread_mutex_lock(&runtime->lock);
     inv->level = runtime->machine.level;
     inv->wanted_bytes = runtime->wanted_bytes;
-    inv->given_bytes = runtime->given_bytes;
-    in_pass = runtime->passes > 0;
+    inv->given_bytes =
+        runtime->given_bytes + gov__relief_expected_locked(runtime);
     pthread_mutex_unlock(&runtime->lock);
     inv->count = 0;
-    for (size_t at = 0; at < GOV__RELIEFS; at++) {
-        struct gov__relief_slot *slot = &inv->slots[inv->count];
-        const struct gov_relief *relief = &slot->relief;
-
-        if (!gov__slot_enter_told(runtime, at, slot))
-            continue;
-        inv->rungs[inv->count] = (struct gov_rung){
-            .name = slot->name,
-            .from_level = slot->from_level,
-            .place = slot->place,
-            .rebuild_cost = relief->rebuild_cost,
-            .offered_bytes = asks ? relief->offer(relief->ctx, inv->level) : 0,
-            .rest_until_ms = slot->rest_until_ms,
-            .gave = slot->gave && relief->regrow != NULL,
-        };
-        gov__slot_leave(runtime, at);
-        pthread_mutex_lock(&runtime->lock);
-        gov_ladder_guard(&inv->rungs[inv->count], &runtime->machine);
-        pthread_mutex_unlock(&runtime->lock);
-        inv->at[inv->count] = at;
-        inv->elsewhere[inv->count] =
-            relief->between_passes ? in_pass : inv->where == GOV__IN_PASS_END;
-        inv->count++;
-    }
+    for (size_t at = 0; mine && at < GOV__RELIEFS; at++)
+        mine = list_slot(runtime, inv, at, asks);
+    return mine;
 }
 
 static int next_rung(const struct gov_runtime *runtime,
-                     const struct inventory *inv)
+                     const struct gov__inventory *inv)
 {
     return gov_ladder_next(inv->rungs, inv->count, inv->level,
                            gov__runtime_ms(runtime), inv->given_bytes,
@@ -119,7 +144,7 @@ static void postpone(struct gov_runtime *runtime,
  * first also when it has to wait for a pass to end: an engine at work is nearly
  * always in a pass, so all that is dearer would go before it, and need not.
  * At CRITICAL nothing waits for anything. */
-static int choose(struct gov_runtime *runtime, struct inventory *inv)
+static int choose(struct gov_runtime *runtime, struct gov__inventory *inv)
 {
     int next = next_rung(runtime, inv);
 
@@ -129,158 +154,99 @@ static int choose(struct gov_runtime *runtime, struct inventory *inv)
     if (inv->level < GOV_LEVEL_CRITICAL)
         return GOV_LADDER_DONE;
     for (size_t i = 0; i < inv->count; i++)
-        inv->rungs[i].blocked = inv->elsewhere[i];
+        inv->rungs[i].blocked |= inv->elsewhere[i];
     return next_rung(runtime, inv);
 }
 
-/* ---- one action ---------------------------------------------------------- */
-
-/* Claims the right to run an action that must not race a pass; false when a
- * pass has begun meanwhile. */
-static bool claim(struct gov_runtime *runtime,
-                  const struct gov__relief_slot *slot)
+/* Whether the time of the engine's thread is over. The rest comes at the end of
+ * the next pass, or with the next sample while there is none. */
+static bool is_late(struct gov_runtime *runtime,
+                    const struct gov__inventory *inv)
 {
-    bool mine = true;
+    const struct gov_platform *p = runtime->platform;
 
-    if (!slot->relief.between_passes)
-        return true;
-    pthread_mutex_lock(&runtime->lock);
-    mine = runtime->passes == 0;
-    runtime->exclusive = mine;
-    pthread_mutex_unlock(&runtime->lock);
+    return inv->where == GOV__IN_PASS_END && p->now_us(p->ctx) >= inv->until_us;
+}
+
+/* False: the turn is another thread's. */
+static bool run_turn(struct gov_runtime *runtime, struct gov__inventory *inv,
+                     bool *late)
+{
+    bool mine = gov__regrow_stop(runtime, inv->turn);
+
+    for (int n = 0; mine && n < GOV_LADDER_PER_TURN; n++) {
+        struct gov__act act = {.turn = inv->turn, .where = inv->where};
+        int next;
+
+        if (!gov__inventory_take(runtime, inv, true))
+            return false;
+        next = choose(runtime, inv);
+        if (next == GOV_LADDER_DONE)
+            break;
+        act.at = inv->at[next];
+        act.id = inv->slots[next].id;
+        act.level = inv->level;
+        act.offered_bytes = inv->rungs[next].offered_bytes;
+        act.until_us = inv->until_us;
+        mine = gov__relief_act(runtime, &act);
+        inv->full[act.at] = act.full;
+        *late = mine && is_late(runtime, inv);
+        if (*late)
+            break;
+    }
     return mine;
 }
 
-/* Settles what was measured: rest, totals, and the counters govtop shows. */
-static void settle(struct gov_runtime *runtime, size_t at,
-                   const struct gov_event *event)
+/* Whether all that was begun is given: what still comes, by an action that gave
+ * before, may be enough, and then nothing needs to be destroyed. */
+static bool is_all_given_locked(const struct gov_runtime *runtime)
 {
-    const uint64_t yield = event->yield_bytes;
-    struct gov__relief_slot *slot = &runtime->slots[at];
-    const uint64_t now_ms = gov__runtime_ms(runtime);
-    uint32_t place;
-
-    pthread_mutex_lock(&runtime->lock);
-    runtime->exclusive = false;
-    runtime->given_bytes += yield;
-    /* By the policy in force now: another one, maybe, than it ran under. */
-    place = gov_ladder_place(&runtime->relief_rules, slot->name);
-    slot->rest_until_ms =
-        now_ms + gov_ladder_rest_ms(&runtime->relief_rules, place,
-                                    event->offered_bytes, yield,
-                                    event->took_us / 1000);
-    slot->gave = true;
-    slot->calls--;
-    pthread_cond_broadcast(&runtime->changed);
-    pthread_mutex_unlock(&runtime->lock);
-    gov_publish(runtime, GOV_PAGE_YIELD_LAST, yield);
-    gov_publish(runtime, GOV_PAGE_RELIEFS,
-                atomic_load(&runtime->counter[GOV_PAGE_RELIEFS]) + 1);
-    gov_publish(runtime, GOV_PAGE_YIELD_TOTAL,
-                atomic_load(&runtime->counter[GOV_PAGE_YIELD_TOTAL]) + yield);
-}
-
-/* False where the system does not tell. */
-static bool footprint_now(const struct gov_runtime *runtime, uint64_t *bytes)
-{
-    const struct gov_platform *p = runtime->platform;
-    struct gov__process process;
-
-    if (p->process(p->ctx, 0, &process) != 0)
-        return false;
-    *bytes = process.footprint_bytes;
+    for (size_t at = 0; at < GOV__RELIEFS; at++)
+        if (runtime->slots[at].id != 0 && runtime->slots[at].account.open &&
+            runtime->slots[at].barren == 0)
+            return false;
     return true;
-}
-
-/* Runs it between two looks at the footprint. False when they told nothing. */
-static bool run_measured(const struct gov_runtime *runtime,
-                         const struct gov__relief_slot *slot, gov_level level,
-                         struct gov_event *event)
-{
-    const struct gov_platform *p = runtime->platform;
-    bool before = footprint_now(runtime, &event->before_bytes);
-    uint64_t start = p->now_us(p->ctx);
-
-    slot->relief.run(slot->relief.ctx, level);
-    event->took_us = p->now_us(p->ctx) - start;
-    if (!before || !footprint_now(runtime, &event->after_bytes)) {
-        event->before_bytes = 0;
-        return false;
-    }
-    if (event->before_bytes > event->after_bytes)
-        event->yield_bytes = event->before_bytes - event->after_bytes;
-    return true;
-}
-
-static void run_action(struct gov_runtime *runtime, const struct inventory *inv,
-                       size_t n)
-{
-    const uint64_t offered = inv->rungs[n].offered_bytes;
-    struct gov_event event = {.kind = GOV_EVENT_RELIEF,
-                              .offered_bytes = offered};
-    struct gov__relief_slot slot;
-    char text[160];
-    bool measured;
-
-    if (!gov__slot_enter(runtime, inv->at[n], inv->slots[n].id, &slot))
-        return;
-    if (!claim(runtime, &slot)) {
-        gov__slot_leave(runtime, inv->at[n]);
-        return;
-    }
-    measured = run_measured(runtime, &slot, inv->level, &event);
-    settle(runtime, inv->at[n], &event);
-    gov__trace_relief(runtime, slot.name, offered, event.yield_bytes,
-                      event.took_us, measured);
-    gov_publish_text(runtime, GOV_PAGE_TEXT_LAST_RELIEF, slot.name);
-    if (measured)
-        snprintf(text, sizeof(text),
-                 "%s gave back %" PRIu64 " KiB of %" PRIu64 " KiB offered",
-                 slot.name, event.yield_bytes >> 10, offered >> 10);
-    else
-        snprintf(text, sizeof(text),
-                 "%s ran; what it gave back cannot be measured", slot.name);
-    event.action = slot.name;
-    event.text = text;
-    gov__runtime_event(runtime, &event);
 }
 
 void gov__relief_run(struct gov_runtime *runtime, enum gov__where where)
 {
-    struct inventory inv = {.where = where};
+    const struct gov_platform *p = runtime->platform;
+    struct gov__inventory inv = {.where = where, .until_us = UINT64_MAX};
+    bool late = false;
 
-    if (!begin_turn(runtime))
+    inv.turn = begin_turn(runtime);
+    if (inv.turn == 0)
         return;
-    for (int n = 0; n < GOV_LADDER_PER_TURN; n++) {
-        int next;
-
-        take_inventory(runtime, &inv, true);
-        next = choose(runtime, &inv);
-        if (next == GOV_LADDER_DONE)
-            break;
-        run_action(runtime, &inv, (size_t)next);
-    }
+    if (where == GOV__IN_PASS_END)
+        inv.until_us = p->now_us(p->ctx) + GOV__SLICE_US;
+    if (!run_turn(runtime, &inv, &late))
+        return;
     pthread_mutex_lock(&runtime->lock);
-    if (runtime->machine.level >= GOV_LEVEL_WARN)
+    if (gov__turn_mine_locked(runtime, inv.turn) &&
+        runtime->machine.level >= GOV_LEVEL_WARN && !late &&
+        is_all_given_locked(runtime))
         gov_level_relieved(&runtime->machine);
+    if (late) /* and nobody is woken for it: the next pass ends soon */
+        gov__turn_end_locked(runtime, inv.turn);
+    runtime->pending |= late;
+    pthread_cond_broadcast(&runtime->changed);
     pthread_mutex_unlock(&runtime->lock);
-    end_turn(runtime);
+    gov__turn_over(runtime, inv.turn);
 }
 
 /* ---- what is not giving back ---------------------------------------------- */
 
-/* Takes the turn if there is a reason to and no other thread has it. */
-static bool take_turn(struct gov_runtime *runtime,
-                      bool (*reason)(const struct gov_runtime *runtime))
+/* Takes the turn if there is a reason to and no other thread has it; else 0. */
+static uint64_t take_turn(struct gov_runtime *runtime,
+                          bool (*reason)(const struct gov_runtime *runtime))
 {
-    bool mine;
+    uint64_t turn = 0;
 
     pthread_mutex_lock(&runtime->lock);
-    mine = !runtime->relieving && reason(runtime);
-    if (mine)
-        runtime->relieving = true;
+    if (reason(runtime))
+        turn = gov__turn_take_locked(runtime, GOV__LANE_TURN);
     pthread_mutex_unlock(&runtime->lock);
-    return mine;
+    return turn;
 }
 
 static bool someone_is_not_told_locked(const struct gov_runtime *runtime)
@@ -289,20 +255,26 @@ static bool someone_is_not_told_locked(const struct gov_runtime *runtime)
         if (runtime->slots[at].id != 0 &&
             runtime->slots[at].policy_serial != runtime->policy_serial)
             return true;
-    return false;
+    return gov__regrow_stops_locked(runtime);
 }
 
 static void tell_floors(struct gov_runtime *runtime)
 {
-    struct gov__relief_slot slot;
-
     /* Another thread that has the turn tells them before it asks them. */
-    if (!take_turn(runtime, someone_is_not_told_locked))
+    const uint64_t turn = take_turn(runtime, someone_is_not_told_locked);
+    struct gov__relief_slot slot;
+    bool mine;
+
+    if (turn == 0)
         return;
-    for (size_t at = 0; at < GOV__RELIEFS; at++)
-        if (gov__slot_enter_told(runtime, at, &slot))
+    mine = gov__regrow_stop(runtime, turn);
+    for (size_t at = 0; mine && at < GOV__RELIEFS; at++) {
+        if (gov__slot_enter_told(runtime, turn, at, &slot))
             gov__slot_leave(runtime, at);
-    end_turn(runtime);
+        else
+            mine = gov__turn_mine(runtime, turn);
+    }
+    gov__turn_over(runtime, turn);
 }
 
 static bool always_locked(const struct gov_runtime *runtime)
@@ -311,45 +283,61 @@ static bool always_locked(const struct gov_runtime *runtime)
     return true;
 }
 
+static void describe(const struct gov__relief_slot *slot,
+                     struct gov_replay_action *action)
+{
+    memset(action, 0, sizeof(*action));
+    memcpy(action->name, slot->name, sizeof(slot->name));
+    action->from_level = slot->relief.from_level;
+    action->rebuild_cost = slot->relief.rebuild_cost;
+    action->regrows =
+        slot->relief.regrow != NULL || slot->relief.regrow_by != NULL;
+    action->leaves = slot->cache != NULL || slot->relief.leave != NULL;
+    action->floor_bytes = action->leaves ? slot->floor_bytes : 0;
+}
+
 /* All actions, for the trace: as they describe themselves, whatever the policy
  * says. While another thread has the turn they offer nothing. */
 static uint32_t list_actions(struct gov_runtime *runtime, gov_level level,
                              struct gov_replay_action *actions)
 {
-    const bool mine = take_turn(runtime, always_locked);
+    const uint64_t turn = take_turn(runtime, always_locked);
     struct gov__relief_slot slot;
+    bool mine = turn != 0;
     uint32_t count = 0;
 
     for (size_t at = 0; at < GOV__RELIEFS; at++) {
-        struct gov_replay_action *action = &actions[count];
+        struct gov__call call = {.turn = turn, .at = at};
 
-        if (!(mine ? gov__slot_enter_told(runtime, at, &slot)
-                   : gov__slot_enter(runtime, at, 0, &slot)))
+        if (!(mine ? gov__slot_enter_told(runtime, turn, at, &slot)
+                   : gov__slot_enter(runtime, at, 0, &slot))) {
+            mine = mine && gov__turn_mine(runtime, turn);
             continue;
-        memset(action, 0, sizeof(*action));
-        memcpy(action->name, slot.name, sizeof(slot.name));
-        action->from_level = slot.relief.from_level;
-        action->rebuild_cost = slot.relief.rebuild_cost;
-        action->regrows = slot.relief.regrow != NULL;
-        action->leaves = slot.cache != NULL || slot.relief.leave != NULL;
-        action->floor_bytes = action->leaves ? slot.floor_bytes : 0;
-        if (mine)
-            action->offered_bytes = slot.relief.offer(slot.relief.ctx, level);
+        }
+        describe(&slot, &actions[count]);
+        if (mine) {
+            gov__call_begin(runtime, &call, GOV__PATIENCE_US, "offer()");
+            actions[count].offered_bytes =
+                slot.relief.offer(slot.relief.ctx, level);
+            mine = gov__call_end(runtime, &call);
+        }
         gov__slot_leave(runtime, at);
         count++;
     }
-    if (mine)
-        end_turn(runtime);
+    gov__turn_over(runtime, turn);
     return count;
 }
 
 void gov__relief_sample(struct gov_runtime *runtime,
-                        const struct gov_evidence *evidence, const char *reason)
+                        const struct gov_evidence *evidence, gov_level level,
+                        const char *reason)
 {
-    const gov_level level = gov_level_now(runtime);
     struct gov_replay_action actions[GOV__RELIEFS];
     uint32_t count;
 
+    gov__relief_tell_overdue(runtime);
+    gov__relief_settle(runtime);
+    gov__relief_budget_rest(runtime);
     tell_floors(runtime);
     if (!gov__trace_on(runtime))
         return;
@@ -358,76 +346,16 @@ void gov__relief_sample(struct gov_runtime *runtime,
     gov__trace_sample(runtime, evidence, level, reason, actions, count);
 }
 
-void gov__relief_budget(struct gov_runtime *runtime)
-{
-    const uint64_t budget = gov_budget_now(runtime);
-    struct gov__relief_slot slot;
-
-    for (size_t at = 0; at < GOV__RELIEFS; at++) {
-        if (!gov__slot_enter(runtime, at, 0, &slot))
-            continue;
-        if (slot.relief.budget != NULL)
-            slot.relief.budget(slot.relief.ctx, budget);
-        gov__slot_leave(runtime, at);
-    }
-}
-
-static bool someone_gave_locked(const struct gov_runtime *runtime)
-{
-    if (runtime->machine.level >= GOV_LEVEL_WARN)
-        return false;
-    for (size_t at = 0; at < GOV__RELIEFS; at++)
-        if (runtime->slots[at].gave && runtime->slots[at].relief.regrow != NULL)
-            return true;
-    return false;
-}
-
-static void regrow(struct gov_runtime *runtime, size_t at, uint32_t id)
-{
-    struct gov__relief_slot slot;
-
-    if (!gov__slot_enter(runtime, at, id, &slot))
-        return;
-    pthread_mutex_lock(&runtime->lock);
-    runtime->slots[at].gave = false;
-    pthread_mutex_unlock(&runtime->lock);
-    slot.relief.regrow(slot.relief.ctx);
-    gov__slot_leave(runtime, at);
-    gov__trace_regrow(runtime, slot.name);
-}
-
-void gov__relief_regrow(struct gov_runtime *runtime)
-{
-    struct inventory inv = {.where = GOV__IN_STEP};
-    struct gov_regrow_rules rules;
-    bool mine;
-    int next;
-
-    /* While another thread is still giving back, a later step does it. */
-    mine = take_turn(runtime, someone_gave_locked);
-    if (mine)
-        take_inventory(runtime, &inv, false);
-    pthread_mutex_lock(&runtime->lock);
-    rules = runtime->relief_rules.regrow;
-    pthread_mutex_unlock(&runtime->lock);
-    next = gov_regrow_next(&runtime->regrow, &rules, inv.rungs, inv.count,
-                           gov_level_now(runtime), gov__runtime_ms(runtime),
-                           NULL, 0);
-    if (next != GOV_LADDER_DONE)
-        regrow(runtime, inv.at[next], inv.slots[next].id);
-    if (mine)
-        end_turn(runtime);
-}
-
 /* ---- passes -------------------------------------------------------------- */
 
 void gov_pass_begin(gov_runtime *runtime)
 {
-    if (runtime == NULL)
+    if (runtime == NULL || gov__runtime_forked(runtime))
         return;
     pthread_mutex_lock(&runtime->lock);
     runtime->passes++; /* first, so that no further action gets in between */
-    while (runtime->exclusive)
+    while (runtime->exclusive &&
+           pthread_equal(runtime->turn.exclusive_by, pthread_self()) == 0)
         pthread_cond_wait(&runtime->changed, &runtime->lock);
     pthread_mutex_unlock(&runtime->lock);
 }
@@ -436,7 +364,7 @@ void gov_pass_end(gov_runtime *runtime)
 {
     bool run;
 
-    if (runtime == NULL)
+    if (runtime == NULL || gov__runtime_forked(runtime))
         return;
     pthread_mutex_lock(&runtime->lock);
     if (runtime->passes > 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Who gives memory back: the registered actions, caches among them, and calls of
- * them, which removing one waits for. Runs nothing itself (relief.c does). */
+ * them, which removing one waits for. Runs nothing itself (relief_slices.c does). */
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +16,8 @@ bool gov__slot_enter(struct gov_runtime *runtime, size_t at, uint32_t id,
     bool there;
 
     pthread_mutex_lock(&runtime->lock);
-    there = slot->id != 0 && !slot->removed && (id == 0 || slot->id == id);
+    there = slot->id != 0 && !slot->removed && slot->overdue == 0 &&
+            (id == 0 || slot->id == id);
     if (there) {
         slot->calls++;
         *out = *slot;
@@ -25,11 +26,19 @@ bool gov__slot_enter(struct gov_runtime *runtime, size_t at, uint32_t id,
     return there;
 }
 
+void gov__slot_leave_locked(struct gov_runtime *runtime, size_t at)
+{
+    struct gov__relief_slot *slot = &runtime->slots[at];
+
+    if (--slot->calls == 0 && slot->dies)
+        memset(slot, 0, sizeof(*slot));
+    pthread_cond_broadcast(&runtime->changed);
+}
+
 void gov__slot_leave(struct gov_runtime *runtime, size_t at)
 {
     pthread_mutex_lock(&runtime->lock);
-    runtime->slots[at].calls--;
-    pthread_cond_broadcast(&runtime->changed);
+    gov__slot_leave_locked(runtime, at);
     pthread_mutex_unlock(&runtime->lock);
 }
 
@@ -66,11 +75,12 @@ static void tell_broken_floor(struct gov_runtime *runtime,
     gov__runtime_event(runtime, &event);
 }
 
-bool gov__slot_enter_told(struct gov_runtime *runtime, size_t at,
+bool gov__slot_enter_told(struct gov_runtime *runtime, uint64_t turn, size_t at,
                           struct gov__relief_slot *out)
 {
     struct gov__relief_slot *slot = &runtime->slots[at];
-    bool news;
+    struct gov__call call = {.turn = turn, .at = at};
+    bool news, mine;
 
     if (!gov__slot_enter(runtime, at, 0, out))
         return false;
@@ -82,9 +92,14 @@ bool gov__slot_enter_told(struct gov_runtime *runtime, size_t at,
     pthread_mutex_unlock(&runtime->lock);
     if (news && out->floor_broken)
         tell_broken_floor(runtime, out);
-    if (news && out->relief.leave != NULL)
-        out->relief.leave(out->relief.ctx, out->floor_bytes, out->floor_tokens);
-    return true;
+    if (!news || out->relief.leave == NULL)
+        return true;
+    gov__call_begin(runtime, &call, GOV__PATIENCE_US, "leave()");
+    out->relief.leave(out->relief.ctx, out->floor_bytes, out->floor_tokens);
+    mine = gov__call_end(runtime, &call);
+    if (!mine)
+        gov__slot_leave(runtime, at);
+    return mine;
 }
 
 static struct gov__relief_slot *find_locked(struct gov_runtime *runtime,
@@ -102,6 +117,10 @@ static gov_status add(struct gov_runtime *runtime,
 {
     struct gov__relief_slot *slot;
 
+    if (gov__runtime_forked(runtime))
+        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
+                        "nothing is governed in a child of fork(); open a "
+                        "runtime there");
     pthread_mutex_lock(&runtime->lock);
     slot = find_locked(runtime, 0);
     if (slot != NULL) {
@@ -112,6 +131,9 @@ static gov_status add(struct gov_runtime *runtime,
         slot->cache = cache;
         if (cache != NULL)
             slot->relief.ctx = slot; /* its floor is there */
+        if (slot->relief.settle_ms > GOV__SETTLE_MS_MAX)
+            slot->relief.settle_ms = GOV__SETTLE_MS_MAX;
+        slot->budget_serial = runtime->turn.budget_serial;
         if (++runtime->last_id == 0)
             runtime->last_id = 1;
         slot->id = *id = runtime->last_id;
@@ -156,7 +178,7 @@ gov_status gov_relief_add(gov_runtime *runtime, const struct gov_relief *relief,
     status = check_name(own.name, err);
     if (status != GOV_OK)
         return status;
-    if (own.offer == NULL || own.run == NULL)
+    if (own.offer == NULL || (own.run == NULL && own.relieve == NULL))
         return gov_fail(err, GOV_E_INVALID, 0,
                         "relief action %s has no %s(); set it", own.name,
                         own.offer == NULL ? "offer" : "run");
@@ -165,6 +187,13 @@ gov_status gov_relief_add(gov_runtime *runtime, const struct gov_relief *relief,
                         "relief action %s asks to run at level normal; use "
                         "warn or critical",
                         own.name);
+    if (own.measure != GOV_RELIEF_FOOTPRINT &&
+        own.measure != GOV_RELIEF_RESIDENT)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "relief action %s asks for measure %d, which there is "
+                        "none of; use GOV_RELIEF_FOOTPRINT or "
+                        "GOV_RELIEF_RESIDENT",
+                        own.name, (int)own.measure);
     return add(runtime, &own, NULL, id, err);
 }
 
@@ -184,11 +213,11 @@ static void cache_run(void *ctx, gov_level level)
     gov__cache_apply(slot->cache, level, slot->floor_bytes);
 }
 
-static void cache_regrow(void *ctx)
+static uint64_t cache_regrow(void *ctx, uint64_t bytes)
 {
     const struct gov__relief_slot *slot = ctx;
 
-    gov_cache_apply_level(slot->cache, GOV_LEVEL_NORMAL);
+    return gov__cache_grow(slot->cache, bytes);
 }
 
 gov_status gov_relief_add_cache(gov_runtime *runtime, const char *name,
@@ -207,7 +236,7 @@ gov_status gov_relief_add_cache(gov_runtime *runtime, const char *name,
     relief.name = name;
     relief.offer = cache_offer;
     relief.run = cache_run;
-    relief.regrow = cache_regrow;
+    relief.regrow_by = cache_regrow;
     status = add(runtime, &relief, cache, id, err);
     if (status == GOV_OK) /* gov__relief_hand_over() */
         gov__cache_lazy(cache, true);
@@ -233,20 +262,32 @@ static void leave_cache(gov_cache *cache)
     gov_cache_apply_level(cache, GOV_LEVEL_NORMAL);
 }
 
+/* Whether this thread is inside a callback of it. */
+static bool calls_us_locked(const struct gov__relief_slot *slot)
+{
+    for (size_t lane = 0; lane < 2; lane++)
+        if (slot->inside[lane] &&
+            pthread_equal(slot->caller[lane], pthread_self()) != 0)
+            return true;
+    return false;
+}
+
 void gov_relief_remove(gov_runtime *runtime, uint32_t id)
 {
     struct gov__relief_slot *slot;
     gov_cache *cache = NULL;
 
-    if (runtime == NULL || id == 0)
+    if (runtime == NULL || id == 0 || gov__runtime_forked(runtime))
         return;
     pthread_mutex_lock(&runtime->lock);
     slot = find_locked(runtime, id);
     if (slot != NULL) {
         slot->removed = true;
-        while (slot->id == id && slot->calls > 0)
+        if (calls_us_locked(slot)) /* nothing to wait for: it is us */
+            slot->dies = true;
+        while (slot->id == id && slot->calls > 0 && !calls_us_locked(slot))
             pthread_cond_wait(&runtime->changed, &runtime->lock);
-        if (slot->id == id) {
+        if (slot->id == id && slot->calls == 0) {
             cache = slot->cache;
             memset(slot, 0, sizeof(*slot));
         }
@@ -287,4 +328,65 @@ void gov__relief_wake_locked(struct gov_runtime *runtime)
 {
     for (size_t i = 0; i < GOV__RELIEFS; i++)
         runtime->slots[i].rest_until_ms = 0;
+}
+
+/* ---- who is there ---------------------------------------------------------- */
+
+static void state_locked(const struct gov_runtime *runtime,
+                         const struct gov__relief_slot *slot, uint64_t now_ms,
+                         struct gov_relief_state *out)
+{
+    *out = (struct gov_relief_state){
+        .size = sizeof(*out),
+        .claimed_bytes = slot->claimed_bytes,
+        .measured_bytes = slot->measured_bytes,
+        .last_yield_bytes = slot->last_yield_bytes,
+        .runs = slot->runs,
+        .barren = slot->barren,
+        .rest_ms =
+            slot->rest_until_ms > now_ms ? slot->rest_until_ms - now_ms : 0,
+        .retired = slot->retired,
+        .running = slot->overdue > 0 ||
+                   runtime->turn.running[GOV__LANE_TURN].id == slot->id ||
+                   runtime->turn.running[GOV__LANE_BUDGET].id == slot->id,
+        .overdue = slot->overdue > 0,
+    };
+    memcpy(out->name, slot->name, sizeof(out->name));
+}
+
+/* The one registered next after `last`, or NULL. */
+static const struct gov__relief_slot *
+after_locked(const struct gov_runtime *runtime, uint32_t last)
+{
+    const struct gov__relief_slot *next = NULL;
+
+    for (size_t at = 0; at < GOV__RELIEFS; at++) {
+        const struct gov__relief_slot *slot = &runtime->slots[at];
+
+        if (slot->id > last && !slot->removed &&
+            (next == NULL || slot->id < next->id))
+            next = slot;
+    }
+    return next;
+}
+
+size_t gov_relief_list(gov_runtime *runtime, struct gov_relief_state *out,
+                       size_t room)
+{
+    const struct gov__relief_slot *slot;
+    size_t count = 0;
+    uint64_t now_ms;
+
+    if (runtime == NULL || gov__runtime_forked(runtime))
+        return 0;
+    now_ms = gov__runtime_ms(runtime);
+    pthread_mutex_lock(&runtime->lock);
+    for (slot = after_locked(runtime, 0); slot != NULL;
+         slot = after_locked(runtime, slot->id)) {
+        if (out != NULL && count < room)
+            state_locked(runtime, slot, now_ms, &out[count]);
+        count++;
+    }
+    pthread_mutex_unlock(&runtime->lock);
+    return count;
 }

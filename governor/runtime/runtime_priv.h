@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* The runtime's insides, shared by runtime.c (samples, level, publishing),
- * relief_slots.c (who gives memory back), relief.c (the ladder's execution),
- * policy_watch.c (the policy in force), simulate.c and control.c (what other
- * processes ask for).
+/* The runtime's insides: look.c (how memory is), work.c (what is done about it) and
+ * loop.c (by which thread, when); budget.c, publish.c, relief*.c, policy_watch.c,
+ * simulate.c and control.c (what other processes ask for), models.c, gauges.c.
  *
  * There is one lock. It guards everything below it in the struct and is never
  * held over a callback of the app, a call of a cache, the platform or the page.
- * What must outlast such a call is marked under the lock instead: `stepping` and
- * `relieving` keep a second thread out of a turn, `loading` out of the files of
- * the policy, `calls` and `delivering` make gov_relief_remove() and gov_on_event()
- * wait, `exclusive` makes a pass wait.
+ * What must outlast such a call is marked under the lock instead: `looking`,
+ * `working` and `relieving` keep a second thread out of a turn, `loading` and
+ * `keeping_house` out of files, `calls` and `delivering` make gov_relief_remove() and
+ * gov_on_event() wait, `exclusive` makes a pass wait. `working` and `relieving` are
+ * taken from a thread that does not come back, and given to another one.
  * Whoever takes such a mark back broadcasts `changed`. */
 #ifndef GOV_RUNTIME_RUNTIME_PRIV_H
 #define GOV_RUNTIME_RUNTIME_PRIV_H
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>
@@ -21,31 +22,16 @@
 #include "governor/platform/platform.h"
 #include "governor/pressure/evidence.h"
 #include "governor/runtime.h"
+#include "governor/runtime/activity_priv.h"
+#include "governor/runtime/gauges.h"
+#include "governor/runtime/models_priv.h"
 #include "governor/runtime/page_writer.h"
 #include "governor/runtime/policy_watch.h"
+#include "governor/runtime/relief_priv.h"
 #include "policies/ladder.h"
 
-#define GOV__RELIEFS 32
 #define GOV__STEPS 16     /* that the app has waiting */
 #define GOV__STEPS_TOLD 2 /* that gov_control_simulate() has beside them */
-
-struct gov__relief_slot {
-    uint32_t id;              /* 0: free */
-    bool removed;             /* no call of it begins any more */
-    uint32_t calls;           /* of its functions that are running */
-    struct gov_relief relief; /* its name is the copy below */
-    char name[32];
-    gov_cache *cache; /* of gov_relief_add_cache(), else NULL */
-    uint64_t rest_until_ms;
-    bool gave; /* ran since it last regrew */
-    /* What the policy says of it; written by who has the turn. */
-    uint32_t policy_serial; /* of the policy that said it; 0: none did yet */
-    uint32_t place;
-    gov_level from_level;
-    uint64_t floor_bytes;
-    uint32_t floor_tokens;
-    bool floor_broken; /* it has one and cannot leave a part: it never runs */
-};
 
 struct gov__sim_step {
     uint64_t at_ms;
@@ -54,15 +40,48 @@ struct gov__sim_step {
     bool told; /* by another process */
 };
 
-/* The socket of control.c. Of the thread that takes turns: the runtime's own, or
- * without one whoever calls gov_step(); `problem` is under the lock. */
+/* The socket of control.c, which one thread makes and another one reads from; `problem`
+ * is under the lock. */
 struct gov__control {
-    int fd;        /* -1: none */
-    uint32_t made; /* the writer's, when the socket was made */
-    dev_t device;  /* of its name */
-    ino_t inode;   /* the same */
-    uint64_t quiet_until_ms;
+    _Atomic int fd; /* -1: none; one that is made anew has the same number */
+    uint32_t made;  /* the writer's, when the socket was made */
+    dev_t device;   /* of its name */
+    ino_t inode;    /* the same */
+    uint64_t quiet_until_ms;         /* of the thread that reads */
     char problem[GOV_MESSAGE_BYTES]; /* why there is none, or "" */
+};
+
+/* The fastest pace: faster reads starve PSI triggers of others. */
+#define GOV__MIN_SAMPLE_MS 100
+
+#define GOV__LOOK_POLLS (2 + GOV__WATCH_FDS)
+
+/* What a look found, for who works. */
+struct gov__judged {
+    struct gov__sample sample;
+    gov_level before, level;
+    bool hand_over;      /* it became time to look often */
+    bool budget_changed; /* `news` says how */
+    char news[160];
+    char reason[128];
+};
+
+/* As many looks as in three seconds of the fastest pace. */
+#define GOV__TODO 32
+
+/* One that works, and two for those that do not come back. */
+#define GOV__WORKERS 3
+
+enum gov__worker_state {
+    GOV__WORKER_NONE,
+    GOV__WORKER_RUNS,
+    GOV__WORKER_ENDED, /* to be joined */
+};
+
+struct gov__worker {
+    struct gov_runtime *runtime;
+    pthread_t thread;
+    enum gov__worker_state state;
 };
 
 struct gov_runtime {
@@ -73,28 +92,65 @@ struct gov_runtime {
     bool adaptive;  /* the host named no pace: the thread finds its own */
     bool no_thread; /* gov_step() is all there is */
     struct gov__control control;
-    _Atomic uint64_t budget_bytes;  /* written by the thread that is stepping */
-    bool budget_given;              /* by the app; the same */
-    _Atomic uint64_t budget_wanted; /* by gov_set_budget() */
-    _Atomic bool budget_asked;      /* it was called since the last step */
+    _Atomic uint64_t budget_bytes;   /* written by the thread that is looking */
+    bool budget_given;               /* by the app; the same */
+    _Atomic uint64_t budget_wanted;  /* by gov_set_budget() */
+    _Atomic bool budget_asked;       /* it was called since the last step */
     uint64_t limit_bytes, ram_bytes; /* what it was derived from */
-    bool has_thread;
-    pthread_t thread;
-    int wake[2]; /* a pipe: a byte wakes the thread; -1 without */
+    pid_t creator; /* a child of fork() has none of the threads */
+    bool threaded, has_looker;
+    pthread_t looker;
+    struct gov__worker workers[GOV__WORKERS];
+    bool short_of_workers; /* of the thread that looks */
+    uint64_t woke_ms;      /* whoever works; the same */
+    int wake[2];           /* a pipe: a byte wakes the looker; -1 without */
+    struct gov__gather gathered; /* of gov_fd(); fd -1: not asked for */
+    uint64_t due_us;             /* the next look of gov_dispatch() */
     _Atomic bool stop;
-    _Atomic int level;     /* copy for gov_level_now() */
-    _Atomic uint64_t have; /* counters set, as in struct gov_page */
+    /* Of the thread that looks. */
+    struct gov_platform looks; /* keeps open what it reads, where that can be */
+    struct gov__kept kept;
+    bool keeps, watches;
+    /* For weighing what relief gave, on whatever thread that is. */
+    pthread_mutex_t weighing; /* taken last */
+    struct gov_platform weighs;
+    struct gov__kept weighs_kept;
+    bool weighs_keeps;
+    struct gov__watch watch_room;
+    _Atomic uint64_t expected; /* of gov_expect() */
+    _Atomic bool expects;      /* which was called */
+    _Atomic int level;         /* copy for gov_level_now() */
+    _Atomic uint64_t have;     /* counters set, as in struct gov_page */
     _Atomic uint64_t counter[GOV_PAGE_COUNTERS];
-    struct gov__page_writer writer; /* of the thread that is stepping */
+    struct gov__gauges gauges;
+    struct gov__page_writer writer; /* of the thread that keeps house */
     struct gov__trace
         *_Atomic trace;             /* trace_write.c's; NULL: never recorded */
-    struct gov_regrow regrow;       /* of the thread that is stepping */
+    struct gov_regrow regrow;       /* of the thread that is working */
     uint64_t looked_ms;             /* at the policy's files; the same */
     struct gov__policy_watch watch; /* of the thread that is loading */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool stepping;          /* one thread is inside gov_step() */
+    pthread_cond_t work;         /* there is some */
+    struct gov__worker *current; /* who is to do it */
+    bool work_wanted;
+    bool nobody_works; /* all do not come back */
+    bool looking;      /* one thread is inside a look */
+    bool working;      /* one thread has the turn to work: `worker` */
+    pthread_t worker;
+    uint64_t work_turn; /* which turn that is */
+    uint64_t
+        waits_since_us; /* for a listener or a file system; 0: it does not */
+    bool keeping_house; /* one thread is at the files */
+    struct gov__judged todo[GOV__TODO]; /* a ring */
+    size_t todo_first, todo_count;
+    struct gov__judged judged; /* by the last look */
+    bool judged_any;
+    struct gov__source
+        sources[GOV__SOURCES]; /* that may wake, by the last look */
+    size_t source_count;
+    struct gov__relief_turn turn;
     bool loading;           /* one thread looks at the files of the policy */
     uint32_t policy_serial; /* another one for each policy; never 0 */
     struct gov_level_rules rules;
@@ -113,75 +169,95 @@ struct gov_runtime {
     gov_level simulated;
     struct gov__relief_slot slots[GOV__RELIEFS];
     uint32_t last_id;
+    struct gov__models models;
+    struct gov__activity activity;
     bool relieving;  /* one thread runs the ladder, regrows, or tells floors */
     bool exclusive;  /* an action that must not race a pass is running */
     bool pending;    /* an action waits for the end of a pass */
-    bool alert;      /* the stepping thread's: caches were handed over */
+    bool alert;      /* it is time to look often; caches were handed over */
     uint32_t passes; /* forward passes under way, or waiting to begin */
     uint64_t wanted_bytes, given_bytes; /* by, and since, the last sample */
     gov_event_fn event;
     void *event_ctx;
-    uint32_t delivering; /* calls of a listener that are running */
+    uint32_t delivering;   /* calls of a listener that are running */
+    uint64_t delivered_us; /* since when one is, at least */
 };
 
 /* Milliseconds since gov_open(). */
 uint64_t gov__runtime_ms(const struct gov_runtime *runtime);
 
-/* Milliseconds from one sample of the thread to the next, by the last one; the
- * host's, where it gave a pace. Lock held. */
-uint64_t gov__runtime_pace_locked(const struct gov_runtime *runtime);
+/* Whether this is a child of fork() of the process that opened the runtime: it has
+ * no thread, and the descriptors are its parent's. Nothing is governed there. */
+bool gov__runtime_forked(const struct gov_runtime *runtime);
 
-/* Calls the listener with size, time and level filled in. No lock held. */
+/* ---- budget.c ---------------------------------------------------------------- */
+
+/* The device's budget. */
+gov_status gov__budget_find(struct gov_runtime *runtime, gov_error *err);
+
+/* Whether the budget is another one: by gov_set_budget(), and by what a look found of
+ * limits. Then `news` says so. */
+bool gov__budget_take(struct gov_runtime *runtime, char *news, size_t bytes);
+bool gov__budget_follow(struct gov_runtime *runtime,
+                        const struct gov__sample *sample, char *news,
+                        size_t bytes);
+
+/* ---- look.c -------------------------------------------------------------------- */
+
+/* Opens what looks and what wakes; nothing of it can fail. */
+void gov__look_open(struct gov_runtime *runtime);
+void gov__look_close(struct gov_runtime *runtime);
+
+/* One look: one thread at a time. */
+void gov__look(struct gov_runtime *runtime, struct gov__judged *out);
+
+/* Milliseconds from one look to the next, by the last one; the host's, where it gave
+ * a pace. Lock held. */
+uint64_t gov__look_pace_locked(const struct gov_runtime *runtime);
+
+/* What to wait for until the next look, and for how long at most. */
+size_t gov__look_polls(struct gov_runtime *runtime,
+                       struct pollfd polled[GOV__LOOK_POLLS],
+                       uint64_t *wait_ms);
+
+/* Whether to look now, by what poll() said. */
+bool gov__look_heard(struct gov_runtime *runtime, const struct pollfd *polled,
+                     size_t count);
+
+/* ---- work.c -------------------------------------------------------------------- */
+
+/* What a look found is to be worked on. */
+void gov__work_add(struct gov_runtime *runtime,
+                   const struct gov__judged *judged);
+
+/* Works on all of it, unless another thread does. `policy`: looks at its files,
+ * too. */
+void gov__work(struct gov_runtime *runtime, bool policy);
+
+/* Takes the turn from a thread that does not come back from whom it called. Returns
+ * whether there was one. On the thread that looks. */
+bool gov__work_abandon(struct gov_runtime *runtime);
+
+/* Calls the listener with size, time and, but of a level's, level filled in. No lock
+ * held. */
 void gov__runtime_event(struct gov_runtime *runtime, struct gov_event *event);
 
-/* Where the ladder is run. */
-enum gov__where {
-    GOV__IN_STEP,     /* gov_step(): whatever need not wait for a pass */
-    GOV__IN_PASS_END, /* on the engine's thread: what has to be there only */
-};
+/* ---- loop.c -------------------------------------------------------------------- */
 
-/* Runs the ladder for the level in force, unless another thread does. */
-void gov__relief_run(struct gov_runtime *runtime, enum gov__where where);
+/* Starts the threads; returns 0 or an errno value. Stopping waits for the callbacks
+ * that they are in. */
+int gov__loop_start(struct gov_runtime *runtime);
+void gov__loop_stop(struct gov_runtime *runtime);
 
-/* Tells every action that does not know it yet what the policy wants it to leave,
- * and the trace, if there is one, the sample and what all offer. To be called
- * with every sample, before anything runs for it. */
-void gov__relief_sample(struct gov_runtime *runtime,
-                        const struct gov_evidence *evidence,
-                        const char *reason);
+/* Wakes the thread that looks, if there is one. */
+void gov__runtime_wake(struct gov_runtime *runtime);
 
-/* Tells every action that wants to know that the budget changed. On the thread
- * that is stepping. */
-void gov__relief_budget(struct gov_runtime *runtime);
+/* ---- publish.c ----------------------------------------------------------------- */
 
-/* Lets one action take memory again, if that is due. To be called with every
- * sample. */
-void gov__relief_regrow(struct gov_runtime *runtime);
+void gov__publish(struct gov_runtime *runtime, const struct gov__sample *sample,
+                  const char *reason);
 
-/* Begins a call of the action in a slot, which then stays until
- * gov__slot_leave(), and copies it. False when there is none, or (id not 0)
- * another one. */
-bool gov__slot_enter(struct gov_runtime *runtime, size_t at, uint32_t id,
-                     struct gov__relief_slot *out);
-void gov__slot_leave(struct gov_runtime *runtime, size_t at);
-
-/* gov__slot_enter(), and the action knows what the policy in force wants it to
- * leave. Only for who has the turn: one thread at a time tells. */
-bool gov__slot_enter_told(struct gov_runtime *runtime, size_t at,
-                          struct gov__relief_slot *out);
-
-/* Bytes in the registered caches; false when there is none. */
-bool gov__relief_cache_bytes(struct gov_runtime *runtime, uint64_t *bytes);
-
-/* Lets the kernel take what caches hold and nobody uses, before we ask for it: memory
- * may fill faster than we look. */
-void gov__relief_hand_over(struct gov_runtime *runtime);
-
-/* Lifts what gov_relief_add_cache() did to caches: the runtime closes. */
-void gov__relief_close(struct gov_runtime *runtime);
-
-/* Lifts all rests: the level rose. Lock held. */
-void gov__relief_wake_locked(struct gov_runtime *runtime);
+/* ---- others ---------------------------------------------------------------------- */
 
 /* Puts the policy in force that the options ask for. What it took is released by
  * gov__policy_end(). */
@@ -202,9 +278,8 @@ void gov__simulate_told(struct gov_runtime *runtime, gov_level level,
                         uint64_t for_ms);
 
 /* The control socket. A page that was made again, because the directory was swept
- * or another runtime of this process had the name, gets one again. Failing is a
- * recorded fact. A turn takes what was sent: before gov_step(), and on the same
- * thread as `follow`. */
+ * or another runtime of this process had the name, gets one again, by who writes
+ * pages. Failing is a recorded fact. A turn takes what was sent, before a look. */
 void gov__control_follow(struct gov_runtime *runtime);
 void gov__control_turn(struct gov_runtime *runtime);
 void gov__control_close(struct gov_runtime *runtime);
@@ -225,9 +300,6 @@ gov_status gov__open_on(gov_runtime **out, const struct gov_options *options,
 /* gov_pressure_facts() on another platform, for tests. */
 void gov__pressure_facts_on(const struct gov_platform *platform,
                             struct gov_facts *facts, const gov_policy *policy);
-
-/* Wakes the thread, if there is one. */
-void gov__runtime_wake(struct gov_runtime *runtime);
 
 /* Copies a struct that begins with its size, as the caller's version has it,
  * into this version's of `bytes` bytes: members that the caller lacks are 0.

@@ -16,11 +16,15 @@ bool gov__trace_on(const struct gov_runtime *runtime);
  * `evidence` as the machine got it, simulated level included. `actions` are all
  * that are registered, in order of their slots, each with its own level and cost
  * (not the policy's) and what it offers at this level; at NORMAL what it offers
- * at WARN. Lines go to the file here, and only here, on the thread that steps. */
+ * at WARN. */
 void gov__trace_sample(struct gov_runtime *runtime,
                        const struct gov_evidence *evidence, gov_level level,
                        const char *reason,
                        const struct gov_replay_action *actions, uint32_t count);
+
+/* Writes to the file what the others left, and only here: on the thread that keeps
+ * house. */
+void gov__trace_flush(struct gov_runtime *runtime);
 
 /* An action has run. `measured` false: the system told nothing of what it gave,
  * and `yield_bytes` says nothing. */

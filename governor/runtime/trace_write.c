@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Writes a trace: see governor/trace.h. Hooks only put lines into a bounded
  * buffer, under a lock that nobody holds for longer than that; the thread that
- * steps takes the buffer and writes it, so that an engine's thread, which runs
- * actions too, never waits for a disk. */
+ * keeps house takes the buffer and writes it, so that neither relief nor an engine's
+ * thread, which runs actions too, ever waits for a disk. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -380,17 +380,12 @@ void gov__trace_sample(struct gov_runtime *runtime,
                        const char *reason,
                        const struct gov_replay_action *actions, uint32_t count)
 {
-    struct gov_event event = {.kind = GOV_EVENT_NOTICE};
     struct gov__trace *trace = recording(runtime);
-    uint64_t samples;
-    gov_error err;
-    int rc = 0;
 
     if (trace == NULL)
         return;
     if (count > GOV__RELIEFS)
         count = GOV__RELIEFS;
-    pthread_mutex_lock(&trace->file_lock);
     pthread_mutex_lock(&trace->lock);
     if (!same_actions(trace, actions, count))
         put_actions(trace, actions, count);
@@ -399,6 +394,19 @@ void gov__trace_sample(struct gov_runtime *runtime,
         put_level(trace, evidence->now_ms, level, reason);
     trace->started = true;
     pthread_mutex_unlock(&trace->lock);
+}
+
+void gov__trace_flush(struct gov_runtime *runtime)
+{
+    struct gov_event event = {.kind = GOV_EVENT_NOTICE};
+    struct gov__trace *trace = recording(runtime);
+    uint64_t samples;
+    gov_error err;
+    int rc = 0;
+
+    if (trace == NULL)
+        return;
+    pthread_mutex_lock(&trace->file_lock);
     /* In a child of fork() the file is the parent's. */
     if (atomic_load(&trace->on) && trace->creator == getpid()) {
         rc = drain(trace);

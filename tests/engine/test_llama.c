@@ -1714,7 +1714,17 @@ START_TEST(what_runs_is_published)
     second = load(&f, &plan, 1); /* cannot be governed: it is mapped twice */
     gov_step(f.runtime);
     ck_assert_str_eq(own_page()->text_STRATEGY, "mmap");
+    ck_assert_str_eq(page.text_MODEL, "1 of 2: mkmodel");
+    ck_assert_uint_eq(page.counter[GOV_PAGE_KV_RESERVED],
+                      2 * 4 * 2 * 256 * 512);
+    ck_assert_uint_eq(page.counter[GOV_PAGE_CONTEXT], 1024);
+    ck_assert_uint_eq(page.counter[GOV_PAGE_TOKENS], 10);
     f.engine->unload(second);
+    gov_step(f.runtime);
+    ck_assert_str_eq(own_page()->text_STRATEGY, "hybrid");
+    ck_assert_str_eq(page.text_MODEL, "mkmodel");
+    ck_assert_uint_eq(page.counter[GOV_PAGE_KV_RESERVED], 4 * 2 * 256 * 512);
+    ck_assert_uint_gt(page.counter[GOV_PAGE_WEIGHTS_MAPPED], 1000000);
     f.engine->unload(f.session);
     f.session = NULL;
     gov_step(f.runtime);

@@ -36,6 +36,7 @@ static struct {
     uint32_t passes;
     int32_t largest;
     uint64_t lent_in_largest;
+    uint64_t lent_at_first, streamed_before; /* when the first pass began */
     uint64_t
         over; /* the most that was in use or lent beyond what is reserved */
 } seen;
@@ -71,7 +72,13 @@ llama_decode(struct llama_context *context, struct llama_batch batch)
     if (real == NULL)
         *(void **)&real = dlsym(RTLD_NEXT, "llama_decode");
     if (ours) {
-        seen.passes++;
+        struct gov_weights_account account;
+
+        gov_weights_account(seen.session->weights, false, &account);
+        if (seen.passes++ == 0) {
+            seen.lent_at_first = seen.session->hot.lent;
+            seen.streamed_before = account.streamed_bytes;
+        }
         if (batch.n_tokens >= seen.largest) {
             seen.largest = batch.n_tokens;
             seen.lent_in_largest = seen.session->hot.lent;
@@ -81,6 +88,30 @@ llama_decode(struct llama_context *context, struct llama_batch batch)
     if (ours)
         look();
     return rc;
+}
+
+/* The action as it was registered last. */
+static struct gov_relief action;
+
+__attribute__((visibility("default"))) gov_status
+gov_relief_add(gov_runtime *runtime, const struct gov_relief *relief,
+               uint32_t *id, gov_error *err)
+{
+    static gov_status (*real)(gov_runtime *, const struct gov_relief *,
+                              uint32_t *, gov_error *);
+
+    if (real == NULL)
+        *(void **)&real = dlsym(RTLD_NEXT, "gov_relief_add");
+    if (strcmp(relief->name, "weights.hot") == 0)
+        action = *relief;
+    return real(runtime, relief, id, err);
+}
+
+static uint64_t relieve(gov_session *session, gov_level level, uint64_t bytes)
+{
+    const struct gov_relief_want want = {sizeof(want), level, bytes, 100000};
+
+    return action.relieve(session, &want);
 }
 
 static void open_held(struct held *h, uint64_t reserved)
@@ -146,6 +177,26 @@ static void let_go(struct held *h)
     gov_model_close(h->model);
 }
 
+/* Another model on the same runtime: a file that is mapped twice is governed once. */
+static gov_session *load_beside(struct held *another, const struct held *h)
+{
+    gov_error err;
+
+    *another = *h;
+    ck_assert_int_eq(gov_model_open(&another->model,
+                                    in_directory("control.gguf"), NULL, &err),
+                     GOV_OK);
+    another->session = load(another);
+    ck_assert(another->session->streaming);
+    return another->session;
+}
+
+static void let_go_beside(struct held *another)
+{
+    another->engine->unload(another->session);
+    gov_model_close(another->model);
+}
+
 static void say(struct held *h, const char *prompt, uint32_t tokens)
 {
     struct gov_generate request = {.size = sizeof(request),
@@ -173,6 +224,13 @@ static uint64_t lent_after(struct held *h, uint32_t looks)
     return h->session->hot.lent;
 }
 
+static void wait_ms(uint32_t ms)
+{
+    const struct timespec moment = {0, (long)ms * 1000000};
+
+    nanosleep(&moment, NULL);
+}
+
 static uint64_t hot_now(const struct held *h)
 {
     struct gov_weights_account account;
@@ -190,6 +248,11 @@ static const char *many_words(uint32_t count)
         memcpy(text + (size_t)i * 7, " little", 8);
     return text;
 }
+
+static struct {
+    atomic_bool stop;
+    int gave;
+} pressing;
 
 static bool under_sanitizer(const char *test)
 {
@@ -213,7 +276,7 @@ START_TEST(what_nothing_uses_is_lent)
     control_open(&control, in_directory("control.gguf"), false, &params);
     control_read(&control, "Once upon a time", true);
     hold(&h, 256 * MIB);
-    ck_assert_uint_lt(hot_now(&h), h.all / 2);
+    ck_assert_uint_lt(h.session->hot.plan, h.all / 2);
     say(&h, "Once upon a time", 100);
     for (int i = 0; i < 100; i++) {
         token = control_choose(&control);
@@ -222,12 +285,33 @@ START_TEST(what_nothing_uses_is_lent)
     logits = h.engine->logits(h.session, &count);
     ck_assert_mem_eq(logits, control.logits, count * sizeof(float));
     ck_assert_uint_gt(lent_after(&h, 2), h.all / 2);
-    ck_assert_uint_eq(hot_now(&h), h.all);
+    ck_assert_uint_eq(hot_now(&h), h.session->hot.all);
     /* Nobody need tell where it is once all of that is there. */
     ck_assert(h.engine->wait(h.session, true, 20000));
     say(&h, " and", 3);
     ck_assert(!atomic_load(&h.session->reporting));
     control_close(&control);
+    let_go(&h);
+}
+END_TEST
+
+/* All fits but for what is reserved and unused: nothing is read twice, and nothing in
+ * vain. */
+START_TEST(the_first_pass_streams_nothing)
+{
+    struct gov_weights_account account;
+    struct held h;
+
+    hold(&h, 256 * MIB);
+    say(&h, "Once upon a time", 1);
+    gov_weights_account(h.session->weights, false, &account);
+    ck_assert_uint_eq(h.plan.hot_bytes + seen.lent_at_first,
+                      h.session->hot.all);
+    ck_assert_uint_eq(account.cold_bytes, 0);
+    ck_assert_uint_eq(account.streamed_bytes, seen.streamed_before);
+    /* And from the second on nobody need tell where the engine is. */
+    say(&h, " and", 3);
+    ck_assert(!atomic_load(&h.session->reporting));
     let_go(&h);
 }
 END_TEST
@@ -268,21 +352,27 @@ START_TEST(a_full_context_leaves_no_more)
 }
 END_TEST
 
+/* As many of the buffers as it may use: of 30 MiB a batch of ten uses one, and one of
+ * 200 some 15. */
 START_TEST(a_larger_batch_has_it_back)
 {
     struct held h;
+    uint64_t before;
 
     open_held(&h, 256 * MIB);
     h.plan.kv_bytes = MIB; /* it is not for its cells */
+    h.plan.compute_bytes = h.plan.footprint_bytes = 64 * MIB;
     h.session = seen.session = load(&h);
     say(&h, "Once", 10);
-    ck_assert_uint_gt(lent_after(&h, 2), 0);
+    before = lent_after(&h, 2);
+    ck_assert_uint_gt(before, 0);
     ck_assert_int_lt(seen.largest, 10);
     say(&h, many_words(200), 1);
     ck_assert_int_ge(seen.largest, 200);
-    ck_assert_uint_eq(seen.lent_in_largest, 0);
+    ck_assert_uint_le(seen.lent_in_largest + 10 * MIB, before);
+    ck_assert_uint_eq(seen.over, 0);
     /* And then it is lent again. */
-    ck_assert_uint_gt(lent_after(&h, 2), 0);
+    ck_assert_uint_gt(lent_after(&h, 2), seen.lent_in_largest);
     let_go(&h);
 }
 END_TEST
@@ -383,6 +473,249 @@ START_TEST(others_lend_nothing)
 }
 END_TEST
 
+/* ---- relief ------------------------------------------------------------------------- */
+
+/* What an idle session gave is out of memory, the system's cache included, before
+ * settle_ms are over, and as much as it said: nothing waits for a pass. */
+START_TEST(it_gives_what_it_says)
+{
+    static const struct {
+        gov_level level;
+        uint64_t bytes;
+    } wants[] = {{GOV_LEVEL_WARN, 0},
+                 {GOV_LEVEL_CRITICAL, 0},
+                 {GOV_LEVEL_CRITICAL, 4 * MIB}};
+    struct gov_weights_account account;
+    uint64_t mapped, resident, offered, gave, left;
+    struct held h;
+
+    hold(&h, 256 * MIB);
+    say(&h, "Once upon a time", 4);
+    ck_assert(h.engine->wait(h.session, true, 20000));
+    mapped = mapped_bytes_of("small.gguf");
+    gov_weights_account(h.session->weights, true, &account);
+    ck_assert(account.resident_known);
+    resident = account.resident_bytes;
+    offered = action.offer(h.session, wants[_i].level);
+    gave = relieve(h.session, wants[_i].level, wants[_i].bytes);
+    wait_ms(action.settle_ms);
+    left = mapped_bytes_of("small.gguf");
+    gov_weights_account(h.session->weights, true, &account);
+    ck_assert_uint_ge(gave, 2 * MIB);
+    if (wants[_i].bytes == 0)
+        ck_assert_uint_eq(gave, offered);
+    ck_assert_msg(left < mapped && (mapped - left) * 100 >= gave * 95 &&
+                      (resident - account.resident_bytes) * 100 >= gave * 95,
+                  "gave %llu, it said %llu; resident %lld less",
+                  (unsigned long long)(mapped - left), (unsigned long long)gave,
+                  (long long)(resident - account.resident_bytes));
+    ck_assert_uint_le(mapped - left, gave + gave / 4 + 2 * MIB);
+    let_go(&h);
+}
+END_TEST
+
+/* A run of many slices ends where one at that level does, and the next goes on. */
+START_TEST(slices_end_where_a_run_does)
+{
+    struct held h;
+    uint64_t hot, least, gave = 1;
+    int slices = 0;
+
+    hold(&h, 256 * MIB);
+    say(&h, "Once upon a time", 4);
+    ck_assert(h.engine->wait(h.session, true, 20000));
+    hot = h.session->hot.now;
+    least = hot - hot / 4;
+    for (; gave > 0 && slices < 100; slices++)
+        gave = relieve(h.session, GOV_LEVEL_WARN, 2 * MIB);
+    ck_assert_int_lt(slices, 100);
+    ck_assert_int_gt(slices, 2);
+    ck_assert_uint_le(h.session->hot.now, least + 2 * MIB);
+    ck_assert_uint_ge(h.session->hot.now, least);
+    h.session->hot.relieved_us -= 5000000;
+    relieve(h.session, GOV_LEVEL_WARN, 0);
+    ck_assert_uint_lt(h.session->hot.now, least);
+    let_go(&h);
+}
+END_TEST
+
+/* What relief leaves the policy leaves. */
+START_TEST(it_leaves_the_floor)
+{
+    struct held h;
+    uint64_t floor;
+
+    hold(&h, 256 * MIB);
+    say(&h, "Once upon a time", 4);
+    floor = h.session->hot.now - 4 * MIB;
+    action.leave(h.session, floor, 0);
+    relieve(h.session, GOV_LEVEL_CRITICAL, 0);
+    ck_assert_uint_eq(h.session->hot.now, floor);
+    ck_assert_uint_eq(action.offer(h.session, GOV_LEVEL_CRITICAL), 0);
+    ck_assert_uint_eq(relieve(h.session, GOV_LEVEL_CRITICAL, 0), 0);
+    ck_assert_uint_eq(h.session->hot.now, floor);
+    let_go(&h);
+}
+END_TEST
+
+/* Bytes for bytes; what it still lacks is told, and stopped between two steps it
+ * keeps what it has. */
+START_TEST(it_takes_again_what_it_may)
+{
+    struct gov_weights_account account;
+    struct held h;
+    uint64_t before, low, lacks, last;
+    int steps = 0;
+
+    open_held(&h, 256 * MIB);
+    h.plan.hot_bytes = h.all / 8 * 7;
+    h.session = seen.session = load(&h);
+    say(&h, "Once upon a time", 4);
+    before = h.session->hot.now;
+    relieve(h.session, GOV_LEVEL_CRITICAL, 0);
+    low = h.session->hot.now;
+    ck_assert_uint_lt(low, before);
+    lacks = action.regrow_by(h.session, MIB);
+    ck_assert_uint_eq(h.session->hot.now, low + MIB);
+    action.regrow_stop(h.session);
+    gov_weights_account(h.session->weights, false, &account);
+    ck_assert(account.paused);
+    for (last = lacks; lacks > 0 && steps < 100; last = lacks, steps++) {
+        lacks = action.regrow_by(h.session, MIB);
+        ck_assert_uint_eq(lacks, last > MIB ? last - MIB : 0);
+    }
+    ck_assert_int_gt(steps, 1);
+    /* It lacks nothing: nobody would call it again. */
+    action.regrow_stop(h.session);
+    gov_weights_account(h.session->weights, false, &account);
+    ck_assert(!account.paused);
+    h.session->hot.looked_us = 0;
+    say(&h, " and", 2);
+    ck_assert_uint_eq(h.session->hot.now, before);
+    ck_assert_uint_eq(action.regrow_by(h.session, MIB), 0);
+    let_go(&h);
+}
+END_TEST
+
+/* However little is wanted. */
+START_TEST(what_is_lent_to_an_idle_session_goes)
+{
+    struct held h;
+    uint64_t mapped, gave;
+
+    hold(&h, 256 * MIB);
+    say(&h, "Once upon a time", 4);
+    ck_assert(h.engine->wait(h.session, true, 20000));
+    ck_assert_uint_gt(h.session->hot.lent, 8 * MIB);
+    mapped = mapped_bytes_of("small.gguf");
+    h.session->hot.passed_us -= 2000000; /* as if it had rested so long */
+    gave = relieve(h.session, GOV_LEVEL_WARN, 1);
+    ck_assert_uint_eq(h.session->hot.lent, 0);
+    ck_assert_uint_le(h.session->hot.now, h.plan.hot_bytes);
+    wait_ms(action.settle_ms);
+    ck_assert_uint_ge((mapped - mapped_bytes_of("small.gguf")) * 100,
+                      gave * 95);
+    let_go(&h);
+}
+END_TEST
+
+static void *press(void *session)
+{
+    uint64_t turn = 0;
+
+    while (!atomic_load(&pressing.stop)) {
+        (void)relieve(session,
+                      turn % 3 == 0 ? GOV_LEVEL_CRITICAL : GOV_LEVEL_WARN,
+                      turn % 2 == 0 ? 0 : 3 * MIB);
+        pressing.gave++;
+        wait_ms(3);
+        if (turn % 4 == 3)
+            action.regrow_stop(session);
+        while (turn++ % 4 != 0 && !atomic_load(&pressing.stop))
+            (void)action.regrow_by(session, 2 * MIB);
+        (void)action.regrow_by(session, UINT64_MAX);
+    }
+    return NULL;
+}
+
+START_TEST(under_relief_all_bits_are_the_same)
+{
+    struct llama_context_params params = control_params(CONTEXT, 1);
+    struct control control;
+    struct held h;
+    const float *logits;
+    llama_token token;
+    pthread_t thread;
+    size_t count;
+
+    control_open(&control, in_directory("control.gguf"), false, &params);
+    control_read(&control, "Once upon a time", true);
+    hold(&h, 256 * MIB);
+    ck_assert_int_eq(pthread_create(&thread, NULL, press, h.session), 0);
+    say(&h, "Once upon a time", 100);
+    atomic_store(&pressing.stop, true);
+    pthread_join(thread, NULL);
+    ck_assert_int_gt(pressing.gave, 2);
+    for (int i = 0; i < 100; i++) {
+        token = control_choose(&control);
+        control_decode(&control, &token, 1);
+    }
+    logits = h.engine->logits(h.session, &count);
+    ck_assert_mem_eq(logits, control.logits, count * sizeof(float));
+    control_close(&control);
+    let_go(&h);
+}
+END_TEST
+
+/* Each gives, and what one gave the other does not take, neither by a pass nor by
+ * taking its own again. */
+START_TEST(two_sessions_give)
+{
+    struct held h, another;
+    gov_session *other;
+    uint64_t one, two;
+
+    hold(&h, 256 * MIB);
+    other = load_beside(&another, &h);
+    say(&h, "Once", 4);
+    one = h.session->hot.now;
+    two = other->hot.now;
+    ck_assert_uint_gt(relieve(h.session, GOV_LEVEL_CRITICAL, 0), 0);
+    ck_assert_uint_lt(h.session->hot.now, one);
+    ck_assert_uint_eq(other->hot.now, two);
+    say(&h, " and", 4);
+    ck_assert_uint_lt(h.session->hot.now, one);
+    (void)relieve(other, GOV_LEVEL_WARN, 0);
+    ck_assert_uint_lt(other->hot.now, two);
+    one = h.session->hot.now;
+    ck_assert_uint_eq(action.regrow_by(other, UINT64_MAX), 0);
+    ck_assert_uint_eq(other->hot.now, two);
+    ck_assert_uint_eq(h.session->hot.now, one);
+    let_go_beside(&another);
+    let_go(&h);
+}
+END_TEST
+
+/* A larger budget is shared: who cannot see the other takes none of what the app
+ * left to both. */
+START_TEST(two_sessions_take_no_budget_twice)
+{
+    struct held h, another;
+    gov_session *other;
+
+    hold(&h, 256 * MIB);
+    other = load_beside(&another, &h);
+    action.budget(h.session, UINT64_C(8) << 30);
+    action.budget(other, UINT64_C(8) << 30);
+    ck_assert_uint_eq(h.session->hot.now, h.plan.hot_bytes);
+    ck_assert_uint_eq(other->hot.now, h.plan.hot_bytes);
+    let_go_beside(&another);
+    action.budget(h.session, UINT64_C(8) << 30);
+    ck_assert_uint_eq(h.session->hot.now, h.session->hot.all);
+    let_go(&h);
+}
+END_TEST
+
 /* ---- in a real limit ------------------------------------------------------------------ */
 
 /* A conversation that takes twice what the weights do, and whose state nobody has
@@ -420,9 +753,10 @@ END_TEST
 Suite *suite(void)
 {
     Suite *s = suite_create("llama_hot");
-    TCase *lent = tcase_create("lent");
+    TCase *lent = tcase_create("lent"), *relief = tcase_create("relief");
 
     tcase_add_test(lent, what_nothing_uses_is_lent);
+    tcase_add_test(lent, the_first_pass_streams_nothing);
     tcase_add_loop_test(lent, a_full_context_leaves_no_more, 0, 2);
     tcase_add_test(lent, a_larger_batch_has_it_back);
     tcase_add_test(lent, a_batch_has_its_cells_back);
@@ -434,5 +768,16 @@ Suite *suite(void)
     tcase_add_unchecked_fixture(lent, make_models, NULL);
     tcase_set_timeout(lent, 60);
     suite_add_tcase(s, lent);
+    tcase_add_loop_test(relief, it_gives_what_it_says, 0, 3);
+    tcase_add_test(relief, slices_end_where_a_run_does);
+    tcase_add_test(relief, it_leaves_the_floor);
+    tcase_add_test(relief, it_takes_again_what_it_may);
+    tcase_add_test(relief, what_is_lent_to_an_idle_session_goes);
+    tcase_add_test(relief, under_relief_all_bits_are_the_same);
+    tcase_add_test(relief, two_sessions_give);
+    tcase_add_test(relief, two_sessions_take_no_budget_twice);
+    tcase_add_unchecked_fixture(relief, make_models, NULL);
+    tcase_set_timeout(relief, 60);
+    suite_add_tcase(s, relief);
     return s;
 }

@@ -541,6 +541,7 @@ START_TEST(weights_follow_the_budget)
     gov_set_budget(runtime, all + (1 << 20));
     gov_step(runtime);
     ck_assert_uint_eq(hot_now(engine, session), all);
+    ck_assert(engine->wait(session, true, 30000)); /* there is some to give */
     ck_assert_int_eq(gov_simulate(runtime, GOV_LEVEL_CRITICAL, 0, &err),
                      GOV_OK);
     gov_step(runtime);
@@ -733,9 +734,12 @@ START_TEST(what_was_given_back_comes_again)
     fclose(file);
     options.policy = in_directory("regrow.yaml");
     options.no_thread = options.no_publish = true;
+    options.budget_bytes = 32 << 20; /* of which a step is a share */
     ck_assert_msg(gov_open(&h.runtime, &options, &err) == GOV_OK, "%s",
                   err.message);
     hold(&h, "small.gguf", GOV_STRATEGY_MMAP, 1000);
+    ck_assert(
+        h.engine->wait(h.session, true, 30000)); /* there is some to give */
     ck_assert_int_eq(gov_simulate(h.runtime, GOV_LEVEL_CRITICAL, 0, &err),
                      GOV_OK);
     gov_step(h.runtime);

@@ -13,7 +13,7 @@ set -eu
 
 B=${B:-build/plain}
 MAKE=${MAKE:-make}
-guests='x86-64 x86-64-units small swap arm64-16k arm64-16k-units'
+guests='x86-64 x86-64-units small swap pressure arm64-16k arm64-16k-units'
 passed=0 failed=0 skipped=0
 work=''
 child=''
@@ -117,6 +117,7 @@ nobody:x:65534:65534::/:/bin/sh' >"$tree/etc/passwd"
     echo 'root:x:0:
 nogroup:x:65534:' >"$tree/etc/group"
     cp "$build/bin/gov" "$build/bin/govtop" "$build/tests/follower" "$tree/bin"
+    [ ! -x "$build/tests/hostile" ] || cp "$build/tests/hostile" "$tree/bin"
     [ -z "$tests" ] || for test in $tests; do
         cp "$build/tests/$test" "$tree/tests"
     done
@@ -126,7 +127,7 @@ nogroup:x:65534:' >"$tree/etc/group"
         mkdir "$tree/lib/governor"
         cp "$build/lib/governor/libgovernor-llama.so" "$tree/lib/governor"
     }
-    for program in "$tree"/bin/gov* "$tree"/bin/follower "$tree"/tests/* \
+    for program in "$tree"/bin/gov* "$tree"/bin/follower "$tree"/bin/hostile "$tree"/tests/* \
         "$tree"/lib/governor/*; do
         [ ! -f "$program" ] || copy_libraries "$program"
     done
@@ -291,6 +292,9 @@ for guest in "$@"; do
         ;;
     swap)
         ! native_engine || boot swap 512 ttyS0 '' qemu-system-x86_64 -cpu max
+        ;;
+    pressure)
+        ! native || boot pressure 512 ttyS0 '' qemu-system-x86_64 -cpu max
         ;;
     arm64-16k)
         ! cross || boot arm64-16k 1024 ttyAMA0 '' \

@@ -59,3 +59,8 @@ row() {
     }
     printf '%-44s %-34s %-22s %s\n' "$1" "$2" "$3" "$verdict"
 }
+
+# note WHAT FIGURE: a figure that has no goal.
+note() {
+    printf '%-44s %s\n' "$1" "$2"
+}

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Measures how pressure is answered and holds it against the goals: one row each.
-# Seconds for most; GOV_LONG=1 takes hours. Names of scripts run only those.
+# Five minutes; GOV_LONG=1 takes hours. Names of scripts run only those. V=1 shows what
+# some of them add up.
 set -eu
 
 B=${B:-build/plain}
@@ -11,7 +12,7 @@ rc=0
 out=$(mktemp "${TMPDIR:-/tmp}/governor-pressure.XXXXXX")
 trap 'rm -f "$out"' EXIT
 printf '%-44s %-34s %-22s %s\n' what measured goal ''
-[ $# -gt 0 ] || set -- alert thrash relief fill idle neighbour sawtooth starve
+[ $# -gt 0 ] || set -- alert thrash relief fill yield race idle neighbour sawtooth regrow starve removed host
 for name; do
     status=0
     "tests/pressure/$name.sh" > "$out" 2>&1 < /dev/null || status=$?

@@ -100,6 +100,33 @@ static bool own_group(const char *controller, char *out, size_t bytes)
     return found;
 }
 
+/* Kills what is in a group and below it, and removes what is below it. */
+static void clear_group(const char *path, int depth)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    char below[1200], line[64];
+    FILE *f;
+
+    while (dir != NULL && depth < 4 && (entry = readdir(dir)) != NULL) {
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
+            (size_t)snprintf(below, sizeof(below), "%s/%s", path,
+                             entry->d_name) >= sizeof(below))
+            continue;
+        clear_group(below, depth + 1);
+        rmdir(below);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    snprintf(below, sizeof(below), "%s/cgroup.procs", path);
+    f = fopen(below, "re");
+    if (f == NULL)
+        return;
+    while (fgets(line, sizeof(line), f) != NULL)
+        kill((pid_t)strtol(line, NULL, 10), SIGKILL);
+    fclose(f);
+}
+
 /* Removes groups that an earlier memlimit, now dead, left behind. */
 static void sweep(const char *parent)
 {
@@ -118,6 +145,7 @@ static void sweep(const char *parent)
         if (pid <= 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
             continue;
         snprintf(path, sizeof(path), "%s/%s", parent, entry->d_name);
+        clear_group(path, 0);
         rmdir(path);
     }
     closedir(dir);
@@ -227,22 +255,16 @@ static bool enter_stall_group(const char *pid)
 static void remove_group(void)
 {
     struct timespec pause = {0, 20000000};
-    char path[768], line[64];
 
     for (int i = 0; i < 250; i++) {
-        FILE *f;
-
         if (stall_group[0] != '\0' &&
             (rmdir(stall_group) == 0 || errno == ENOENT))
             stall_group[0] = '\0';
         if ((rmdir(group) == 0 || errno == ENOENT) && stall_group[0] == '\0')
             return;
-        if (path_of(path, sizeof(path), "cgroup.procs") &&
-            (f = fopen(path, "re")) != NULL) {
-            while (fgets(line, sizeof(line), f) != NULL)
-                kill((pid_t)strtol(line, NULL, 10), SIGKILL);
-            fclose(f);
-        }
+        clear_group(group, 0);
+        if (stall_group[0] != '\0')
+            clear_group(stall_group, 0);
         if (version == 1)
             put("memory.force_empty", "0");
         nanosleep(&pause, NULL);

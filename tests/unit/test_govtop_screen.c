@@ -75,12 +75,20 @@ static void fill_streaming(struct gov_page *page, uint64_t turn)
     set(page, GOV_PAGE_RELIEFS, 12);
     set(page, GOV_PAGE_YIELD_TOTAL, 3481 * MIB);
     set(page, GOV_PAGE_YIELD_LAST, 1649 * MIB);
+    set(page, GOV_PAGE_FILL, 60 * MIB);
+    set(page, GOV_PAGE_EXPECTED, 0);
+    set(page, GOV_PAGE_RELIEF_BARREN, 1);
+    set(page, GOV_PAGE_RELIEF_OVERDUE, 0);
+    set(page, GOV_PAGE_MODELS, 2);
+    set(page, GOV_PAGE_MODELS_LOADED, 1);
     TEXT(page, APP, "gov run");
     TEXT(page, ENGINE, "llama.cpp b6123");
     TEXT(page, MODEL, "Llama-3.1-8B-Instruct-Q4_K_M");
     TEXT(page, STRATEGY, "hybrid");
     TEXT(page, REASON, "simulated for 60 s");
-    TEXT(page, BACKEND, "PSI (own cgroup), headroom, refaults");
+    TEXT(page, BACKEND, "PSI (own cgroup) and headroom");
+    TEXT(page, WAKES, "woken by PSI trigger (own cgroup); not by memory.events "
+                      "(cgroup v2) (no v2 group with the memory controller)");
     TEXT(page, LAST_RELIEF, "kv.unused");
     TEXT(page, UNITS, "HHssHhhHH++HH--HH--HH--HH--HH--HHH");
 }

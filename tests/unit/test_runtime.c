@@ -96,7 +96,7 @@ START_TEST(options_of_other_versions)
     newer.options.sample_ms = 7;
     ck_assert_int_eq(open_with(&newer.options, fresh_directory()), GOV_OK);
     ck_assert_uint_eq(rt->sample_ms, 250);
-    ck_assert(rt->has_thread);
+    ck_assert(rt->has_looker);
     gov_close(rt);
 }
 END_TEST
@@ -348,7 +348,7 @@ START_TEST(describes_what_is_watched)
     ck_assert_str_eq(describe(), "watching no PSI (the kernel has none for "
                                  "this user); budget 4096 MiB");
     gov_describe(rt, small, sizeof(small));
-    ck_assert_str_eq(small, "watching no");
+    ck_assert_str_eq(small, "watching...");
     tear_down();
 }
 END_TEST
@@ -940,10 +940,10 @@ START_TEST(what_failing_calls_say)
         const char *message;
     } rows[] = {
         {"pipe", EMFILE,
-         "cannot start the runtime's thread; raise the limits of this process, "
+         "cannot start the runtime's threads; raise the limits of this process, "
          "or set no_thread: Too many open files"},
         {"pthread_create", EIO,
-         "cannot start the runtime's thread; raise the limits of this process, "
+         "cannot start the runtime's threads; raise the limits of this process, "
          "or set no_thread: Resource temporarily unavailable"},
     };
 
@@ -1034,7 +1034,7 @@ END_TEST
 static uint64_t pace(uint64_t left_bytes)
 {
     rt->last.evidence.headroom_bytes = left_bytes;
-    return gov__runtime_pace_locked(rt);
+    return gov__look_pace_locked(rt);
 }
 
 START_TEST(the_thread_looks_more_often_where_less_is_left)

@@ -92,6 +92,7 @@ static void sample_of(const struct gov_evidence *evidence,
                       const struct gov_replay_action *action, uint32_t n)
 {
     gov__trace_sample(rt, evidence, NORMAL, "nothing", action, n);
+    gov__trace_flush(rt);
 }
 
 static void sample_at(uint64_t at_ms)
@@ -423,6 +424,7 @@ START_TEST(the_file_is_as_documented)
     record("a note");
     gov__trace_sample(rt, &now, NORMAL, "all is well", two, 2);
     gov__trace_sample(rt, &next, WARN, "simulated", two, 2);
+    gov__trace_flush(rt);
     gov__trace_relief(rt, "kv.unused", 10, 9, 8, true);
     gov__trace_relief(rt, "kv.unused", 10, 0, 8, false);
     gov__trace_regrow(rt, "kv.unused");

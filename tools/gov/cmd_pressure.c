@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* gov pressure: simulates pressure in governed processes, and shows levels as they
- * change. */
+/* gov pressure: simulates pressure in governed processes, shows levels as they
+ * change, and what tells of them. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "tools/gov/pressure_sources.h"
 #include "tools/gov/pressure_watch.h"
 
 /* A monitor looks four times a second; a host of its own loop perhaps less. */
 #define FOLLOW_MS 2000
 
 struct pressure {
-    const char *simulate; /* NULL: --watch */
-    bool watch, all, json;
+    const char *simulate; /* NULL: --watch or --sources */
+    bool watch, sources, all, json;
     uint64_t pid, for_ms; /* 0: not given */
     bool end;             /* "real" */
     gov_level level;
@@ -139,15 +140,19 @@ static int simulate(const struct pressure *pressure)
 
 static int run_command(struct pressure *pressure)
 {
-    if (pressure->watch == (pressure->simulate != NULL))
-        return wrong("give either --simulate LEVEL or --watch.");
+    if (pressure->watch + pressure->sources + (pressure->simulate != NULL) != 1)
+        return wrong("give one of --simulate LEVEL, --watch and --sources.");
+    if (pressure->sources)
+        return pressure->pid != 0 || pressure->all || pressure->for_ms != 0
+                   ? wrong("--sources takes nothing but --json.")
+                   : gov_pressure_sources(pressure->json);
     if (pressure->watch && pressure->all)
         return wrong("--watch shows all processes without --all.");
     if (pressure->watch)
         return gov_pressure_watch((int32_t)pressure->pid, pressure->for_ms,
                                   pressure->json);
     if (pressure->json)
-        return wrong("--json is for --watch.");
+        return wrong("--json is for --watch and --sources.");
     if (pressure->pid != 0 && pressure->all)
         return wrong("--pid is one process and --all are all of them.");
     if (!read_level(pressure)) {
@@ -173,6 +178,10 @@ int gov_cmd_pressure(int argc, char **argv)
          "print levels as they change, with the reason, until interrupted; "
          "this "
          "machine's where no process is governed"},
+        {"--sources", 0, CLI_FLAG, 0, 0, &pressure.sources, NULL,
+         "print what tells of memory pressure here, and why what does not, "
+         "does "
+         "not"},
         {"--for", 'f', CLI_SECONDS, 100, 86400000, &pressure.for_ms, "TIME",
          "simulate for TIME (60s), or watch no longer"},
         {"--pid", 'p', CLI_COUNT, 1, INT32_MAX, &pressure.pid, "N",
@@ -180,15 +189,18 @@ int gov_cmd_pressure(int argc, char **argv)
         {"--all", 'a', CLI_FLAG, 0, 0, &pressure.all, NULL,
          "simulate in all governed processes of this user"},
         {"--json", 0, CLI_FLAG, 0, 0, &pressure.json, NULL,
-         "with --watch, print JSON, one object a line"},
+         "print JSON; with --watch, one object a line"},
     };
     const struct cli_command command = {
         .name = "gov pressure",
         .synopsis =
             "--simulate LEVEL [--for TIME] [--pid N | --all]\n"
-            "       gov pressure --watch [--for TIME] [--pid N] [--json]",
-        .sentence = "Simulates memory pressure in running governed processes, "
-                    "to see what they do; or shows levels as they change.",
+            "       gov pressure --watch [--for TIME] [--pid N] [--json]\n"
+            "       gov pressure --sources [--json]",
+        .sentence =
+            "Simulates memory pressure in running governed processes, "
+            "to see what they do; or shows levels as they change, and what "
+            "tells of them.",
         .options = options,
         .option_count = sizeof(options) / sizeof(options[0]),
     };

@@ -51,6 +51,14 @@ static void count(struct pane *pane, uint64_t n, const char *label)
     figure(pane, top_count(number, n), label);
 }
 
+/* What is worth a word only when there is some of it. */
+static bool some(const struct pane *pane, gov_page_counter c)
+{
+    uint64_t n = counter(pane, c);
+
+    return n != TOP_UNKNOWN && n > 0;
+}
+
 /* "82.0M of 1.69G"; one side may be unknown. */
 static void share(struct pane *pane, gov_page_counter part,
                   gov_page_counter whole, const char *label)
@@ -98,10 +106,17 @@ static void draw_level(struct pane *pane)
 
 static void draw_backend(struct pane *pane)
 {
-    const char *backend = pane->process->page.text_BACKEND;
+    const struct gov_page *page = &pane->process->page;
+    char dot[5];
 
-    pane->column = top_grid_put(pane->grid, pane->row, pane->column,
-                                pane->grid->width - 1, TOP_PLAIN, backend);
+    pane->column =
+        top_grid_put(pane->grid, pane->row, pane->column, pane->grid->width - 1,
+                     TOP_PLAIN, page->text_BACKEND);
+    if (page->text_WAKES[0] == '\0')
+        return;
+    top_encode(dot, top_grid_symbol(pane->grid, TOP_DOT));
+    pane->column = top_grid_print(pane->grid, pane->row, pane->column,
+                                  TOP_FAINT, " %s %s", dot, page->text_WAKES);
 }
 
 static void draw_footprint(struct pane *pane)
@@ -120,6 +135,10 @@ static void draw_footprint(struct pane *pane)
     share(pane, GOV_PAGE_FOOTPRINT, GOV_PAGE_BUDGET,
           budget != TOP_UNKNOWN ? "budget" : "and no budget is known");
     bytes(pane, GOV_PAGE_HEADROOM, "headroom");
+    if (some(pane, GOV_PAGE_FILL))
+        bytes(pane, GOV_PAGE_FILL, "less/s");
+    if (some(pane, GOV_PAGE_EXPECTED))
+        bytes(pane, GOV_PAGE_EXPECTED, "announced");
 }
 
 static void draw_memory(struct pane *pane)
@@ -283,14 +302,24 @@ static void draw_storage(struct pane *pane)
 static void draw_relief(struct pane *pane)
 {
     const char *last = pane->process->page.text_LAST_RELIEF;
-    char number[TOP_NUMBER], label[64];
+    char text[48], label[64];
 
     count(pane, counter(pane, GOV_PAGE_RELIEFS), "actions");
+    if (some(pane, GOV_PAGE_RELIEF_OVERDUE))
+        count(pane, counter(pane, GOV_PAGE_RELIEF_OVERDUE), "overdue");
+    if (some(pane, GOV_PAGE_RELIEF_BARREN))
+        count(pane, counter(pane, GOV_PAGE_RELIEF_BARREN), "gave nothing");
+    if (some(pane, GOV_PAGE_MODELS)) {
+        snprintf(text, sizeof(text), "%" PRIu64 " of %" PRIu64,
+                 counter(pane, GOV_PAGE_MODELS_LOADED),
+                 counter(pane, GOV_PAGE_MODELS));
+        figure(pane, text, "models loaded");
+    }
     bytes(pane, GOV_PAGE_YIELD_TOTAL, "given back");
     if (last[0] == '\0')
         return;
     snprintf(label, sizeof(label), "by the last, %s", last);
-    figure(pane, top_bytes(number, counter(pane, GOV_PAGE_YIELD_LAST)), label);
+    figure(pane, top_bytes(text, counter(pane, GOV_PAGE_YIELD_LAST)), label);
 }
 
 /* ---- histories ------------------------------------------------------------- */
