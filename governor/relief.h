@@ -52,8 +52,8 @@ struct gov_relief {
      * for it, and a NOTICE says so. */
     void (*leave)(void *ctx, uint64_t floor_bytes, uint32_t floor_tokens);
     /* The budget is another one now: a limit was changed, or gov_set_budget() was
-     * called. Before relief of the same step, and whether it is short or not; on
-     * the thread of gov_step(). May be NULL. */
+     * called. Before relief of the same step, and whether it is short or not; not on
+     * the engine's thread. May be NULL. */
     void (*budget)(void *ctx, uint64_t budget_bytes);
     /* Append only. Zero must keep the behaviour of older versions. */
     /* In place of run(), in slices: it is called again, while memory is short and

@@ -56,8 +56,8 @@ static inline struct gov_options gov_options_default(void)
 
 /* Opens a governor for this process. On success *out is owned by the caller and
  * released with gov_close(). On failure *out is NULL and err, if given, says
- * why. Starts one thread unless no_thread. A page that cannot be published is
- * no failure: gov_describe() says so.
+ * why. Starts two threads unless no_thread, one that looks and one that works. A
+ * page that cannot be published is no failure: gov_describe() says so.
  *
  * A policy that is named and cannot be read, or is none, is a failure. One that
  * was not named, the user's or the system's, is not: the shipped one is in force
@@ -73,18 +73,18 @@ GOV_API GOV_NODISCARD gov_status gov_open(gov_runtime **out,
                                           const struct gov_options *options,
                                           gov_error *err);
 
-/* Stops the thread, once the callback that it may be in has returned, removes
+/* Stops the threads, once the callbacks that they may be in have returned, removes
  * the page, frees. Registered caches are as at NORMAL again. Accepts NULL. No
  * other call of this runtime may be running or follow; no callback does. Not
  * from a callback. */
 GOV_API void gov_close(gov_runtime *runtime);
 
-/* One turn of the loop: sample, level, relief, publish. The internal thread
- * repeats just this; hosts with a loop of their own call it every sample_ms.
+/* One turn of the loop: sample, level, relief, publish. The internal threads
+ * repeat just this; hosts with a loop of their own call it every sample_ms.
  * Waits for nothing but the callbacks it calls and the file systems of what it
  * looks at about once a second, the policy's files, and of what it writes, the
  * page and a trace; does nothing while another thread, or the caller of this
- * callback, is inside it. */
+ * callback, is inside it: only looks, where the runtime has threads. */
 GOV_API void gov_step(gov_runtime *runtime);
 
 /* For a host with a loop of its own and no_thread: a descriptor that poll() finds
@@ -132,7 +132,7 @@ GOV_API size_t gov_sources(gov_runtime *runtime, struct gov_source *out,
 GOV_API void gov_expect(gov_runtime *runtime, int64_t bytes);
 
 /* The thread that drives the engine calls these around every forward pass.
- * Relief that must not race one runs between passes: on the runtime's thread
+ * Relief that must not race one runs between passes: on a thread of the runtime's
  * while the engine is idle, else inside gov_pass_end(), where no other action
  * runs. gov_pass_begin() waits for such an action that is running, one at most.
  * A mutex each, about 50 ns. Passes may overlap: between passes is when none is
@@ -186,8 +186,10 @@ struct gov_event {
 typedef void (*gov_event_fn)(void *ctx, const struct gov_event *event);
 
 /* Calls fn for every event, on the thread where it happened, with no lock held.
- * That is the one that calls gov_step(), the runtime's or the host's, or the
- * engine's in gov_pass_end(): two may call fn at the same time. fn may call
+ * That is one of the runtime's, the one that calls gov_step(), or the engine's in
+ * gov_pass_end(): several may call fn at the same time. While a call takes longer
+ * than a second fn is told nothing: what happens meanwhile is lost, but for the
+ * level, which it is told by the first step after. fn may call
  * gov_level_now(), gov_describe() and the gov_publish ones, and nothing else of
  * this runtime. One listener: a second call replaces it, NULL removes it.
  * Returns once no call of the one before is running, so its ctx may go: not from
@@ -200,8 +202,9 @@ GOV_API void gov_on_event(gov_runtime *runtime, gov_event_fn fn, void *ctx);
  * the next simulated step. Of steps that are due at the same turn the last one
  * counts. At most 16 steps wait at a time.
  *
- * GOV_E_BUSY     16 are waiting
- * GOV_E_INVALID  level is none of the three */
+ * GOV_E_BUSY         16 are waiting
+ * GOV_E_INVALID      level is none of the three
+ * GOV_E_UNSUPPORTED  in a child of fork() */
 GOV_API GOV_NODISCARD gov_status gov_simulate(gov_runtime *runtime,
                                               gov_level level,
                                               uint64_t delay_ms,
@@ -217,7 +220,8 @@ GOV_API GOV_NODISCARD gov_status gov_simulate_end(gov_runtime *runtime,
  * force: from the next step on, which tells it. On failure what is in force
  * stays. Any thread, but not from a callback.
  *
- * GOV_E_FORMAT and others as gov_policy_open() */
+ * GOV_E_FORMAT and others as gov_policy_open()
+ * GOV_E_UNSUPPORTED  in a child of fork() */
 GOV_API GOV_NODISCARD gov_status gov_policy_reload(gov_runtime *runtime,
                                                    gov_error *err);
 

@@ -37,49 +37,63 @@ void gov__advice_readahead(struct gov__streamer *s)
 }
 
 /* Where the stretch of a file ends that begins with the part in that place of its
- * order and has no rows: those are touched here and there, and each touch would read
- * a huge page. */
+ * order and has no rows that are looked up: each touch would read a huge page. Two
+ * edges share one, which is not dropped by halves; they are the last to be cold. */
 static uint32_t end_of_stretch(const struct gov__streamer *s, uint32_t at)
 {
     struct gov__part *const *order = s->res.order;
     uint32_t end = at;
 
     while (end < s->res.part_count && order[end]->file == order[at]->file &&
-           !gov__part_is_rows(s, order[end]))
+           (order[end]->hot || !gov__part_is_rows(s, order[end])))
         end++;
     return end;
 }
 
-static bool advise_stretch(struct gov__streamer *s, uint32_t at, uint32_t end)
+/* In one call where that is all of a file, so that the mapping stays one to the
+ * kernel. */
+static bool advise_stretch(const struct gov__streamer *s, uint32_t at,
+                           uint32_t end, enum gov__advice advice)
 {
     const struct gov_platform *platform = s->range->platform;
-    const uint64_t page = s->range->page;
-    const struct gov__part *first = s->res.order[at];
-    /* A page at either end may be one of rows, too. */
-    const uint64_t begin = gov__round_up(first->begin, page);
-    const uint64_t stop = gov__round_down(s->res.order[end - 1]->end, page);
+    struct gov__part *const *order = s->res.order;
+    const uint32_t index = order[at]->file;
+    const struct gov__range_file *file = &s->range->files[index];
+    const bool from_start = at == 0 || order[at - 1]->file != index;
+    const bool to_end = end == s->res.part_count || order[end]->file != index;
+    uint64_t begin = file->file_offset, stop = begin + file->bytes;
 
+    /* A page at either end may be one of rows, too. */
+    if (!from_start)
+        begin = gov__round_up(order[at]->begin, s->range->page);
+    if (!to_end)
+        stop = gov__round_down(order[end - 1]->end, s->range->page);
     return stop <= begin ||
            platform->advise(platform->ctx,
-                            gov__range_address(s->range, first->file, begin),
-                            (size_t)(stop - begin), GOV__ADVICE_HUGE) == 0;
+                            gov__range_address(s->range, index, begin),
+                            (size_t)(stop - begin), advice) == 0;
+}
+
+static bool advise_stretches(const struct gov__streamer *s,
+                             enum gov__advice advice)
+{
+    bool all = true;
+
+    for (uint32_t at = 0, end; at < s->res.part_count && all;
+         at = end > at ? end : at + 1) {
+        end = end_of_stretch(s, at);
+        all = end == at || advise_stretch(s, at, end, advice);
+    }
+    return all;
 }
 
 /* With this a page that is missing comes in a huge page of the file, from Linux 5.18
- * on (`readrate --huge`: 5.2 GB/s and 3 ms a GB), and is mapped as one. Only where
- * what is cold passes the page cache by: of a huge page in it that two parts share
- * nothing is dropped. */
+ * on (`readrate --huge`: 5.2 GB/s and 3 ms a GB), and is mapped as one. Not where
+ * what is dropped came through the page cache, too: parts are not cut at huge pages
+ * there, and of one that two parts share nothing is dropped. */
 void gov__advice_huge(struct gov__streamer *s)
 {
-    uint32_t at = 0, end;
-
-    s->huge = s->direct;
-    while (at < s->res.part_count && s->huge) {
-        end = end_of_stretch(s, at);
-        if (end > at)
-            s->huge = advise_stretch(s, at, end);
-        at = end > at ? end : at + 1;
-    }
+    s->huge = s->direct && advise_stretches(s, GOV__ADVICE_HUGE);
 }
 
 /* In one call a file, so that a mapping stays one to the kernel; none where

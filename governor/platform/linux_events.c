@@ -178,9 +178,9 @@ void gov__reclaim_find(struct gov__linux_watch *watch)
 int gov__reclaim_arm(struct gov__linux_watch *watch)
 {
     struct gov__signal *signal = &watch->signals[GOV__SIGNAL_RECLAIM];
-    int rc,
-        file = gov__watch_file(watch->bound, "memory.pressure_level", O_RDONLY);
+    int rc, file;
 
+    file = gov__watch_file(watch->bound, "memory.pressure_level", O_RDONLY);
     if (file < 0)
         return errno;
     rc = notified(watch->bound, file, "low,local", &signal->fd);

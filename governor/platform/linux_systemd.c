@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -107,6 +108,29 @@ static int connected(const char *path)
     return fd;
 }
 
+/* Why a file will never tell of anything, and is not written to; NULL: it may. */
+static const char *never_tells(int fd, const struct gov__trigger *order)
+{
+    struct epoll_event event = {.events = EPOLLPRI};
+    struct gov__psi psi;
+    char text[512];
+    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+    int set, rc;
+
+    text[n > 0 ? n : 0] = '\0';
+    if (gov__psi_parse(text, &psi))
+        return order->bytes == 0
+                   ? "$MEMORY_PRESSURE_WRITE does not say what to wait for"
+                   : NULL;
+    /* A file of a disk can be polled, and tells that it can be read. */
+    set = epoll_create1(EPOLL_CLOEXEC);
+    if (set < 0)
+        return NULL;
+    rc = epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+    close(set);
+    return rc == EPERM ? "a file that nobody can wait for" : NULL;
+}
+
 /* Opened once, and armed in the same step for what is no file of the kernel's: who
  * is at the other end of a FIFO or a socket need not be told of our pace. */
 void gov__systemd_find(struct gov__linux_watch *watch)
@@ -114,6 +138,7 @@ void gov__systemd_find(struct gov__linux_watch *watch)
     struct gov__signal *signal = &watch->signals[GOV__SIGNAL_SYSTEMD];
     const char *path = watch->systemd_path;
     struct gov__trigger *order = &watch->systemd;
+    const char *why;
     struct stat st;
     ssize_t n = (ssize_t)order->bytes;
 
@@ -140,8 +165,14 @@ void gov__systemd_find(struct gov__linux_watch *watch)
         return;
     }
     gov__signal_is(signal, GOV__SOURCE_SPARE, "not armed yet");
-    if (watch->systemd_triggers)
+    if (watch->systemd_triggers) {
+        why = never_tells(signal->fd, order);
+        if (why != NULL) {
+            gov__signal_close(signal);
+            gov__signal_is(signal, GOV__SOURCE_BROKEN, "%s", why);
+        }
         return;
+    }
     if (order->bytes > 0)
         n = S_ISSOCK(st.st_mode)
                 ? send(signal->fd, order->text, order->bytes, MSG_NOSIGNAL)

@@ -85,7 +85,7 @@ enum gov__advice {
     GOV__ADVICE_NORMAL,
     GOV__ADVICE_SEQUENTIAL,
     GOV__ADVICE_RANDOM,
-    GOV__ADVICE_HUGE, /* huge pages where possible */
+    GOV__ADVICE_HUGE, /* huge pages where possible, beside what else is advised */
 };
 
 struct gov__told {

@@ -45,7 +45,8 @@ static void count(struct gov_runtime *runtime, bool begin, const char *why)
 
 static bool is_known(const struct gov_runtime *runtime)
 {
-    return runtime != NULL && runtime->platform->activity_begin != NULL &&
+    return runtime != NULL && !gov__runtime_forked(runtime) &&
+           runtime->platform->activity_begin != NULL &&
            runtime->platform->activity_end != NULL;
 }
 

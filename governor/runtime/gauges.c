@@ -37,7 +37,7 @@ uint32_t gov_gauges_new(gov_runtime *runtime)
     struct gov__gauges *gauges;
     uint32_t id = 0;
 
-    if (runtime == NULL)
+    if (runtime == NULL || gov__runtime_forked(runtime))
         return 0;
     gauges = &runtime->gauges;
     pthread_mutex_lock(&runtime->lock);
@@ -78,7 +78,8 @@ void gov_gauges_text(gov_runtime *runtime, uint32_t id, gov_page_text text,
 {
     struct gov__gauge_set *set = find(runtime, id);
 
-    if (set == NULL || value == NULL || (unsigned int)text >= GOV_PAGE_TEXTS)
+    if (set == NULL || value == NULL || (unsigned int)text >= GOV_PAGE_TEXTS ||
+        gov__runtime_forked(runtime))
         return;
     pthread_mutex_lock(&runtime->lock);
     set->have_text |= UINT32_C(1) << text;
@@ -98,7 +99,7 @@ void gov_gauges_free(gov_runtime *runtime, uint32_t id)
     struct gov__gauges *gauges;
     uint64_t have;
 
-    if (set == NULL)
+    if (set == NULL || gov__runtime_forked(runtime))
         return;
     gauges = &runtime->gauges;
     pthread_mutex_lock(&runtime->lock);

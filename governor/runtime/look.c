@@ -214,7 +214,7 @@ static size_t list_read_locked(const struct gov_runtime *runtime,
             .state = read[i].live ? GOV_SOURCE_LIVE : GOV_SOURCE_ABSENT,
         };
         snprintf(out[i].why, sizeof(out[i].why), "%s",
-                 read[i].live ? read[i].why : "the system does not tell");
+                 read[i].live ? read[i].why : "not told at the last look");
     }
     return count;
 }

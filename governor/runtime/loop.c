@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "governor/runtime/trace_priv.h"
@@ -138,12 +139,14 @@ void gov_dispatch(gov_runtime *runtime)
     p = runtime->platform;
     count = gov__look_polls(runtime, polled, &wait_ms);
     /* Whoever polled gov_fd() may have taken an event that only a total still shows. */
-    heard = poll(polled, (nfds_t)count, 0) >= 0 &&
-            gov__look_heard(runtime, polled, count);
+    if (poll(polled, (nfds_t)count, 0) < 0)
+        for (size_t i = 0; i < count; i++) /* as in wait_for(): ask them all */
+            polled[i].revents = polled[i].fd >= 0 ? POLLIN : 0;
+    heard = gov__look_heard(runtime, polled, count);
     if (heard || p->now_us(p->ctx) >= runtime->due_us)
         gov_step(runtime);
-    (void)gather(
-        runtime); /* where it fails the time is what was gathered last */
+    /* Where it fails the time is what was gathered last. */
+    (void)gather(runtime);
 }
 
 /* ---- who works ---------------------------------------------------------------------- */
@@ -165,22 +168,21 @@ static void *work_loop(void *arg)
         pthread_mutex_unlock(&runtime->lock);
         gov__work(runtime, true);
         pthread_mutex_lock(&runtime->lock);
+        if (runtime->current == me)
+            runtime->nobody_works = false;
     }
     me->state = GOV__WORKER_ENDED;
     pthread_mutex_unlock(&runtime->lock);
     return NULL;
 }
 
-static struct gov__worker *free_worker(struct gov_runtime *runtime)
+/* Lock held: who has ended lets it go before it is joined, and needs it no more. */
+static struct gov__worker *free_worker_locked(struct gov_runtime *runtime)
 {
     for (size_t i = 0; i < GOV__WORKERS; i++) {
         struct gov__worker *worker = &runtime->workers[i];
-        bool ended;
 
-        pthread_mutex_lock(&runtime->lock);
-        ended = worker->state == GOV__WORKER_ENDED;
-        pthread_mutex_unlock(&runtime->lock);
-        if (ended) {
+        if (worker->state == GOV__WORKER_ENDED) {
             pthread_join(worker->thread, NULL);
             worker->state = GOV__WORKER_NONE;
         }
@@ -190,29 +192,22 @@ static struct gov__worker *free_worker(struct gov_runtime *runtime)
     return NULL;
 }
 
-/* A thread that works from now on. Returns 0 or an errno value. */
-static int start_worker(struct gov_runtime *runtime)
+/* A thread that works from now on. Returns 0 or an errno value. Lock held, so that who
+ * comes back meanwhile does not go for one that could not be had. */
+static int start_worker_locked(struct gov_runtime *runtime)
 {
-    struct gov__worker *worker = free_worker(runtime);
-    struct gov__worker *before;
+    struct gov__worker *worker = free_worker_locked(runtime);
     int rc;
 
     if (worker == NULL)
         return EAGAIN;
-    pthread_mutex_lock(&runtime->lock);
-    before = runtime->current;
     worker->runtime = runtime;
+    rc = gov__thread_start(&worker->thread, work_loop, worker);
+    if (rc != 0)
+        return rc;
     worker->state = GOV__WORKER_RUNS;
     runtime->current = worker;
-    pthread_mutex_unlock(&runtime->lock);
-    rc = gov__thread_start(&worker->thread, work_loop, worker);
-    if (rc == 0)
-        return 0;
-    pthread_mutex_lock(&runtime->lock);
-    worker->state = GOV__WORKER_NONE;
-    runtime->current = before;
-    pthread_mutex_unlock(&runtime->lock);
-    return rc;
+    return 0;
 }
 
 /* Lock held. */
@@ -247,28 +242,34 @@ static void wake_worker(struct gov_runtime *runtime,
     pthread_mutex_unlock(&runtime->lock);
 }
 
-/* Where no further thread can be had, what is left is to look, and to say so. */
+/* Where no further thread can be had, what is left is to look, and to say so. Who comes
+ * back after all goes on (work_loop()). */
 static void look_after_worker(struct gov_runtime *runtime)
 {
-    bool alone;
-    int rc = 0;
+    const bool lost = gov__work_abandon(runtime);
 
-    if (gov__work_abandon(runtime))
-        runtime->short_of_workers = true;
-    if (!runtime->short_of_workers)
-        return;
-    rc = start_worker(runtime);
-    alone = rc != 0;
-    runtime->short_of_workers = alone;
     pthread_mutex_lock(&runtime->lock);
-    runtime->nobody_works = alone;
-    if (!alone)
+    if (lost || runtime->nobody_works) {
+        runtime->nobody_works = start_worker_locked(runtime) != 0;
         runtime->work_wanted = true;
-    pthread_cond_broadcast(&runtime->work);
+        pthread_cond_broadcast(&runtime->work);
+    }
     pthread_mutex_unlock(&runtime->lock);
 }
 
 /* ---- who looks ----------------------------------------------------------------------- */
+
+/* poll(), which cannot be (EINVAL) where the app took away the right to have so many
+ * descriptors (RLIMIT_NOFILE): then time alone wakes. */
+static int wait_for(struct pollfd *polled, size_t count, uint64_t wait_ms)
+{
+    const struct timespec pause = {0, GOV__MIN_SAMPLE_MS * 1000000L};
+    const int rc = poll(polled, (nfds_t)count, (int)wait_ms);
+
+    if (rc < 0 && errno != EINTR)
+        (void)nanosleep(&pause, NULL);
+    return rc;
+}
 
 static void wait_for_look(struct gov_runtime *runtime)
 {
@@ -279,7 +280,7 @@ static void wait_for_look(struct gov_runtime *runtime)
 
     count = gov__look_polls(runtime, polled, &wait_ms);
     until_us = p->now_us(p->ctx) + wait_ms * 1000;
-    while (poll(polled, (nfds_t)count, (int)wait_ms) > 0 &&
+    while (wait_for(polled, count, wait_ms) > 0 &&
            !gov__look_heard(runtime, polled, count)) {
         const uint64_t now_us = p->now_us(p->ctx);
 
@@ -315,7 +316,8 @@ static void *look_loop(void *arg)
 void gov__runtime_wake(struct gov_runtime *runtime)
 {
     /* A full pipe means that the thread is about to wake anyway. */
-    if (runtime->wake[1] >= 0 && write(runtime->wake[1], "", 1) < 0)
+    if (runtime->wake[1] >= 0 && !gov__runtime_forked(runtime) &&
+        write(runtime->wake[1], "", 1) < 0)
         return;
 }
 
@@ -327,7 +329,9 @@ int gov__loop_start(struct gov_runtime *runtime)
 
     if (!open_pipe(runtime))
         return errno;
-    rc = start_worker(runtime);
+    pthread_mutex_lock(&runtime->lock);
+    rc = start_worker_locked(runtime);
+    pthread_mutex_unlock(&runtime->lock);
     if (rc != 0)
         return rc;
     runtime->threaded = true;
@@ -351,7 +355,12 @@ void gov__loop_stop(struct gov_runtime *runtime)
     pthread_cond_broadcast(&runtime->work);
     pthread_mutex_unlock(&runtime->lock);
     for (size_t i = 0; i < GOV__WORKERS; i++) {
-        if (runtime->workers[i].state != GOV__WORKER_NONE)
+        bool started;
+
+        pthread_mutex_lock(&runtime->lock);
+        started = runtime->workers[i].state != GOV__WORKER_NONE;
+        pthread_mutex_unlock(&runtime->lock);
+        if (started)
             pthread_join(runtime->workers[i].thread, NULL);
         runtime->workers[i].state = GOV__WORKER_NONE;
     }

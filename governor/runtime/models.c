@@ -179,6 +179,10 @@ static gov_status check_entry(const struct gov_model_entry *entry,
                         "the name of model \"%.40s\" is not 1 to %d bytes "
                         "long; change it",
                         length == 0 ? "" : entry->name, GOV__MODEL_NAME - 1);
+    if (!gov__name_is_plain(entry->name))
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "the name of a model has a space or a control "
+                        "character in it; take letters, digits and dots");
     if (entry->bytes == NULL || entry->load == NULL || entry->unload == NULL)
         return gov_fail(err, GOV_E_INVALID, 0, "model %s has no %s(); set it",
                         entry->name,
@@ -249,9 +253,10 @@ gov_status gov_models_add(gov_runtime *runtime,
     status = check_entry(&own, err);
     if (status != GOV_OK)
         return status;
-    if (!atomic_compare_exchange_strong(&runtime->models.owner, &nobody,
-                                        (int32_t)getpid()) &&
-        !is_ours(runtime))
+    if (gov__runtime_forked(runtime) ||
+        (!atomic_compare_exchange_strong(&runtime->models.owner, &nobody,
+                                         (int32_t)getpid()) &&
+         !is_ours(runtime)))
         return gov_fail(err, GOV_E_UNSUPPORTED, 0,
                         "models belong to the process that opened the runtime; "
                         "open another one after fork()");

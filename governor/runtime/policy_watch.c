@@ -259,6 +259,10 @@ gov_status gov_policy_reload(gov_runtime *runtime, gov_error *err)
     if (runtime == NULL)
         return gov_fail(err, GOV_E_INVALID, 0,
                         "gov_policy_reload() needs a runtime");
+    if (gov__runtime_forked(runtime))
+        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
+                        "nothing is governed in a child of fork(); open a "
+                        "runtime there");
     watch = &runtime->watch;
     (void)begin_loading(runtime, true);
     memcpy(before, watch->seen, sizeof(before));

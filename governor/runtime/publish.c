@@ -33,7 +33,7 @@ static void publish_if(struct gov_runtime *runtime, bool known,
 void gov_publish_text(gov_runtime *runtime, gov_page_text text,
                       const char *value)
 {
-    if (runtime == NULL || value == NULL)
+    if (runtime == NULL || value == NULL || gov__runtime_forked(runtime))
         return;
     pthread_mutex_lock(&runtime->lock);
     (void)gov__page_put(&runtime->page, text, value);

@@ -188,7 +188,9 @@ static bool run_turn(struct gov_runtime *runtime, struct gov__inventory *inv,
         act.level = inv->level;
         act.offered_bytes = inv->rungs[next].offered_bytes;
         act.until_us = inv->until_us;
-        mine = gov__relief_act(runtime, &act);
+        /* It is told within the turn, to a listener that may have hung. */
+        mine = gov__relief_act(runtime, &act) &&
+               gov__turn_mine(runtime, inv->turn);
         inv->full[act.at] = act.full;
         *late = mine && is_late(runtime, inv);
         if (*late)

@@ -70,8 +70,7 @@ struct gov__relief_slot {
     uint64_t floor_bytes;
     uint32_t floor_tokens;
     bool floor_broken; /* it has one and cannot leave a part: it never runs */
-    uint32_t
-        budget_serial; /* of the budget that it was told, or was there at */
+    uint32_t budget_serial; /* of the budget it was told, or was there at */
     /* What it gave. */
     struct gov__account account;
     uint64_t claimed_bytes, measured_bytes, last_yield_bytes;
@@ -90,7 +89,9 @@ struct gov__relief_running {
     size_t at;   /* its slot */
     uint32_t id; /* 0: none runs */
     uint64_t since_us;
-    uint64_t turn; /* 0: nobody has the lane */
+    uint64_t turn;           /* 0: nobody has the lane */
+    pthread_t by;            /* who has it */
+    uint64_t tells_since_us; /* a listener, within the turn; 0: it does not */
     uint64_t patience_us;
     const char *what; /* static: "run()" */
 };
@@ -116,7 +117,8 @@ struct gov__relief_turn {
 
 /* ---- turns and calls: relief_turn.c --------------------------------------- */
 
-/* The number of the turn, or 0 when another thread has it. Lock held. */
+/* The number of the turn, or 0 when another thread has it, or when this one is inside
+ * a callback of an action. Lock held. */
 uint64_t gov__turn_take_locked(struct gov_runtime *runtime,
                                enum gov__lane lane);
 /* Whether it is still this turn. */
@@ -141,9 +143,15 @@ void gov__call_begin(struct gov_runtime *runtime, struct gov__call *call,
 /* False: it was overdue, and the turn is another thread's. */
 bool gov__call_end(struct gov_runtime *runtime, const struct gov__call *call);
 
+/* Who has a turn is in a call of the listener since then; 0: not any more. Only this
+ * thread's. Lock held. */
+void gov__turn_tells_locked(struct gov_runtime *runtime, uint64_t since_us);
+
 /* Whether a call of who has the turn does not come back. Then its action is left
  * out until it does, and the turn is free. Calls nobody; no lock held. The next
- * sample tells it with a NOTICE. */
+ * sample tells it with a NOTICE. The turn is free, too, where it is the listener that
+ * does not come back. If that was the thread whose turn it is to work, that turn is
+ * free as well. */
 bool gov__relief_overdue(struct gov_runtime *runtime, uint64_t now_us);
 void gov__relief_tell_overdue(struct gov_runtime *runtime);
 
@@ -157,11 +165,18 @@ bool gov__slot_enter(struct gov_runtime *runtime, size_t at, uint32_t id,
 void gov__slot_leave(struct gov_runtime *runtime, size_t at);
 void gov__slot_leave_locked(struct gov_runtime *runtime, size_t at);
 
+/* Whether this thread is inside a callback of it. */
+bool gov__slot_calls_us_locked(const struct gov__relief_slot *slot);
+
 /* gov__slot_enter(), and the action knows what the policy in force wants it to
  * leave. Only for who has the turn; false also when it lost it: then it is to
  * ask gov__turn_mine(). */
 bool gov__slot_enter_told(struct gov_runtime *runtime, uint64_t turn, size_t at,
                           struct gov__relief_slot *out);
+
+/* Whether a name has neither spaces nor control characters: it is shown in lines of
+ * text, and policies name it. */
+bool gov__name_is_plain(const char *name);
 
 /* Bytes in the registered caches; false when there is none. */
 bool gov__relief_cache_bytes(struct gov_runtime *runtime, uint64_t *bytes);
@@ -265,11 +280,10 @@ void gov__relief_sample(struct gov_runtime *runtime,
 
 /* ---- taking memory again: relief_regrow.c ----------------------------------- */
 
-/* Tells every action that wants to know that the budget changed. On the thread
- * that is stepping. */
+/* The budget changed: every action that wants to know is to be told. */
 void gov__relief_budget(struct gov_runtime *runtime);
 
-/* Tells those that were not told, because a call of one did not return. */
+/* Tells those that were not told yet. On the thread that has the turn to work. */
 void gov__relief_budget_rest(struct gov_runtime *runtime);
 
 /* Tells those that take memory again to stop, from WARN on. For who has the turn;

@@ -188,5 +188,4 @@ void gov__relief_budget(struct gov_runtime *runtime)
     pthread_mutex_lock(&runtime->lock);
     runtime->turn.budget_serial++;
     pthread_mutex_unlock(&runtime->lock);
-    gov__relief_budget_rest(runtime);
 }

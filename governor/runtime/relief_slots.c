@@ -92,11 +92,12 @@ bool gov__slot_enter_told(struct gov_runtime *runtime, uint64_t turn, size_t at,
     pthread_mutex_unlock(&runtime->lock);
     if (news && out->floor_broken)
         tell_broken_floor(runtime, out);
-    if (!news || out->relief.leave == NULL)
-        return true;
-    gov__call_begin(runtime, &call, GOV__PATIENCE_US, "leave()");
-    out->relief.leave(out->relief.ctx, out->floor_bytes, out->floor_tokens);
-    mine = gov__call_end(runtime, &call);
+    mine = gov__turn_mine(runtime, turn); /* the listener may have hung */
+    if (mine && news && out->relief.leave != NULL) {
+        gov__call_begin(runtime, &call, GOV__PATIENCE_US, "leave()");
+        out->relief.leave(out->relief.ctx, out->floor_bytes, out->floor_tokens);
+        mine = gov__call_end(runtime, &call);
+    }
     if (!mine)
         gov__slot_leave(runtime, at);
     return mine;
@@ -148,6 +149,14 @@ static gov_status add(struct gov_runtime *runtime,
 
 /* ---- registration -------------------------------------------------------- */
 
+bool gov__name_is_plain(const char *name)
+{
+    for (; *name != '\0'; name++)
+        if ((unsigned char)*name <= ' ' || *name == 0x7f)
+            return false;
+    return true;
+}
+
 static gov_status check_name(const char *name, gov_error *err)
 {
     const size_t room = sizeof(((struct gov__relief_slot *)NULL)->name);
@@ -158,6 +167,10 @@ static gov_status check_name(const char *name, gov_error *err)
                         "the name of relief action \"%.40s\" is not 1 to %zu "
                         "bytes long; change it",
                         name == NULL ? "" : name, room - 1);
+    if (!gov__name_is_plain(name))
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "the name of a relief action has a space or a control "
+                        "character in it; take letters, digits and dots");
     return GOV_OK;
 }
 
@@ -262,8 +275,7 @@ static void leave_cache(gov_cache *cache)
     gov_cache_apply_level(cache, GOV_LEVEL_NORMAL);
 }
 
-/* Whether this thread is inside a callback of it. */
-static bool calls_us_locked(const struct gov__relief_slot *slot)
+bool gov__slot_calls_us_locked(const struct gov__relief_slot *slot)
 {
     for (size_t lane = 0; lane < 2; lane++)
         if (slot->inside[lane] &&
@@ -283,9 +295,10 @@ void gov_relief_remove(gov_runtime *runtime, uint32_t id)
     slot = find_locked(runtime, id);
     if (slot != NULL) {
         slot->removed = true;
-        if (calls_us_locked(slot)) /* nothing to wait for: it is us */
+        if (gov__slot_calls_us_locked(slot)) /* nothing to wait for: it is us */
             slot->dies = true;
-        while (slot->id == id && slot->calls > 0 && !calls_us_locked(slot))
+        while (slot->id == id && slot->calls > 0 &&
+               !gov__slot_calls_us_locked(slot))
             pthread_cond_wait(&runtime->changed, &runtime->lock);
         if (slot->id == id && slot->calls == 0) {
             cache = slot->cache;

@@ -7,13 +7,23 @@
 
 #include "governor/runtime/runtime_priv.h"
 
+/* Also one whose turn was taken, and that is back in the app. */
+static bool is_in_callback_locked(const struct gov_runtime *runtime)
+{
+    for (size_t at = 0; at < GOV__RELIEFS; at++)
+        if (gov__slot_calls_us_locked(&runtime->slots[at]))
+            return true;
+    return false;
+}
+
 uint64_t gov__turn_take_locked(struct gov_runtime *runtime, enum gov__lane lane)
 {
     struct gov__relief_running *running = &runtime->turn.running[lane];
 
-    if (running->turn != 0)
+    if (running->turn != 0 || is_in_callback_locked(runtime))
         return 0;
-    *running = (struct gov__relief_running){.turn = ++runtime->turn.last};
+    *running = (struct gov__relief_running){.turn = ++runtime->turn.last,
+                                            .by = pthread_self()};
     if (lane == GOV__LANE_TURN)
         runtime->relieving = true;
     return running->turn;
@@ -75,6 +85,16 @@ void gov__turn_over(struct gov_runtime *runtime, uint64_t turn)
         gov__runtime_wake(runtime);
 }
 
+void gov__turn_tells_locked(struct gov_runtime *runtime, uint64_t since_us)
+{
+    for (size_t lane = 0; lane < 2; lane++) {
+        struct gov__relief_running *running = &runtime->turn.running[lane];
+
+        if (running->turn != 0 && pthread_equal(running->by, pthread_self()))
+            running->tells_since_us = since_us;
+    }
+}
+
 /* ---- calls ----------------------------------------------------------------- */
 
 void gov__call_begin(struct gov_runtime *runtime, struct gov__call *call,
@@ -125,10 +145,17 @@ static bool take_away_locked(struct gov_runtime *runtime, size_t lane,
 {
     const struct gov__relief_running was = runtime->turn.running[lane];
     struct gov__relief_slot *slot = &runtime->slots[was.at];
+    const bool tells = was.turn != 0 && was.tells_since_us != 0;
+    const uint64_t since_us = tells ? was.tells_since_us : was.since_us;
 
-    if (was.id == 0 || now_us < was.since_us ||
-        now_us - was.since_us <= was.patience_us)
+    if ((was.id == 0 && !tells) || now_us < since_us ||
+        now_us - since_us <= (tells ? GOV__STUCK_US : was.patience_us))
         return false;
+    gov__work_lost_locked(runtime, was.by);
+    free_lane_locked(runtime, lane);
+    pthread_cond_broadcast(&runtime->changed);
+    if (tells)
+        return true;
     slot->late_what = was.what;
     slot->late_ms = (now_us - was.since_us) / 1000;
     slot->late_in_pass =
@@ -137,8 +164,6 @@ static bool take_away_locked(struct gov_runtime *runtime, size_t lane,
     if (slot->late_in_pass)
         runtime->turn.exclusive_late = true;
     slot->overdue++;
-    free_lane_locked(runtime, lane);
-    pthread_cond_broadcast(&runtime->changed);
     return true;
 }
 

@@ -69,6 +69,10 @@ struct gov__judged {
 /* As many looks as in three seconds of the fastest pace. */
 #define GOV__TODO 32
 
+/* A listener, or a file system, that takes so long is taken for one that does not come
+ * back. Relief has its own measure (relief_priv.h). */
+#define GOV__STUCK_US 1000000
+
 /* One that works, and two for those that do not come back. */
 #define GOV__WORKERS 3
 
@@ -101,9 +105,8 @@ struct gov_runtime {
     bool threaded, has_looker;
     pthread_t looker;
     struct gov__worker workers[GOV__WORKERS];
-    bool short_of_workers; /* of the thread that looks */
-    uint64_t woke_ms;      /* whoever works; the same */
-    int wake[2];           /* a pipe: a byte wakes the looker; -1 without */
+    uint64_t woke_ms; /* whoever works; the same */
+    int wake[2];      /* a pipe: a byte wakes the looker; -1 without */
     struct gov__gather gathered; /* of gov_fd(); fd -1: not asked for */
     uint64_t due_us;             /* the next look of gov_dispatch() */
     _Atomic bool stop;
@@ -135,11 +138,13 @@ struct gov_runtime {
     pthread_cond_t work;         /* there is some */
     struct gov__worker *current; /* who is to do it */
     bool work_wanted;
-    bool nobody_works; /* all do not come back */
-    bool looking;      /* one thread is inside a look */
-    bool working;      /* one thread has the turn to work: `worker` */
+    bool nobody_works;    /* all do not come back */
+    gov_level told_level; /* as the listener knows it */
+    bool looking;         /* one thread is inside a look */
+    bool working;         /* one thread has the turn to work: `worker` */
     pthread_t worker;
     uint64_t work_turn; /* which turn that is */
+    bool work_lost;     /* one was taken away; of the thread that looks */
     uint64_t
         waits_since_us; /* for a listener or a file system; 0: it does not */
     bool keeping_house; /* one thread is at the files */
@@ -237,6 +242,9 @@ void gov__work(struct gov_runtime *runtime, bool policy);
 /* Takes the turn from a thread that does not come back from whom it called. Returns
  * whether there was one. On the thread that looks. */
 bool gov__work_abandon(struct gov_runtime *runtime);
+
+/* If that thread has the turn it has lost it. Lock held. */
+void gov__work_lost_locked(struct gov_runtime *runtime, pthread_t by);
 
 /* Calls the listener with size, time and, but of a level's, level filled in. No lock
  * held. */

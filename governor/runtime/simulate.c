@@ -39,6 +39,10 @@ static gov_status schedule(struct gov_runtime *runtime,
     if (runtime == NULL)
         return gov_fail(err, GOV_E_INVALID, 0,
                         "no runtime to simulate on; open one first");
+    if (gov__runtime_forked(runtime))
+        return gov_fail(err, GOV_E_UNSUPPORTED, 0,
+                        "nothing is governed in a child of fork(); open a "
+                        "runtime there");
     step.at_ms = after(gov__runtime_ms(runtime), delay_ms);
     pthread_mutex_lock(&runtime->lock);
     if (waiting_locked(runtime) == GOV__STEPS) {

@@ -44,6 +44,7 @@ struct gov__trace {
     pthread_mutex_t lock;
     bool started; /* a sample was told: what follows belongs to it */
     uint64_t last_ms;
+    uint64_t sample_ms; /* of the last sample */
     gov_level level;
     uint32_t count; /* of the actions that were told last */
     struct gov_replay_action action[GOV__RELIEFS];
@@ -387,6 +388,12 @@ void gov__trace_sample(struct gov_runtime *runtime,
     if (count > GOV__RELIEFS)
         count = GOV__RELIEFS;
     pthread_mutex_lock(&trace->lock);
+    /* By a thread that was overtaken while it waited for the app (work.c). */
+    if (trace->started && evidence->now_ms < trace->sample_ms) {
+        pthread_mutex_unlock(&trace->lock);
+        return;
+    }
+    trace->sample_ms = evidence->now_ms;
     if (!same_actions(trace, actions, count))
         put_actions(trace, actions, count);
     put_sample(trace, evidence, actions, count);
@@ -481,6 +488,7 @@ static struct gov__trace *make(const struct gov_alloc *alloc)
         return NULL;
     memset(trace, 0, sizeof(*trace));
     trace->fd = -1;
+    trace->creator = getpid();
     trace->filling = &trace->buffer[0];
     trace->writing = &trace->buffer[1];
     if (pthread_mutex_init(&trace->file_lock, NULL) != 0) {
@@ -659,7 +667,14 @@ void gov__trace_close(struct gov_runtime *runtime)
 
     if (trace == NULL)
         return;
-    (void)end_recording(trace, &samples);
     atomic_store(&runtime->trace, NULL);
+    /* A thread that is not in this child of fork() may have held the locks. */
+    if (trace->creator != getpid()) {
+        if (trace->fd >= 0)
+            (void)close(trace->fd);
+        runtime->alloc.release(runtime->alloc.ctx, trace);
+        return;
+    }
+    (void)end_recording(trace, &samples);
     release(&runtime->alloc, trace);
 }

@@ -8,10 +8,6 @@
 
 #include "governor/runtime/trace_priv.h"
 
-/* A listener, or a file system, that takes so long is taken for one that does not come
- * back. Relief has its own measure (relief.c). */
-#define STUCK_US 1000000
-
 /* ---- events ---------------------------------------------------------------------- */
 
 /* A listener that does not come back gets nothing more until it does: the thread
@@ -22,7 +18,7 @@ static bool listens_locked(struct gov_runtime *runtime, uint64_t now_us)
         return false;
     if (runtime->delivering == 0)
         runtime->delivered_us = now_us;
-    return now_us - runtime->delivered_us < STUCK_US;
+    return now_us - runtime->delivered_us < GOV__STUCK_US;
 }
 
 /* Whether this thread has the turn. Lock held. */
@@ -34,17 +30,26 @@ static bool works_locked(const struct gov_runtime *runtime)
 void gov__runtime_event(struct gov_runtime *runtime, struct gov_event *event)
 {
     const struct gov_platform *p = runtime->platform;
-    const uint64_t now_us = p->now_us(p->ctx);
     gov_event_fn fn = NULL;
+    uint64_t now_us;
+    bool waits; /* for a file system, meanwhile and after */
     void *ctx;
 
     pthread_mutex_lock(&runtime->lock);
+    /* Asked here, so that another thread that was let in before is no later. */
+    now_us = p->now_us(p->ctx);
+    waits = works_locked(runtime) && runtime->waits_since_us != 0;
     if (listens_locked(runtime, now_us)) {
         fn = runtime->event;
         runtime->delivering++;
         if (works_locked(runtime))
             runtime->waits_since_us = now_us;
+        gov__turn_tells_locked(runtime, now_us);
     }
+    /* Who hangs is told the level when it is back. */
+    if (event->kind == GOV_EVENT_LEVEL &&
+        (fn != NULL || runtime->event == NULL))
+        runtime->told_level = event->level;
     ctx = runtime->event_ctx;
     pthread_mutex_unlock(&runtime->lock);
     if (fn == NULL)
@@ -57,7 +62,8 @@ void gov__runtime_event(struct gov_runtime *runtime, struct gov_event *event)
     pthread_mutex_lock(&runtime->lock);
     runtime->delivering--;
     if (works_locked(runtime))
-        runtime->waits_since_us = 0;
+        runtime->waits_since_us = waits ? p->now_us(p->ctx) : 0;
+    gov__turn_tells_locked(runtime, 0);
     pthread_cond_broadcast(&runtime->changed);
     pthread_mutex_unlock(&runtime->lock);
 }
@@ -78,8 +84,8 @@ static void announce_budget(struct gov_runtime *runtime, const char *news)
 {
     struct gov_event event = {.kind = GOV_EVENT_NOTICE, .text = news};
 
-    gov__runtime_event(runtime, &event);
     gov__relief_budget(runtime);
+    gov__runtime_event(runtime, &event);
 }
 
 static void announce_level(struct gov_runtime *runtime,
@@ -92,21 +98,48 @@ static void announce_level(struct gov_runtime *runtime,
              judged->reason);
     event.text = text;
     gov__runtime_event(runtime, &event);
-    gov_heap_decay(judged->level);
 }
 
 /* ---- a turn ------------------------------------------------------------------------ */
 
-static void tell(struct gov_runtime *runtime, const struct gov__judged *judged)
+static bool goes_on(struct gov_runtime *runtime, uint64_t turn)
 {
+    bool mine;
+
+    pthread_mutex_lock(&runtime->lock);
+    mine = runtime->working && runtime->work_turn == turn;
+    pthread_mutex_unlock(&runtime->lock);
+    return mine;
+}
+
+static bool is_told(struct gov_runtime *runtime, gov_level level)
+{
+    bool told;
+
+    pthread_mutex_lock(&runtime->lock);
+    told = runtime->told_level == level;
+    pthread_mutex_unlock(&runtime->lock);
+    return told;
+}
+
+/* Who lost the turn in one of these calls is overtaken: what comes after it in here is
+ * old by then. */
+static void tell(struct gov_runtime *runtime, uint64_t turn,
+                 const struct gov__judged *judged)
+{
+    if (judged->level != judged->before)
+        gov_heap_decay(judged->level);
     if (judged->budget_changed)
         announce_budget(runtime, judged->news);
-    if (judged->level != judged->before)
+    if (goes_on(runtime, turn))
+        gov__relief_budget_rest(runtime);
+    if (goes_on(runtime, turn) && !is_told(runtime, judged->level))
         announce_level(runtime, judged);
     if (judged->hand_over)
         gov__relief_hand_over(runtime);
-    gov__relief_sample(runtime, &judged->sample.evidence, judged->level,
-                       judged->reason);
+    if (goes_on(runtime, turn))
+        gov__relief_sample(runtime, &judged->sample.evidence, judged->level,
+                           judged->reason);
 }
 
 /* Takes the files of the app and the user, or returns false: another thread has them,
@@ -156,15 +189,30 @@ static void keep_house(struct gov_runtime *runtime, bool policy)
 
 /* ---- what is to be done --------------------------------------------------------------- */
 
+/* Of the two oldest one is left, with the news of both. */
+static void merge_oldest_locked(struct gov_runtime *runtime)
+{
+    const struct gov__judged *oldest = &runtime->todo[runtime->todo_first];
+    struct gov__judged *then;
+
+    runtime->todo_first = (runtime->todo_first + 1) % GOV__TODO;
+    runtime->todo_count--;
+    then = &runtime->todo[runtime->todo_first];
+    then->before = oldest->before;
+    then->hand_over |= oldest->hand_over;
+    if (oldest->budget_changed && !then->budget_changed) {
+        then->budget_changed = true;
+        memcpy(then->news, oldest->news, sizeof(then->news));
+    }
+}
+
 void gov__work_add(struct gov_runtime *runtime,
                    const struct gov__judged *judged)
 {
     pthread_mutex_lock(&runtime->lock);
     /* Who works does not come back, and nobody takes over: the latest count. */
-    if (runtime->todo_count == GOV__TODO) {
-        runtime->todo_first = (runtime->todo_first + 1) % GOV__TODO;
-        runtime->todo_count--;
-    }
+    if (runtime->todo_count == GOV__TODO)
+        merge_oldest_locked(runtime);
     runtime->todo[(runtime->todo_first + runtime->todo_count++) % GOV__TODO] =
         *judged;
     runtime->judged = *judged;
@@ -203,21 +251,16 @@ static uint64_t begin(struct gov_runtime *runtime)
     return turn;
 }
 
-static bool goes_on(struct gov_runtime *runtime, uint64_t turn)
-{
-    bool mine;
-
-    pthread_mutex_lock(&runtime->lock);
-    mine = runtime->working && runtime->work_turn == turn;
-    pthread_mutex_unlock(&runtime->lock);
-    return mine;
-}
-
 static void end(struct gov_runtime *runtime, uint64_t turn)
 {
     pthread_mutex_lock(&runtime->lock);
     if (runtime->work_turn == turn)
         runtime->working = false;
+    /* Who was woken for it meanwhile found the turn taken. */
+    if (runtime->todo_count > 0) {
+        runtime->work_wanted = true;
+        pthread_cond_broadcast(&runtime->work);
+    }
     pthread_mutex_unlock(&runtime->lock);
 }
 
@@ -229,7 +272,7 @@ void gov__work(struct gov_runtime *runtime, bool policy)
     if (turn == 0)
         return;
     while (goes_on(runtime, turn) && next(runtime, &judged))
-        tell(runtime, &judged);
+        tell(runtime, turn, &judged);
     if (goes_on(runtime, turn))
         gov__relief_run(runtime, GOV__IN_STEP);
     if (goes_on(runtime, turn))
@@ -239,21 +282,29 @@ void gov__work(struct gov_runtime *runtime, bool policy)
     end(runtime, turn);
 }
 
+void gov__work_lost_locked(struct gov_runtime *runtime, pthread_t by)
+{
+    if (!runtime->working || !pthread_equal(runtime->worker, by))
+        return;
+    runtime->working = false;
+    runtime->work_turn++;
+    runtime->work_lost = true;
+}
+
 bool gov__work_abandon(struct gov_runtime *runtime)
 {
     const struct gov_platform *p = runtime->platform;
     const uint64_t now_us = p->now_us(p->ctx);
-    bool stuck = gov__relief_overdue(runtime, now_us);
+    bool lost;
 
+    (void)gov__relief_overdue(runtime, now_us);
     pthread_mutex_lock(&runtime->lock);
     if (runtime->working && runtime->waits_since_us != 0 &&
-        now_us - runtime->waits_since_us > STUCK_US)
-        stuck = true;
-    stuck = stuck && runtime->working;
-    if (stuck) {
-        runtime->working = false;
-        runtime->work_turn++;
-    }
+        now_us > runtime->waits_since_us &&
+        now_us - runtime->waits_since_us > GOV__STUCK_US)
+        gov__work_lost_locked(runtime, runtime->worker);
+    lost = runtime->work_lost;
+    runtime->work_lost = false;
     pthread_mutex_unlock(&runtime->lock);
-    return stuck;
+    return lost;
 }

@@ -194,11 +194,12 @@ static uint64_t refaulted(const struct gov_level_machine *m, uint32_t window_ms,
     *start = gov__window_start(m, window_ms, now, refaults_lead_to);
     if (*start == NULL)
         return 0;
+    /* The kernel takes what another group lost for a refault of who reads it. */
+    if (is_loading(now) || is_loading(*start))
+        return 0;
     bytes = now->refault_bytes - (*start)->refault_bytes;
     if ((now->have & GOV_HAVE_SYSTEM_REFAULT) == 0)
         return bytes;
-    if (is_loading(now) || is_loading(*start))
-        return 0;
     return smaller(bytes, faulted_in_vain(*start, now));
 }
 

@@ -11,6 +11,8 @@
  *                  the file as the kernel reads ahead, of a share of it a part ahead
  *   --new          with --direct: into memory that is not used again, touched
  *                  before, as what stays takes
+ *   --huge         through a mapping in huge pages of the file (MADV_HUGEPAGE), one
+ *                  part after the other
  *   --passes N     once again (1)
  *
  * What is in the page cache of the file is dropped first. Prints one JSON object
@@ -46,6 +48,7 @@ struct reader {
     unsigned char *base;
     int threads; /* 0: through the mapping */
     bool fresh;  /* no memory is used again */
+    bool huge;   /* pages of the file */
     int passes;
     pthread_mutex_t lock;
     pthread_cond_t all;
@@ -100,7 +103,7 @@ static void look_ahead(const struct reader *reader, uint64_t n)
     size_t bytes, at = 0;
     uint64_t offset;
 
-    if (n >= parts(reader) || reader->bytes == reader->size)
+    if (n >= parts(reader) || reader->bytes == reader->size || reader->huge)
         return;
     for (offset = part_at(reader, n, &bytes); at < bytes; at += AHEAD)
         madvise(reader->base + offset + at,
@@ -236,6 +239,8 @@ static bool parse(int argc, char **argv, struct reader *reader)
             reader->passes = (int)strtol(value, NULL, 10), i++;
         else if (strcmp(argv[i], "--new") == 0)
             reader->fresh = true;
+        else if (strcmp(argv[i], "--huge") == 0)
+            reader->huge = true;
         else if (argv[i][0] != '-' && reader->path == NULL)
             reader->path = argv[i];
         else
@@ -260,7 +265,10 @@ static bool open_file(struct reader *reader)
         return true;
     reader->base =
         mmap(NULL, reader->size, PROT_READ, MAP_SHARED, reader->fd, 0);
-    return reader->base != MAP_FAILED;
+    if (reader->base == MAP_FAILED)
+        return false;
+    return !reader->huge ||
+           madvise(reader->base, reader->size, MADV_HUGEPAGE) == 0;
 }
 
 static int give_up(const char *path, int error)
@@ -277,7 +285,7 @@ int main(int argc, char **argv)
 
     if (!parse(argc, argv, &reader)) {
         fprintf(stderr, "usage: readrate FILE [--bytes N] [--direct THREADS] "
-                        "[--passes N]\n");
+                        "[--new] [--huge] [--passes N]\n");
         return 2;
     }
     if (!open_file(&reader))

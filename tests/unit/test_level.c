@@ -738,6 +738,8 @@ static const struct {
     {"he scans and we read files", true, true, true, 999, 0, 99, 0, 0, 0,
      NORMAL},
     {"a load was told", true, true, true, 99, 999, 99, 0, 0, 1, NORMAL},
+    {"a load of what another group lost", false, true, true, 99, 999, 99, 0, 0,
+     1, NORMAL},
     {"we read what nobody lost", true, true, true, 0, 999, 99, 0, 0, 0, NORMAL},
     {"reads unknown", true, true, false, 99, 999, 0, 0, 0, 0, NORMAL},
 };

@@ -3,9 +3,11 @@
  * nobody else; a loop of the host's; a child of fork(). The clock is set by hand,
  * the threads and what they wait for are real. */
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 
+#include "governor/activity.h"
 #include "governor/models.h"
 #include "tests/unit/runtime_fixture.h"
 
@@ -167,6 +169,219 @@ START_TEST(when_all_hang_the_level_is_known_and_it_is_said)
     wait_until(atomic_load(&relieved) > 0);
     wait_until(strstr(gov_describe(rt, text, sizeof(text)),
                       "does not come back") == NULL);
+    tear_down();
+}
+END_TEST
+
+static void hold_relief(void *ctx, const struct gov_event *event)
+{
+    (void)ctx;
+    if (event->kind == GOV_EVENT_RELIEF && atomic_fetch_add(&told, 1) == 0)
+        gate_wait(&held, 1);
+}
+
+/* It is told within the turn of relief, which goes to another thread, too. */
+START_TEST(a_listener_that_hangs_at_relief_keeps_no_other_from_running)
+{
+    open_threaded(NULL);
+    add_action("cache.one", 1, relieve_one);
+    add_action("cache.two", 2, relieve_one);
+    gov_on_event(rt, hold_relief, NULL);
+    simulate(WARN);
+    wait_until(atomic_load(&relieved) > 1);
+    ck_assert_int_eq(atomic_load(&told), 1);
+    gate_open(&held, 1);
+    wait_until(!is_telling());
+    tear_down();
+}
+END_TEST
+
+static _Atomic int last_level;
+
+static void hold_level(void *ctx, const struct gov_event *event)
+{
+    (void)ctx;
+    if (event->kind != GOV_EVENT_LEVEL)
+        return;
+    if (atomic_fetch_add(&told, 1) == 0)
+        gate_wait(&held, 1);
+    atomic_store(&last_level, (int)event->level);
+}
+
+START_TEST(who_hung_is_told_the_level)
+{
+    open_threaded(NULL);
+    gov_on_event(rt, hold_level, NULL);
+    simulate(WARN);
+    wait_until(atomic_load(&told) == 1);
+    simulate(CRITICAL);
+    wait_until(gov_level_now(rt) == CRITICAL);
+    sim_advance_ms(&sim, 2000);
+    for (int i = 0; i < 300; i++) { /* and who works looks at it */
+        sim_advance_ms(&sim, 1);
+        nap();
+    }
+    ck_assert_int_eq(atomic_load(&told), 1);
+    gate_open(&held, 1);
+    wait_until(atomic_load(&last_level) == CRITICAL);
+    ck_assert_int_eq(atomic_load(&told), 2);
+    tear_down();
+}
+END_TEST
+
+/* No thread, no descriptor, nothing is to be had any more. */
+START_TEST(who_comes_back_works_where_no_other_thread_can_be_had)
+{
+    char text[1024];
+
+    open_threaded(NULL);
+    add_action("a.hangs", 1, hold);
+    add_action("d.one", 2, relieve_one);
+    simulate(WARN);
+    wait_until(atomic_load(&blocked) == 1);
+    faults_arm(0, true);
+    wait_until(strstr(gov_describe(rt, text, sizeof(text)),
+                      "what gives memory back does not come back") != NULL);
+    ck_assert_int_eq(atomic_load(&relieved), 0);
+    gate_open(&held, 1);
+    wait_until(atomic_load(&relieved) > 0);
+    wait_until(strstr(gov_describe(rt, text, sizeof(text)),
+                      "does not come back") == NULL);
+    faults_disarm();
+    tear_down();
+}
+END_TEST
+
+/* The NOTICE about a policy comes while the files are at hand. */
+START_TEST(a_file_system_is_waited_for_after_an_event_too)
+{
+    struct gov_event event = {.kind = GOV_EVENT_NOTICE, .text = "notice"};
+
+    set_up();
+    rt->working = true;
+    rt->worker = pthread_self();
+    rt->waits_since_us = 1;
+    gov__runtime_event(rt, &event);
+    ck_happened("event notice\n");
+    ck_assert_uint_eq(rt->waits_since_us, sim.now_us);
+    rt->waits_since_us = 0;
+    gov__runtime_event(rt, &event);
+    ck_assert_uint_eq(rt->waits_since_us, 0);
+    rt->working = false;
+    tear_down();
+}
+END_TEST
+
+/* Relief of an engine's thread that hangs is not the worker's. */
+START_TEST(only_who_hangs_loses_the_turn_to_work)
+{
+    set_up();
+    pthread_mutex_lock(&rt->lock);
+    rt->working = true;
+    rt->worker = pthread_self();
+    ck_assert_uint_ne(gov__turn_take_locked(rt, GOV__LANE_TURN), 0);
+    gov__turn_tells_locked(rt, sim.now_us);
+    memset(&rt->worker, 0, sizeof(rt->worker)); /* another one */
+    pthread_mutex_unlock(&rt->lock);
+    sim_advance_ms(&sim, 1000);
+    ck_assert(!gov__work_abandon(rt));
+    ck_assert(rt->relieving);
+    sim_advance_ms(&sim, 1);
+    ck_assert(!gov__work_abandon(rt));
+    ck_assert(!rt->relieving);
+    ck_assert(rt->working);
+    pthread_mutex_lock(&rt->lock);
+    rt->worker = pthread_self();
+    ck_assert_uint_ne(gov__turn_take_locked(rt, GOV__LANE_TURN), 0);
+    gov__turn_tells_locked(rt, sim.now_us);
+    pthread_mutex_unlock(&rt->lock);
+    sim_advance_ms(&sim, 1001);
+    ck_assert(gov__work_abandon(rt));
+    ck_assert(!rt->working);
+    ck_assert(!gov__work_abandon(rt));
+    tear_down();
+}
+END_TEST
+
+static int ran_inside;
+
+static void pass_in_budget(void *ctx, uint64_t budget_bytes)
+{
+    (void)ctx;
+    (void)budget_bytes;
+    pthread_mutex_lock(&rt->lock);
+    rt->pending = true;
+    pthread_mutex_unlock(&rt->lock);
+    gov_pass_begin(rt);
+    gov_pass_end(rt);
+    ran_inside = atomic_load(&relieved);
+    note("budget", "");
+}
+
+START_TEST(a_pass_in_a_callback_runs_nothing)
+{
+    struct gov_relief relief = gov_relief_default();
+    uint32_t id;
+
+    set_up();
+    atomic_store(&relieved, 0);
+    ran_inside = -1;
+    relief.name = "with.budget";
+    relief.offer = offer_one;
+    relief.run = relieve_one;
+    relief.budget = pass_in_budget;
+    relief.between_passes = true; /* no other runs at the end of a pass */
+    ck_assert_int_eq(gov_relief_add(rt, &relief, &id, &err), GOV_OK);
+    gov_set_budget(rt, 3 * GIB);
+    simulate(WARN);
+    turn(250);
+    ck_assert_int_eq(ran_inside, 0);
+    ck_assert_int_eq(atomic_load(&relieved), 1);
+    tear_down();
+}
+END_TEST
+
+START_TEST(no_news_is_lost_where_nobody_works)
+{
+    struct gov__judged judged = {.before = NORMAL, .level = NORMAL};
+
+    set_up();
+    judged.budget_changed = true;
+    snprintf(judged.news, sizeof(judged.news), "another budget");
+    gov__work_add(rt, &judged);
+    judged.budget_changed = false;
+    for (int i = 0; i < 2 * GOV__TODO; i++)
+        gov__work_add(rt, &judged);
+    ck_assert_uint_eq(rt->todo_count, GOV__TODO);
+    gov__work(rt, false);
+    ck_happened("event another budget\n");
+    ck_assert_uint_eq(rt->todo_count, 0);
+    tear_down();
+}
+END_TEST
+
+/* poll() takes no more descriptors than a process may have. */
+START_TEST(who_may_have_no_descriptors_looks_at_its_pace)
+{
+    struct rlimit before, none;
+    uint64_t calls;
+
+    open_threaded(NULL);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 1;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    gov__runtime_wake(rt);
+    nap();
+    calls = atomic_load(&sim.calls);
+    for (int i = 0; i < 300; i++)
+        nap();
+    calls = atomic_load(&sim.calls) - calls;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    /* Up to ten looks a second, and a machine that is busy. */
+    ck_assert_uint_lt(calls, 2000);
+    simulate(WARN);
+    wait_until(gov_level_now(rt) == WARN);
     tear_down();
 }
 END_TEST
@@ -358,6 +573,24 @@ END_TEST
 
 /* ---- fork -------------------------------------------------------------------------- */
 
+static uint64_t bytes_none(void *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
+static gov_status load_none(void *ctx, gov_error *why)
+{
+    (void)ctx;
+    (void)why;
+    return GOV_OK;
+}
+
+static void unload_none(void *ctx)
+{
+    (void)ctx;
+}
+
 START_TEST(a_child_of_fork_is_not_governed)
 {
     struct gov_source source;
@@ -365,11 +598,30 @@ START_TEST(a_child_of_fork_is_not_governed)
     pid_t child;
 
     open_native(false);
+    pthread_mutex_lock(
+        &rt->lock); /* as a thread may that is not in the child */
     child = fork();
+    if (child != 0)
+        pthread_mutex_unlock(&rt->lock);
     ck_assert_int_ge(child, 0);
     if (child == 0) {
+        struct gov_model_entry model = gov_model_entry_default();
+        uint32_t id;
         int fd;
 
+        alarm(20);
+        model.name = "one";
+        model.bytes = bytes_none;
+        model.load = load_none;
+        model.unload = unload_none;
+        if (gov_models_add(rt, &model, &id, &err) != GOV_E_UNSUPPORTED ||
+            gov_simulate(rt, WARN, 0, &err) != GOV_E_UNSUPPORTED ||
+            gov_policy_reload(rt, &err) != GOV_E_UNSUPPORTED ||
+            gov_gauges_new(rt) != 0)
+            _exit(2);
+        gov_publish_text(rt, GOV_PAGE_TEXT_APP, "child");
+        gov_activity_begin(rt, "child");
+        gov_activity_end(rt);
         gov_step(rt);
         gov_dispatch(rt);
         gov_pass_begin(rt);
@@ -399,6 +651,15 @@ Suite *suite(void)
     tcase_add_test(tc, a_listener_that_hangs_hangs_nobody_else);
     tcase_add_test(tc, an_action_that_hangs_keeps_no_other_from_running);
     tcase_add_test(tc, when_all_hang_the_level_is_known_and_it_is_said);
+    tcase_add_test(tc,
+                   a_listener_that_hangs_at_relief_keeps_no_other_from_running);
+    tcase_add_test(tc, who_hung_is_told_the_level);
+    tcase_add_test(tc, who_comes_back_works_where_no_other_thread_can_be_had);
+    tcase_add_test(tc, a_file_system_is_waited_for_after_an_event_too);
+    tcase_add_test(tc, only_who_hangs_loses_the_turn_to_work);
+    tcase_add_test(tc, a_pass_in_a_callback_runs_nothing);
+    tcase_add_test(tc, no_news_is_lost_where_nobody_works);
+    tcase_add_test(tc, who_may_have_no_descriptors_looks_at_its_pace);
     suite_add_tcase(s, tc);
     tc = tcase_create("evidence");
     tcase_add_test(tc, what_was_expected_adds_up);

@@ -378,6 +378,9 @@ static const struct {
     {"abcdefghijklmnopqrstuvwxyz", 0, -1,
      "the name of model \"abcdefghijklmnopqrstuvwxyz\" is not 1 to 25 bytes "
      "long; change it"},
+    {"x\ny", 0, -1,
+     "the name of a model has a space or a control character in it; take "
+     "letters, digits and dots"},
     {"a", 0, 0, "model a has no bytes(); set it"},
     {"a", 0, 1, "model a has no load(); set it"},
     {"a", 0, 2, "model a has no unload(); set it"},

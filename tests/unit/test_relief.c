@@ -56,6 +56,11 @@ START_TEST(what_is_no_action_is_refused)
                      "the name of relief action "
                      "\"12345678901234567890123456789012\" is not 1 to 31 "
                      "bytes long; change it");
+    relief.name = "kv\x1b.unused";
+    ck_assert_int_eq(gov_relief_add(rt, &relief, &id, &err), GOV_E_INVALID);
+    ck_assert_str_eq(err.message,
+                     "the name of a relief action has a space or a control "
+                     "character in it; take letters, digits and dots");
     relief = plain();
     relief.offer = NULL;
     ck_assert_int_eq(gov_relief_add(rt, &relief, &id, &err), GOV_E_INVALID);

@@ -417,7 +417,10 @@ START_TEST(relief_takes_no_memory)
     ck_assert_uint_eq(faults_count(), 0);
     faults_reset();
     ck_assert_int_eq(a.calls, 2);
+    /* Theirs are frames on a heap, or shadows of ours. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     ck_assert_int_eq(faults_inside, 0);
+#endif
 }
 END_TEST
 

@@ -940,11 +940,11 @@ START_TEST(what_failing_calls_say)
         const char *message;
     } rows[] = {
         {"pipe", EMFILE,
-         "cannot start the runtime's threads; raise the limits of this process, "
-         "or set no_thread: Too many open files"},
+         "cannot start the runtime's threads; raise the limits of this "
+         "process, or set no_thread: Too many open files"},
         {"pthread_create", EIO,
-         "cannot start the runtime's threads; raise the limits of this process, "
-         "or set no_thread: Resource temporarily unavailable"},
+         "cannot start the runtime's threads; raise the limits of this "
+         "process, or set no_thread: Resource temporarily unavailable"},
     };
 
     for (size_t i = 0; i < 2; i++) {
