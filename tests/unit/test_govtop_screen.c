@@ -87,8 +87,9 @@ static void fill_streaming(struct gov_page *page, uint64_t turn)
     TEXT(page, STRATEGY, "hybrid");
     TEXT(page, REASON, "simulated for 60 s");
     TEXT(page, BACKEND, "PSI (own cgroup) and headroom");
-    TEXT(page, WAKES, "woken by PSI trigger (own cgroup); not by memory.events "
-                      "(cgroup v2) (no v2 group with the memory controller)");
+    TEXT(page, WAKES,
+         "woken by PSI trigger (own cgroup); not by memory.events "
+         "(cgroup v2) (no v2 group with the memory controller)");
     TEXT(page, LAST_RELIEF, "kv.unused");
     TEXT(page, UNITS, "HHssHhhHH++HH--HH--HH--HH--HH--HHH");
 }

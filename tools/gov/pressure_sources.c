@@ -69,6 +69,13 @@ int gov_pressure_sources(bool json)
     count = gov_sources(runtime, sources, SOURCES_MAX);
     count = count < SOURCES_MAX ? count : SOURCES_MAX;
     gov_close(runtime);
+    /* A path that somebody set is among what it says, and may be cut. */
+    for (size_t i = 0; i < count; i++) {
+        char why[sizeof(sources[i].why)];
+
+        memcpy(why, sources[i].why, sizeof(why));
+        cli_clean(sources[i].why, sizeof(sources[i].why), why);
+    }
     if (json)
         return print_json(sources, count);
     print_text(sources, count);
