@@ -14,7 +14,7 @@ void gov__advice_give(struct gov__streamer *s, enum gov__advice advice);
  * pass; it is over once. */
 void gov__advice_when_warm(struct gov__streamer *s);
 
-/* Asks for huge pages where they can be, once, before anything is read. */
+/* Asks for huge pages of the files, once, where all stays. */
 void gov__advice_huge(struct gov__streamer *s);
 
 /* Decides whether the kernel's own readahead is welcome. */

@@ -74,8 +74,7 @@ static int let_go(struct gov__streamer *s, uint32_t index, uint64_t begin,
                                  (size_t)(end - begin));
     rc = gov__anchor_undo(s->range, s->res.parts[index].file, begin, end);
     s->let_go = true;
-    if (!s->huge) /* as advice.c decides it */
-        atomic_store(&s->readahead, false);
+    atomic_store(&s->readahead, false);
     if (rc == 0 && (s->direct || gov__part_is_rows(s, &s->res.parts[index])))
         rc = platform->advise(platform->ctx, address(s, index, begin),
                               (size_t)(end - begin), GOV__ADVICE_RANDOM);
@@ -185,19 +184,6 @@ void gov__part_prefetch(const struct gov__streamer *s, uint32_t index,
                                  (size_t)(end - begin));
 }
 
-/* A part that was let go is mapped anew and has advice of its own. */
-static void take_in(struct gov__streamer *s, uint32_t index, uint64_t begin,
-                    uint64_t end)
-{
-    static const enum gov__advice both[] = {GOV__ADVICE_NORMAL,
-                                            GOV__ADVICE_HUGE};
-    const struct gov_platform *platform = s->range->platform;
-
-    for (size_t i = 0; i < 2 && end > begin; i++)
-        (void)platform->advise(platform->ctx, address(s, index, begin),
-                               (size_t)(end - begin), both[i]);
-}
-
 enum gov__outcome gov__part_read(struct gov__streamer *s, uint32_t index,
                                  struct gov__how how)
 {
@@ -220,8 +206,6 @@ enum gov__outcome gov__part_read(struct gov__streamer *s, uint32_t index,
         return GOV__READ_PLACED;
     if (!how.started && !atomic_load(&s->readahead))
         gov__part_prefetch(s, index, begin, end);
-    else if (s->huge && s->let_go)
-        take_in(s, index, begin, end);
     if (platform->populate(platform->ctx, address(s, index, begin),
                            (size_t)(end - begin)) != 0)
         return GOV__READ_FAILED;

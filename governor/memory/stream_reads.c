@@ -65,18 +65,16 @@ static void end_reading(struct gov__streamer *s)
 
 /* ---- on this thread --------------------------------------------------------- */
 
-/* Starts a read through the page cache; what comes in huge pages is read when it is
- * waited for, and what passes the page cache by goes on meanwhile. */
+/* Starts a read through the page cache. */
 static void start_read(struct gov__streamer *s, uint32_t index)
 {
     uint64_t begin, end;
 
     charge(s, index);
-    if (atomic_load(&s->readahead) && !s->huge)
+    if (atomic_load(&s->readahead))
         return;
     gov__residency_pages(&s->res, index, &begin, &end);
-    if (!atomic_load(&s->readahead))
-        gov__part_prefetch(s, index, begin, end);
+    gov__part_prefetch(s, index, begin, end);
     gov__shown_hold(s, index, GOV__COMING);
 }
 
@@ -86,8 +84,7 @@ static void start_reads(struct gov__streamer *s, uint32_t from)
 {
     uint32_t next;
 
-    while ((s->huge || !atomic_load(&s->readahead)) &&
-           s->coming < GOV__READS_IN_FLIGHT &&
+    while (!atomic_load(&s->readahead) && s->coming < GOV__READS_IN_FLIGHT &&
            (next = next_missing(s, from, GOV__COMING)) != GOV__NO_PART &&
            !gov__part_comes_placed(s, s->res.parts[next].hot))
         start_read(s, next);

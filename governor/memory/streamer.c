@@ -29,8 +29,10 @@ static bool wait_for_news(struct gov__streamer *s, struct gov__seen *seen,
     }
     go_on = !atomic_load(&s->stop);
     pthread_mutex_unlock(&s->lock);
-    if (ordered && go_on)
+    if (ordered && go_on) {
         gov__parts_leave_forms(s);
+        gov__advice_huge(s);
+    }
     return go_on;
 }
 
@@ -127,9 +129,8 @@ int gov__streamer_start(struct gov__streamer *s, uint64_t hot_bytes)
     gov__residency_init(&s->res);
     gov__advice_give(s, s->advise_load);
     gov__shares_decide_locked(s);
-    gov__residency_apply(&s->res);
-    gov__advice_huge(s);
     gov__shares_apply_locked(s);
+    gov__advice_huge(s);
     gov__residency_aim(&s->res, 0);
     rc = !s->direct && s->cold_bytes > 0 && !gov__parts_can_drop(s) &&
                  is_mapped_elsewhere(s)

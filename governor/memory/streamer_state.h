@@ -64,7 +64,7 @@ struct gov__streamer {
     struct gov__slots slots;       /* for what is cold, where it is placed */
     const struct gov_alloc *alloc; /* borrowed: for the slots' list */
     bool let_go;         /* some part was, and is read page by page by faults */
-    bool huge;           /* what stays comes in huge pages of the file */
+    bool asked_huge;     /* for huge pages of the files */
     uint32_t coming;     /* parts whose read was started and not waited for */
     uint64_t start_us;   /* of the clock of the platform */
     uint64_t told_us;    /* progress */
