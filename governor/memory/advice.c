@@ -24,6 +24,16 @@ static bool any_cold(const struct gov__streamer *s)
     return any;
 }
 
+/* Experts that stay by recency: their slices lie beside each other in one file. */
+static bool has_experts(const struct gov__streamer *s)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < s->res.unit_count; i++)
+        any = any || s->res.units[i].use == GOV__USE_OTHERS;
+    return any;
+}
+
 /* Where everything stays, nothing that the kernel reads beyond a part is in vain, and
  * its own readahead comes in large folios, which asking for pages does not (measured,
  * 1 GB, Linux 6.18: 5.5 GB/s and 5 ms of processor, of 3.5 and 120 ms; with a
@@ -93,7 +103,8 @@ static bool advise_stretches(const struct gov__streamer *s,
  * are not cut at huge pages there, and of one that two share nothing is dropped. */
 void gov__advice_huge(struct gov__streamer *s)
 {
-    if (!s->direct || s->asked_huge || s->let_go || any_cold(s))
+    if (!s->direct || s->asked_huge || s->let_go || any_cold(s) ||
+        has_experts(s))
         return;
     s->asked_huge = true;
     (void)advise_stretches(s, GOV__ADVICE_HUGE);
