@@ -61,8 +61,8 @@ static uint32_t end_of_stretch(const struct gov__streamer *s, uint32_t at)
 
 /* In one call where that is all of a file, so that the mapping stays one to the
  * kernel. */
-static bool advise_stretch(const struct gov__streamer *s, uint32_t at,
-                           uint32_t end, enum gov__advice advice)
+static void advise_stretch(const struct gov__streamer *s, uint32_t at,
+                           uint32_t end)
 {
     const struct gov_platform *platform = s->range->platform;
     struct gov__part *const *order = s->res.order;
@@ -77,23 +77,10 @@ static bool advise_stretch(const struct gov__streamer *s, uint32_t at,
         begin = gov__round_up(order[at]->begin, s->range->page);
     if (!to_end)
         stop = gov__round_down(order[end - 1]->end, s->range->page);
-    return stop <= begin ||
-           platform->advise(platform->ctx,
-                            gov__range_address(s->range, index, begin),
-                            (size_t)(stop - begin), advice) == 0;
-}
-
-static bool advise_stretches(const struct gov__streamer *s,
-                             enum gov__advice advice)
-{
-    bool all = true;
-
-    for (uint32_t at = 0, end; at < s->res.part_count && all;
-         at = end > at ? end : at + 1) {
-        end = end_of_stretch(s, at);
-        all = end == at || advise_stretch(s, at, end, advice);
-    }
-    return all;
+    if (stop > begin) /* where there is no such advice it is as before */
+        (void)platform->advise(platform->ctx,
+                               gov__range_address(s->range, index, begin),
+                               (size_t)(stop - begin), GOV__ADVICE_HUGE);
 }
 
 /* With this a page that is missing comes in a huge page of the file, from Linux 5.18
@@ -107,7 +94,12 @@ void gov__advice_huge(struct gov__streamer *s)
         has_experts(s))
         return;
     s->asked_huge = true;
-    (void)advise_stretches(s, GOV__ADVICE_HUGE);
+    for (uint32_t at = 0, end;
+         at<s->res.part_count; at = end> at ? end : at + 1) {
+        end = end_of_stretch(s, at);
+        if (end > at)
+            advise_stretch(s, at, end);
+    }
 }
 
 /* In one call a file, so that a mapping stays one to the kernel; none where

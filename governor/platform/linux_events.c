@@ -56,14 +56,10 @@ uint64_t gov__events_hits(const char *text)
 static int count_hits(int fd, uint64_t *out)
 {
     char text[512];
-    ssize_t n;
+    const int rc = gov__watch_text(fd, text, sizeof(text));
 
-    do {
-        n = pread(fd, text, sizeof(text) - 1, 0);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return errno;
-    text[n] = '\0';
+    if (rc != 0)
+        return rc;
     *out = gov__events_hits(text);
     return 0;
 }
@@ -199,14 +195,10 @@ void gov__usage_find(struct gov__linux_watch *watch)
 static int read_usage(int fd, uint64_t *out)
 {
     char text[32];
-    ssize_t n;
+    const int rc = gov__watch_text(fd, text, sizeof(text));
 
-    do {
-        n = pread(fd, text, sizeof(text) - 1, 0);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return errno;
-    text[n] = '\0';
+    if (rc != 0)
+        return rc;
     return gov__parse_number(text, out) ? 0 : ENODATA;
 }
 

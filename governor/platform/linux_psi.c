@@ -113,14 +113,10 @@ static int total_of(const struct gov__trigger *trigger, int fd, uint64_t *out)
 {
     struct gov__psi psi;
     char text[512];
-    ssize_t n;
+    const int rc = gov__watch_text(fd, text, sizeof(text));
 
-    do {
-        n = pread(fd, text, sizeof(text) - 1, 0);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return errno;
-    text[n] = '\0';
+    if (rc != 0)
+        return rc;
     if (!gov__psi_parse(text, &psi))
         return ENODATA;
     *out = trigger->full ? psi.full_us : psi.some_us;

@@ -95,6 +95,19 @@ int gov__watch_file(const char *group, const char *file, int flags)
     return open(path, flags | O_CLOEXEC);
 }
 
+int gov__watch_text(int fd, char *text, size_t bytes)
+{
+    ssize_t n;
+
+    do {
+        n = pread(fd, text, bytes - 1, 0);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno;
+    text[n] = '\0';
+    return 0;
+}
+
 /* ---- finding --------------------------------------------------------------- */
 
 /* Opens the file that a trigger may be written to, the own group's first. */

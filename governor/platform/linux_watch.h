@@ -78,6 +78,9 @@ gov__signal_is(struct gov__signal *signal, enum gov__source_state state,
 void gov__signal_close(struct gov__signal *signal);
 /* root + group + file opened; returns the descriptor, or -1 with errno. */
 int gov__watch_file(const char *group, const char *file, int flags);
+/* What a small file of the kernel says now, NUL-terminated and cut where there is no
+ * more room. Returns 0 or an errno value. */
+int gov__watch_text(int fd, char *text, size_t bytes);
 
 /* linux_psi.c */
 struct gov__linux_kept;

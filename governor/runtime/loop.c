@@ -211,22 +211,13 @@ static int start_worker_locked(struct gov_runtime *runtime)
 }
 
 /* Lock held. */
-static bool regrows_locked(const struct gov_runtime *runtime)
-{
-    for (size_t at = 0; at < GOV__RELIEFS; at++)
-        if (runtime->slots[at].id != 0 && runtime->slots[at].gave)
-            return true;
-    return false;
-}
-
-/* Lock held. */
 static bool stirs_locked(const struct gov_runtime *runtime,
                          const struct gov__judged *judged)
 {
     return judged->level != GOV_LEVEL_NORMAL ||
            judged->level != judged->before || judged->hand_over ||
            judged->budget_changed || runtime->passes > 0 ||
-           regrows_locked(runtime) ||
+           gov__relief_regrows_locked(runtime) ||
            judged->sample.evidence.now_ms - runtime->woke_ms >= QUIET_MS;
 }
 

@@ -174,6 +174,9 @@ bool gov__slot_calls_us_locked(const struct gov__relief_slot *slot);
 bool gov__slot_enter_told(struct gov_runtime *runtime, uint64_t turn, size_t at,
                           struct gov__relief_slot *out);
 
+/* Whether an action waits to take memory again, and the level lets it. Lock held. */
+bool gov__relief_regrows_locked(const struct gov_runtime *runtime);
+
 /* Whether a name has neither spaces nor control characters: it is shown in lines of
  * text, and policies name it. */
 bool gov__name_is_plain(const char *name);

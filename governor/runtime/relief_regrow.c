@@ -7,7 +7,7 @@
 
 /* ---- taking ------------------------------------------------------------------ */
 
-static bool someone_gave_locked(const struct gov_runtime *runtime)
+bool gov__relief_regrows_locked(const struct gov_runtime *runtime)
 {
     if (runtime->machine.level >= GOV_LEVEL_WARN)
         return false;
@@ -62,7 +62,7 @@ void gov__relief_regrow(struct gov_runtime *runtime)
 
     /* While another thread is still giving back, a later step does it. */
     pthread_mutex_lock(&runtime->lock);
-    if (someone_gave_locked(runtime))
+    if (gov__relief_regrows_locked(runtime))
         turn = gov__turn_take_locked(runtime, GOV__LANE_TURN);
     pthread_mutex_unlock(&runtime->lock);
     inv.turn = turn;

@@ -150,8 +150,6 @@ struct gov_runtime {
     bool keeping_house; /* one thread is at the files */
     struct gov__judged todo[GOV__TODO]; /* a ring */
     size_t todo_first, todo_count;
-    struct gov__judged judged; /* by the last look */
-    bool judged_any;
     struct gov__source
         sources[GOV__SOURCES]; /* that may wake, by the last look */
     size_t source_count;

@@ -169,8 +169,8 @@ static void end_house(struct gov_runtime *runtime)
 
 static void keep_house(struct gov_runtime *runtime, bool policy)
 {
-    struct gov__judged last;
-    bool any;
+    char reason[sizeof(runtime->machine.reason)];
+    struct gov__sample last;
 
     if (!begin_house(runtime))
         return;
@@ -179,11 +179,10 @@ static void keep_house(struct gov_runtime *runtime, bool policy)
     gov__trace_flush(runtime);
     gov__control_follow(runtime);
     pthread_mutex_lock(&runtime->lock);
-    any = runtime->judged_any;
-    last = runtime->judged;
+    last = runtime->last;
+    memcpy(reason, runtime->machine.reason, sizeof(reason));
     pthread_mutex_unlock(&runtime->lock);
-    if (any)
-        gov__publish(runtime, &last.sample, last.reason);
+    gov__publish(runtime, &last, reason);
     end_house(runtime);
 }
 
@@ -215,8 +214,6 @@ void gov__work_add(struct gov_runtime *runtime,
         merge_oldest_locked(runtime);
     runtime->todo[(runtime->todo_first + runtime->todo_count++) % GOV__TODO] =
         *judged;
-    runtime->judged = *judged;
-    runtime->judged_any = true;
     pthread_mutex_unlock(&runtime->lock);
 }
 

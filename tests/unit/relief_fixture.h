@@ -167,4 +167,30 @@ static inline void headroom_permille(uint64_t permille)
     sim_unlock(&sim);
 }
 
+/* ---- an engine's thread beside it ------------------------------------------------ */
+
+static struct gate gate = GATE;
+
+/* Opens the gate at 3 while the pass is under way, which ends at 4. */
+static inline void *one_pass(void *arg)
+{
+    (void)arg;
+    gov_pass_begin(rt);
+    note("pass", "");
+    gate_open(&gate, 3);
+    gate_wait(&gate, 4);
+    gov_pass_end(rt);
+    return NULL;
+}
+
+static inline uint32_t passes(void)
+{
+    uint32_t now;
+
+    pthread_mutex_lock(&rt->lock);
+    now = rt->passes;
+    pthread_mutex_unlock(&rt->lock);
+    return now;
+}
+
 #endif

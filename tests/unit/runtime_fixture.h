@@ -224,4 +224,11 @@ static inline pthread_t start(void *(*body)(void *), void *arg)
     return thread;
 }
 
+static inline void *step_once(void *arg)
+{
+    (void)arg;
+    gov_step(rt);
+    return NULL;
+}
+
 #endif

@@ -642,6 +642,41 @@ START_TEST(a_child_of_fork_is_not_governed)
 }
 END_TEST
 
+/* ---- what it costs ----------------------------------------------------------------- */
+
+static uint64_t woken_at(void)
+{
+    uint64_t at;
+
+    pthread_mutex_lock(&rt->lock);
+    at = rt->woke_ms;
+    pthread_mutex_unlock(&rt->lock);
+    return at;
+}
+
+/* What gave and never takes anything again is no reason to wake who works. */
+START_TEST(after_relief_that_does_not_regrow_it_is_quiet)
+{
+    uint64_t at;
+
+    open_threaded(NULL);
+    add_action("gives.for_good", 1, relieve_one);
+    simulate(WARN);
+    wait_until(atomic_load(&relieved) > 0);
+    ck_assert_int_eq(gov_simulate_end(rt, 0, &err), GOV_OK);
+    wait_until(gov_level_now(rt) == NORMAL);
+    at = woken_at();
+    wait_until(woken_at() > at);
+    at = woken_at();
+    for (int i = 0; i < 1000; i++) { /* some ten looks */
+        sim_advance_ms(&sim, 1);
+        nap();
+    }
+    ck_assert_uint_eq(woken_at(), at);
+    tear_down();
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *s = suite_create("loop");
@@ -672,6 +707,10 @@ Suite *suite(void)
     tcase_add_test(tc, who_has_a_thread_needs_no_loop);
     tcase_add_test(tc, where_there_is_nothing_to_wait_for_it_is_said);
     tcase_add_loop_test(tc, a_loop_survives_calls_that_fail, 0, 2);
+    suite_add_tcase(s, tc);
+    tc = tcase_create("cost");
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, after_relief_that_does_not_regrow_it_is_quiet);
     suite_add_tcase(s, tc);
     tc = tcase_create("fork");
     tcase_add_test(tc, a_child_of_fork_is_not_governed);

@@ -915,13 +915,6 @@ static void wait_inside(struct action *action)
     note("inside", "");
 }
 
-static void *step_once(void *arg)
-{
-    (void)arg;
-    gov_step(rt);
-    return NULL;
-}
-
 static void *one_pass(void *arg)
 {
     (void)arg;

@@ -5,36 +5,6 @@
 
 #include "tests/unit/relief_fixture.h"
 
-static struct gate gate = GATE;
-
-static void *step_once(void *arg)
-{
-    (void)arg;
-    gov_step(rt);
-    return NULL;
-}
-
-static void *one_pass(void *arg)
-{
-    (void)arg;
-    gov_pass_begin(rt);
-    note("pass", "");
-    gate_open(&gate, 3);
-    gate_wait(&gate, 4);
-    gov_pass_end(rt);
-    return NULL;
-}
-
-static uint32_t passes(void)
-{
-    uint32_t now;
-
-    pthread_mutex_lock(&rt->lock);
-    now = rt->passes;
-    pthread_mutex_unlock(&rt->lock);
-    return now;
-}
-
 /* ---- inside a callback -------------------------------------------------------------- */
 
 static const char *const callbacks[] = {"leave",     "offer",       "relieve",

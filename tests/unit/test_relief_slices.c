@@ -274,8 +274,6 @@ START_TEST(one_long_run_at_the_end_of_a_pass)
 }
 END_TEST
 
-static struct gate gate = GATE;
-
 static void wait_in_first(struct slicer *s, const char *where)
 {
     if (strcmp(where, "relieve") != 0)
@@ -285,34 +283,6 @@ static void wait_in_first(struct slicer *s, const char *where)
         return;
     gate_open(&gate, 1);
     gate_wait(&gate, 2);
-}
-
-static void *step_once(void *arg)
-{
-    (void)arg;
-    gov_step(rt);
-    return NULL;
-}
-
-static void *one_pass(void *arg)
-{
-    (void)arg;
-    gov_pass_begin(rt);
-    note("pass", "");
-    gate_open(&gate, 3);
-    gate_wait(&gate, 4);
-    gov_pass_end(rt);
-    return NULL;
-}
-
-static uint32_t passes(void)
-{
-    uint32_t now;
-
-    pthread_mutex_lock(&rt->lock);
-    now = rt->passes;
-    pthread_mutex_unlock(&rt->lock);
-    return now;
 }
 
 START_TEST(a_pass_goes_on_between_two_slices)
