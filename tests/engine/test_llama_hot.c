@@ -50,14 +50,26 @@ static uint64_t anon(void)
     return now.anon_bytes + now.swap_bytes;
 }
 
+static uint64_t lent(gov_session *session)
+{
+    uint64_t bytes;
+
+    pthread_mutex_lock(&session->hot.lock);
+    bytes = session->hot.lent;
+    pthread_mutex_unlock(&session->hot.lock);
+    return bytes;
+}
+
 /* The control's own memory is allocated before the session's. */
 static void look(void)
 {
-    const struct gov__llama_hot *hot = &seen.session->hot;
+    struct gov__llama_hot *hot = &seen.session->hot;
     uint64_t now = anon(), taken;
 
+    pthread_mutex_lock(&hot->lock);
     taken = hot->lent + hot->shortfall +
             (now > hot->anon_before ? now - hot->anon_before : 0);
+    pthread_mutex_unlock(&hot->lock);
     if (taken > seen.session->plan.footprint_bytes + seen.over)
         seen.over = taken - seen.session->plan.footprint_bytes;
 }
@@ -76,12 +88,12 @@ llama_decode(struct llama_context *context, struct llama_batch batch)
 
         gov_weights_account(seen.session->weights, false, &account);
         if (seen.passes++ == 0) {
-            seen.lent_at_first = seen.session->hot.lent;
+            seen.lent_at_first = lent(seen.session);
             seen.streamed_before = account.streamed_bytes;
         }
         if (batch.n_tokens >= seen.largest) {
             seen.largest = batch.n_tokens;
-            seen.lent_in_largest = seen.session->hot.lent;
+            seen.lent_in_largest = lent(seen.session);
         }
     }
     rc = real(context, batch);
@@ -221,7 +233,7 @@ static uint64_t lent_after(struct held *h, uint32_t looks)
         nanosleep(&moment, NULL);
         say(h, " then", 2);
     }
-    return h->session->hot.lent;
+    return lent(h->session);
 }
 
 static void wait_ms(uint32_t ms)

@@ -4,6 +4,7 @@
 # Ctrl-C (and TERM) at many points of a run leaves no process, file, page or
 # cgroup, and ends by that signal.
 set -eu
+. tests/support/cgroups.sh
 
 B=${B:-build/plain}
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/governor-interrupt.XXXXXX")
@@ -58,16 +59,10 @@ if [ -e "$tmp/run/governor/$pid.page" ]; then
 fi
 
 # A cgroup goes with the command that was stopped in it.
+before=$(dead_groups)
 if "$B/tests/memlimit" 300000000 true 2> /dev/null; then
     stopped_by INT 0.5 130 "$B/tests/memlimit" 300000000 "$B/bin/gov" run "$tmp/models/m.gguf" -p 'Once' -n 100000 --ignore-end --repeat 1000
-    left=$(find /sys/fs/cgroup -maxdepth 6 -type d -name 'governor-test-*' 2> /dev/null)
-    for group in $left; do
-        owner=${group##*-}
-        kill -0 "$owner" 2> /dev/null || {
-            echo "a cgroup is left: $group"
-            exit 1
-        }
-    done
+    no_group_left "$before"
 else
     echo 'skip: interrupt: no memory cgroup can be made here'
 fi

@@ -358,7 +358,7 @@ START_TEST(native_groups_that_go_are_noticed)
     FILE *file;
 
     if (mkdir(group, 0755) != 0) {
-        printf("SKIP native_groups_that_go_are_noticed: %s: %s\n", group,
+        printf("skip: native_groups_that_go_are_noticed: %s: %s\n", group,
                strerror(errno));
         return;
     }
