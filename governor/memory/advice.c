@@ -83,15 +83,24 @@ static void advise_stretch(const struct gov__streamer *s, uint32_t at,
                                (size_t)(stop - begin), GOV__ADVICE_HUGE);
 }
 
+/* Parts are cut at huge pages of the files, too: else one that two parts share would
+ * come with either and go with neither. */
+static bool is_cut_at_huge_pages(const struct gov__streamer *s)
+{
+    bool is = s->direct && s->res.grain > s->res.page && !has_experts(s);
+
+    for (uint32_t i = 0; i < s->res.unit_count; i++)
+        is = is && s->res.units[i].phase == 0;
+    return is;
+}
+
 /* With this a page that is missing comes in a huge page of the file, from Linux 5.18
- * on (`readrate --huge`), with one more read ahead, and is mapped as one: a pass over
- * pages of 4 KiB took 8 % longer on two threads. Not while something is cold, which
- * would come with it. Nor where what is dropped came through the page cache: parts
- * are not cut at huge pages there, and of one that two share nothing is dropped. */
+ * on (`readrate --huge`), and is mapped as one: a pass over pages of 4 KiB took 8 %
+ * longer on two threads. One more is read ahead, which is welcome where all stays;
+ * else see gov__advice_try_huge(). */
 void gov__advice_huge(struct gov__streamer *s)
 {
-    if (!s->direct || s->asked_huge || s->let_go || any_cold(s) ||
-        has_experts(s))
+    if (s->asked_huge || s->let_go || any_cold(s) || !is_cut_at_huge_pages(s))
         return;
     s->asked_huge = true;
     for (uint32_t at = 0, end;
@@ -100,6 +109,48 @@ void gov__advice_huge(struct gov__streamer *s)
         if (end > at)
             advise_stretch(s, at, end);
     }
+}
+
+/* A part that is to stay, of whole huge pages, with nothing of it in memory. */
+static uint32_t absent_part(const struct gov__streamer *s)
+{
+    uint64_t begin, end;
+
+    for (uint32_t i = 0; i < s->res.part_count; i++) {
+        if (!gov__part_may_be_huge(s, i, s->res.parts[i].hot))
+            continue;
+        gov__residency_pages(&s->res, i, &begin, &end);
+        if (end - begin > s->res.grain &&
+            gov__part_resident(s, i, begin, end) == 0)
+            return i;
+    }
+    return GOV__NO_PART;
+}
+
+/* Told of huge pages and that accesses are random the kernel reads just the huge page
+ * that is missing, from Linux 5.18 on. Before, and where the file system knows no
+ * pages but small ones, it reads a small one: which of these is so shows when a page is
+ * touched. Where all is in memory already nothing shows, and little is to be read. */
+void gov__advice_try_huge(struct gov__streamer *s)
+{
+    const struct gov_platform *platform = s->range->platform;
+    uint64_t begin, end;
+    uint32_t index;
+    char *page;
+
+    if (s->asked_huge || s->res.warm == GOV_WARM_NONE ||
+        s->advise_load != s->advise_pass ||
+        s->advise_load == GOV__ADVICE_SEQUENTIAL || !is_cut_at_huge_pages(s) ||
+        (index = absent_part(s)) == GOV__NO_PART)
+        return;
+    gov__residency_pages(&s->res, index, &begin, &end);
+    page = gov__range_address(s->range, s->res.parts[index].file, begin);
+    s->huge_alone =
+        gov__part_ask_huge(s, index) &&
+        platform->populate(platform->ctx, page, s->range->page) == 0 &&
+        gov__part_resident(s, index, begin, end) == s->res.grain;
+    if (!s->huge_alone)
+        gov__part_advise(s, index, s->advice);
 }
 
 /* In one call a file, so that a mapping stays one to the kernel; none where

@@ -17,6 +17,10 @@ void gov__advice_when_warm(struct gov__streamer *s);
 /* Asks for huge pages of the files, once, where all stays. */
 void gov__advice_huge(struct gov__streamer *s);
 
+/* Finds out by a read whether what stays can come in huge pages of the files, one at a
+ * time, beside what does not. Before any other read. */
+void gov__advice_try_huge(struct gov__streamer *s);
+
 /* Decides whether the kernel's own readahead is welcome. */
 void gov__advice_readahead(struct gov__streamer *s);
 

@@ -57,6 +57,36 @@ void gov__part_advise(struct gov__streamer *s, uint32_t index,
         gov__count(&s->failures, 1);
 }
 
+bool gov__part_may_be_huge(const struct gov__streamer *s, uint32_t index,
+                           bool hot)
+{
+    const struct gov__part *part = &s->res.parts[index];
+
+    return hot && !part->edge && !gov__part_comes_placed(s, hot) &&
+           s->res.units[part->unit].use != GOV__USE_OTHERS;
+}
+
+bool gov__part_ask_huge(const struct gov__streamer *s, uint32_t index)
+{
+    const struct gov_platform *platform = s->range->platform;
+    uint64_t begin, end;
+    size_t bytes;
+    void *at;
+
+    gov__residency_pages(&s->res, index, &begin, &end);
+    at = address(s, index, begin);
+    bytes = (size_t)(end - begin);
+    return platform->advise(platform->ctx, at, bytes, GOV__ADVICE_RANDOM) ==
+               0 &&
+           platform->advise(platform->ctx, at, bytes, GOV__ADVICE_HUGE) == 0;
+}
+
+bool gov__part_comes_huge(const struct gov__streamer *s, uint32_t index,
+                          bool hot)
+{
+    return s->huge_alone && gov__part_may_be_huge(s, index, hot);
+}
+
 /* ---- dropping --------------------------------------------------------------- */
 
 /* Where anything was placed, discarding could hit anonymous pages at the edges
@@ -204,7 +234,9 @@ enum gov__outcome gov__part_read(struct gov__streamer *s, uint32_t index,
     if (how.place && gov__anchor(s->range, s->res.parts[index].file, begin, end,
                                  s->direct && found <= (end - begin) / 2) == 0)
         return GOV__READ_PLACED;
-    if (!how.started && !atomic_load(&s->readahead))
+    if (gov__part_comes_huge(s, index, how.hot))
+        (void)gov__part_ask_huge(s, index);
+    else if (!how.started && !atomic_load(&s->readahead))
         gov__part_prefetch(s, index, begin, end);
     if (platform->populate(platform->ctx, address(s, index, begin),
                            (size_t)(end - begin)) != 0)

@@ -32,6 +32,18 @@ bool gov__part_comes_placed(const struct gov__streamer *s, bool hot);
 void gov__part_advise(struct gov__streamer *s, uint32_t index,
                       enum gov__advice advice);
 
+/* Whether its pages can come in huge pages of the file and nothing beside it: what is
+ * kept, of whole ones, and used as a whole. */
+bool gov__part_may_be_huge(const struct gov__streamer *s, uint32_t index,
+                           bool hot);
+
+/* Asks for that, and for no readahead; false where there is no such advice. */
+bool gov__part_ask_huge(const struct gov__streamer *s, uint32_t index);
+
+/* Whether a read of it comes so. */
+bool gov__part_comes_huge(const struct gov__streamer *s, uint32_t index,
+                          bool hot);
+
 /* Bytes of these pages that are in memory; 0 where that cannot be told. */
 uint64_t gov__part_resident(const struct gov__streamer *s, uint32_t index,
                             uint64_t begin, uint64_t end);

@@ -63,15 +63,23 @@ static void end_reading(struct gov__streamer *s)
     s->reading_us = 0;
 }
 
+/* By the kernel's own readahead, or a huge page at a time: asking for pages ahead
+ * would bring in small ones. */
+static bool comes_at_once(const struct gov__streamer *s, uint32_t index)
+{
+    return atomic_load(&s->readahead) ||
+           gov__part_comes_huge(s, index, s->res.parts[index].hot);
+}
+
 /* ---- on this thread --------------------------------------------------------- */
 
-/* Starts a read through the page cache. */
+/* Starts a read through the page cache, where that is not read as one is waited for. */
 static void start_read(struct gov__streamer *s, uint32_t index)
 {
     uint64_t begin, end;
 
     charge(s, index);
-    if (atomic_load(&s->readahead))
+    if (comes_at_once(s, index))
         return;
     gov__residency_pages(&s->res, index, &begin, &end);
     gov__part_prefetch(s, index, begin, end);
@@ -84,8 +92,9 @@ static void start_reads(struct gov__streamer *s, uint32_t from)
 {
     uint32_t next;
 
-    while (!atomic_load(&s->readahead) && s->coming < GOV__READS_IN_FLIGHT &&
+    while (s->coming < GOV__READS_IN_FLIGHT &&
            (next = next_missing(s, from, GOV__COMING)) != GOV__NO_PART &&
+           !comes_at_once(s, next) &&
            !gov__part_comes_placed(s, s->res.parts[next].hot))
         start_read(s, next);
 }

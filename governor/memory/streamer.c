@@ -83,6 +83,7 @@ static void *run(void *arg)
     struct gov__seen seen = {UINT32_MAX, 0, 0, 0};
     uint64_t wait_us = 0, ticked_us = s->start_us;
 
+    gov__advice_try_huge(s);
     while (wait_for_news(s, &seen, wait_us)) {
         wait_us = follow(s, &seen);
         if (s->tick != NULL &&

@@ -65,6 +65,7 @@ struct gov__streamer {
     const struct gov_alloc *alloc; /* borrowed: for the slots' list */
     bool let_go;         /* some part was, and is read page by page by faults */
     bool asked_huge;     /* for huge pages of the files */
+    bool huge_alone;     /* hot parts ask for them, and they come one by one */
     uint32_t coming;     /* parts whose read was started and not waited for */
     uint64_t start_us;   /* of the clock of the platform */
     uint64_t told_us;    /* progress */
