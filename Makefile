@@ -132,12 +132,12 @@ JEHOST  := $(if $(TOOL_LIBS),$(B)/tests/jehost)
 SHAPE   := $(B)/tests/shape
 NEED    := $(B)/tests/need
 ADAPTER := $(B)/lib/governor/libgovernor-llama.so
-# mmap() without MAP_POPULATE while llama.cpp loads: adapters/llama_interpose. Darwin's
+# mmap() without MAP_POPULATE, KV caches without memory: adapters/llama_interpose. Darwin's
 # reads nothing, so there is nothing to do there.
 INTERPOSE := $(if $(filter Linux,$(SYSTEM)),$(B)/lib/libgovernor-llama-interpose.so)
 INTERPOSEA := $(INTERPOSE:.so=.a)
 INTERPOSE_SONAME := libgovernor-llama-interpose.so.0
-INTERPOSE_WRAP := -Wl,--wrap=mmap -Wl,--wrap=mmap64 -Wl,--wrap=munmap -Wl,--wrap=posix_madvise
+INTERPOSE_WRAP := -Wl,--wrap=mmap -Wl,--wrap=mmap64 -Wl,--wrap=munmap -Wl,--wrap=posix_madvise -Wl,--wrap=ggml_backend_buffer_clear
 
 -include $(ENGINE)/engine.mk
 # The dry run needs what only the engine's sources tell.
@@ -262,7 +262,7 @@ $(B)/adapters/llama_interpose/wrapped.o: adapters/llama_interpose/interpose.c $(
 $(B)/lib/libgovernor-llama-interpose.so: $(B)/adapters/llama_interpose/interpose.o
 	$(Q)mkdir -p $(@D)
 	$(if $(V),,@printf '  LINK    %s\n' $@)
-	$(Q)$(LINK) $(call SHARED,$(INTERPOSE_SONAME)) -o $(@D)/$(INTERPOSE_SONAME) $^ $(LIBS)
+	$(Q)$(LINK) $(call SHARED,$(INTERPOSE_SONAME)) -o $(@D)/$(INTERPOSE_SONAME) $^ -ldl $(LIBS)
 	$(Q)ln -sf $(INTERPOSE_SONAME) $@
 
 $(B)/lib/libgovernor-llama-interpose.a: $(B)/adapters/llama_interpose/wrapped.o
@@ -432,7 +432,7 @@ check-headers:
 
 # Only gov_ names leave the library, and of the other the four that it stands for.
 check-symbols: $(LIB) $(INTERPOSE)
-	$(if $(INTERPOSE),$(Q)odd=$$(nm -D --defined-only $(INTERPOSE) | awk '$$3 !~ /^(mmap|mmap64|munmap|posix_madvise|gov_llama_interpose_(begin|end|watch))$$/ && $$3 !~ /^_(init|fini|edata|end|_bss_start)$$/ && $$3 !~ /^__(asan|odr_asan|bss)/ {print $$3}'); \
+	$(if $(INTERPOSE),$(Q)odd=$$(nm -D --defined-only $(INTERPOSE) | awk '$$3 !~ /^(mmap|mmap64|munmap|posix_madvise|ggml_backend_buffer_clear|gov_llama_interpose_(begin|end|watch|clears))$$/ && $$3 !~ /^_(init|fini|edata|end|_bss_start)$$/ && $$3 !~ /^__(asan|odr_asan|bss)/ {print $$3}'); \
 	 [ -z "$$odd" ] || { echo "libgovernor-llama-interpose exports names of others: $$odd"; exit 1; })
 	$(Q)odd=$$(nm -D --defined-only $(LIB) | awk '$$3 !~ /^gov_/ && $$3 !~ /^_(init|fini|edata|end|_bss_start)$$/ && $$3 !~ /^__(asan|odr_asan|bss)/ {print $$3}'); \
 	 [ -z "$$odd" ] || { echo "libgovernor exports names of others: $$odd"; exit 1; }

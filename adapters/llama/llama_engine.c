@@ -255,10 +255,9 @@ static gov_status make_context(gov_session *session,
     const uint64_t start_us = gov__llama_now_us();
     char doing[64];
 
-    session->context = llama_init_from_model(
-        session->model,
-        context_params(session,
-                       thread_count(load->threads, session->plan.strategy)));
+    session->context = gov__llama_make_context(
+        session, context_params(session, thread_count(load->threads,
+                                                      session->plan.strategy)));
     session->engine_us += gov__llama_now_us() - start_us;
     if (session->context == NULL) {
         snprintf(doing, sizeof(doing), "make a context of %u tokens",

@@ -57,8 +57,10 @@ static bool learn(struct gov__llama_kv *kv, const struct ggml_tensor *root,
         return false;
     }
     *slot = root;
-    /* The engine has zeroed it, so there is memory behind all of it. */
-    layer->cells = layer->backed = (uint32_t)root->ne[1];
+    /* Where the engine has zeroed it there is memory behind all of it. */
+    if (layer->cells == 0 && (kv->fresh_bytes == 0 || kv->cleared_bytes > 0))
+        layer->backed = (uint32_t)root->ne[1];
+    layer->cells = (uint32_t)root->ne[1];
     if ((uint32_t)index >= kv->layers)
         kv->layers = (uint32_t)index + 1;
     return true;

@@ -38,6 +38,9 @@ struct gov__llama_kv {
     /* Not in this process's own memory, several streams, or the system takes
      * nothing back: nothing is ever given back. */
     bool ungovernable;
+    /* While the context was made: buffers that were left without memory, and of
+     * those that could be the ones that were not. */
+    uint64_t fresh_bytes, cleared_bytes;
     _Atomic uint64_t reserved_bytes; /* for the whole context */
     _Atomic uint64_t used_bytes;     /* cells that may hold tokens */
     _Atomic uint64_t held_bytes;     /* cells with memory behind them */

@@ -147,6 +147,17 @@ bool gov__llama_stop(void *session);
  * cache lies and which layers are reported is known before the first prompt. */
 void gov__llama_explore(gov_session *session);
 
+/* ---- llama_fresh.c ---- */
+
+/* llama_init_from_model(), whose caches take memory as they are used where the
+ * program can do that. NULL as llama.cpp. */
+struct llama_context *
+gov__llama_make_context(gov_session *session,
+                        struct llama_context_params params);
+/* The program lacks the library by which that is done; false also where there is no
+ * such library. */
+bool gov__llama_takes_all(void);
+
 /* ---- llama_weights.c ---- */
 
 /* llama_model_load_from_file(), without reading what is mapped where the program

@@ -426,10 +426,16 @@ gov_status gov__llama_hold_weights(gov_session *session, gov_error *err)
 
 void gov__llama_say_lost(gov_session *session)
 {
-    if (session->read_first && session->plan.gpu_layers == 0)
-        gov__llama_say(session,
-                       "; llama.cpp read all of it first, since this program "
-                       "is not linked with libgovernor-llama-interpose");
+    const bool takes_all = gov__llama_takes_all();
+
+    if (session->plan.gpu_layers > 0 || (!takes_all && !session->read_first))
+        return;
+    gov__llama_say(session, "; llama.cpp %s%s%s",
+                   session->read_first ? "read all of it first" : "",
+                   session->read_first && takes_all ? " and " : "",
+                   takes_all ? "took memory for the whole context" : "");
+    gov__llama_say(session, ", since this program is not linked with "
+                            "libgovernor-llama-interpose");
 }
 
 /* ---- passes ----------------------------------------------------------------------- */

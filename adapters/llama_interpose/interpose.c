@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* mmap(), mmap64(), munmap() and posix_madvise() for a program whose engine would
- * read a whole model while it maps it: see interpose.h. Owns what one thread does
- * between begin and end, and what it watches; takes no lock and calls nothing that
- * could allocate, since an allocator may be the caller, before main().
+ * read a whole model while it maps it, and ggml_backend_buffer_clear() for one whose
+ * engine would touch a whole KV cache: see interpose.h. Owns what one thread does
+ * between begin and end, and what it watches; takes no lock, and in the first four
+ * calls nothing that could allocate, since an allocator may be the caller, before
+ * main().
  *
  * llama.cpp maps with MAP_POPULATE and then asks for all of it once more with
  * POSIX_MADV_WILLNEED (src/llama-mmap.cpp, llama_mmap::impl). Shared, the names
@@ -11,7 +13,9 @@
  * The Makefile builds this on Linux alone: other systems' mmap() reads nothing. */
 #include "adapters/llama_interpose/interpose.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -39,6 +43,8 @@ GOV_API void *OURS(mmap64)(void *at, size_t bytes, int protection, int flags,
                            int fd, offset64 offset);
 GOV_API int OURS(munmap)(void *at, size_t bytes);
 GOV_API int OURS(posix_madvise)(void *at, size_t bytes, int advice);
+/* ggml-backend.h's; a buffer is not looked into here. */
+GOV_API void OURS(ggml_backend_buffer_clear)(void *buffer, uint8_t value);
 
 struct activity {
     bool active;
@@ -54,10 +60,17 @@ struct watch {
     bool tries, seen;
 };
 
+struct clearing {
+    bool (*clears)(void *ctx, void *buffer, uint8_t value);
+    void *ctx;
+};
+
 /* There before any code of the thread runs, and reached without a call: a program
  * has this library from its start on. */
 static __thread struct activity own __attribute__((tls_model("initial-exec")));
 static __thread struct watch watch __attribute__((tls_model("initial-exec")));
+static __thread struct clearing clearing
+    __attribute__((tls_model("initial-exec")));
 
 /* Each is one system call, as in the C library, errno included. */
 static void *system_mmap(void *at, size_t bytes, int protection, int flags,
@@ -171,6 +184,57 @@ int OURS(posix_madvise)(void *at, size_t bytes, int advice)
         return 0;
     return system_madvise(at, bytes, advice);
 }
+
+typedef void (*clear_fn)(void *buffer, uint8_t value);
+
+#ifdef GOV_INTERPOSE_WRAP
+/* Not there where the program has no such engine, or does not wrap it. */
+void __real_ggml_backend_buffer_clear(void *buffer, uint8_t value)
+    __attribute__((weak));
+
+static clear_fn engines_clear(const void *caller)
+{
+    (void)caller;
+    return __real_ggml_backend_buffer_clear;
+}
+#else
+/* The engine may be loaded where no other library sees it, so it is looked for from
+ * its caller on: in that library and in those that it names. */
+static clear_fn engines_clear(const void *caller)
+{
+    static _Atomic(clear_fn) found;
+    clear_fn engines = atomic_load(&found);
+    void *function, *library;
+    Dl_info where;
+
+    if (engines != NULL)
+        return engines;
+    function = dlsym(RTLD_NEXT, "ggml_backend_buffer_clear");
+    if (function == NULL && dladdr(caller, &where) != 0 &&
+        (library = dlopen(where.dli_fname, RTLD_LAZY | RTLD_NOLOAD)) != NULL) {
+        function = dlsym(library, "ggml_backend_buffer_clear");
+        dlclose(library);
+    }
+    *(void **)&engines = function; /* as POSIX writes it */
+    if (engines != NULL)
+        atomic_store(&found, engines);
+    return engines;
+}
+#endif
+
+void OURS(ggml_backend_buffer_clear)(void *buffer, uint8_t value)
+{
+    clear_fn engines;
+
+    if (clearing.clears != NULL && clearing.clears(clearing.ctx, buffer, value))
+        return;
+    engines = engines_clear(__builtin_return_address(0));
+    /* Nobody has the function that is called: without this library the program
+     * would have ended, too. Memory that is not cleared must not be used. */
+    if (engines == NULL)
+        __builtin_trap();
+    engines(buffer, value);
+}
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 void gov_llama_interpose_begin(struct gov_llama_mapping *list, size_t room)
@@ -201,4 +265,11 @@ bool gov_llama_interpose_watch(const struct gov_llama_mapping *list,
         watch = (struct watch){
             .list = list, .count = count, .unmaps = unmaps, .ctx = ctx};
     return seen;
+}
+
+void gov_llama_interpose_clears(bool (*clears)(void *ctx, void *buffer,
+                                               uint8_t value),
+                                void *ctx)
+{
+    clearing = (struct clearing){.clears = clears, .ctx = ctx};
 }

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* libgovernor-llama-interpose: a program that links it before its C library, or
  * is started with it preloaded, calls mmap(), munmap() and posix_madvise() through
- * it.
+ * it, and its engine ggml_backend_buffer_clear().
  * While a load of the adapter is under way on a thread, that thread's mappings of
  * files are made without MAP_POPULATE, and advice to read them whole is passed
  * over: llama.cpp would read all of a model before the first token, where the
  * governed range brings it in as it is used; and before it unmaps any of that the
- * range lets go of it. Everything else goes to the system
- * unchanged, errno included. The adapter finds these two by name; without them
- * loading works, and describe() says what is lost.
+ * range lets go of it. While it makes a context, buffers are filled with zeros by
+ * giving their memory back: a KV cache takes memory as it is used. Everything else
+ * goes to the system, or to the engine, unchanged, errno included. The adapter finds
+ * these by name; without them loading works, and describe() says what is lost.
  *
  * A static program links libgovernor-llama-interpose.a with -Wl,--wrap=mmap
- * -Wl,--wrap=mmap64 -Wl,--wrap=munmap -Wl,--wrap=posix_madvise instead. */
+ * -Wl,--wrap=mmap64 -Wl,--wrap=munmap -Wl,--wrap=posix_madvise
+ * -Wl,--wrap=ggml_backend_buffer_clear instead. */
 #ifndef GOV_LLAMA_INTERPOSE_H
 #define GOV_LLAMA_INTERPOSE_H
 
@@ -47,6 +49,13 @@ GOV_API size_t gov_llama_interpose_end(void);
 GOV_API bool gov_llama_interpose_watch(const struct gov_llama_mapping *list,
                                        size_t count, void (*unmaps)(void *ctx),
                                        void *ctx);
+
+/* From now on `clears` is asked, on this thread, before ggml fills a buffer (a
+ * ggml_backend_buffer_t) with one value: true where that is done already. It may
+ * clear others. NULL: nobody is asked any more. */
+GOV_API void gov_llama_interpose_clears(bool (*clears)(void *ctx, void *buffer,
+                                                       uint8_t value),
+                                        void *ctx);
 
 #ifdef __cplusplus
 }

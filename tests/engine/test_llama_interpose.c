@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* mmap(), munmap() and posix_madvise() as libgovernor-llama-interpose has them, which this
- * program is linked with as an app would be: nothing of a file is read while a load
- * of this thread maps it, and nobody else notices. */
+/* mmap(), munmap(), posix_madvise() and ggml_backend_buffer_clear() as
+ * libgovernor-llama-interpose has them, which this program is linked with as an app
+ * would be: nothing of a file is read while a load of this thread maps it, no cache is
+ * touched while it is made, and nobody else notices. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -302,6 +303,106 @@ START_TEST(a_load_reads_the_header_alone)
         strstr(engine->describe(session), "libgovernor-llama-interpose"));
     engine->unload(session);
 done:
+    gov_model_close(model);
+}
+END_TEST
+
+/* ---- caches without memory ------------------------------------------------------- */
+
+static bool leave(void *ctx, void *buffer, uint8_t value)
+{
+    (void)buffer;
+    *(int *)ctx = value;
+    return value == 7;
+}
+
+static bool all_are(ggml_backend_buffer_t buffer, unsigned char value)
+{
+    const unsigned char *base = ggml_backend_buffer_get_base(buffer);
+
+    for (size_t i = 0; i < ggml_backend_buffer_get_size(buffer); i++)
+        if (base[i] != value)
+            return false;
+    return true;
+}
+
+static void *clear_elsewhere(void *buffer)
+{
+    ggml_backend_buffer_clear(buffer, 7);
+    return NULL;
+}
+
+/* Who is not asked, or says no, has it cleared by the engine. */
+START_TEST(clears_are_asked_about)
+{
+    ggml_backend_buffer_t buffer =
+        ggml_backend_buft_alloc_buffer(ggml_backend_cpu_buffer_type(), 100000);
+    pthread_t thread;
+    int told = -1;
+
+    ck_assert_ptr_nonnull(buffer);
+    ggml_backend_buffer_clear(buffer, 3);
+    ck_assert(all_are(buffer, 3));
+    gov_llama_interpose_clears(leave, &told);
+    ggml_backend_buffer_clear(buffer, 7);
+    ck_assert_int_eq(told, 7);
+    ck_assert(all_are(buffer, 3));
+    ggml_backend_buffer_clear(buffer, 8);
+    ck_assert_int_eq(told, 8);
+    ck_assert(all_are(buffer, 8));
+    ck_assert_int_eq(pthread_create(&thread, NULL, clear_elsewhere, buffer), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(told, 8);
+    ck_assert(all_are(buffer, 7));
+    gov_llama_interpose_clears(NULL, NULL);
+    ggml_backend_buffer_clear(buffer, 7);
+    ck_assert(all_are(buffer, 7));
+    ggml_backend_buffer_free(buffer);
+}
+END_TEST
+
+static uint64_t anonymous(void)
+{
+    struct gov_footprint now;
+    gov_error err;
+
+    ck_assert_msg(gov_footprint_now(&now, &err) == GOV_OK, "%s", err.message);
+    return now.anon_bytes + now.swap_bytes;
+}
+
+/* llama.cpp's own context, made on a thread that loads nothing of ours, takes all of
+ * its cache at once; ours takes some for the tokens that it holds. */
+START_TEST(a_context_takes_memory_as_it_is_used)
+{
+    const uint64_t cache = (uint64_t)32 << 20; /* of 4096 tokens */
+    const struct gov_engine *engine;
+    struct gov_plan plan = {
+        .strategy = GOV_STRATEGY_MMAP, .kv_type = GOV_KV_F16, .context = 4096};
+    struct gov_load load = {.size = sizeof(load), .plan = &plan, .threads = 1};
+    const struct llama_context_params params = control_params(4096, 1);
+    struct control control;
+    gov_model *model;
+    gov_session *session;
+    uint64_t before, after;
+    gov_error err;
+
+    ck_assert_int_eq(gov_engine_open(&engine, "llama", &err), GOV_OK);
+    ck_assert_int_eq(
+        gov_model_open(&model, in_directory("small.gguf"), NULL, &err), GOV_OK);
+    load.model = model;
+    before = anonymous();
+    ck_assert_msg(engine->load(&session, &load, &err) == GOV_OK, "%s",
+                  err.message);
+    after = anonymous();
+    ck_assert_msg(after - before < cache / 4, "%llu bytes",
+                  (unsigned long long)(after - before));
+    engine->unload(session);
+
+    before = anonymous();
+    control_open(&control, gov_model_path(model), false, &params);
+    after = anonymous();
+    ck_assert_uint_ge(after - before, cache);
+    control_close(&control);
     gov_model_close(model);
 }
 END_TEST
@@ -852,9 +953,10 @@ static uint64_t cut_once(bool direct)
     control_read(&cut.control, request.prompt, true);
     ck_assert_int_eq(gov_open(&h.runtime, &options, &err), GOV_OK);
     gov_step(h.runtime);
-    /* The conversations of both, rows of the embedding; and two reads of 1.3 MB
-     * that are laid over what they replace. */
-    cut.spare = (direct ? UINT64_C(5) : UINT64_C(2)) << 20;
+    /* What our cache takes for 240 tokens more (2 MB); the other conversation, rows
+     * of the embedding; and two reads of 1.3 MB that are laid over what they
+     * replace. */
+    cut.spare = (direct ? UINT64_C(7) : UINT64_C(4)) << 20;
     h.plan.direct = direct;
     hold(&h, "calm.gguf", GOV_STRATEGY_MMAP, 1000);
     ck_assert(h.engine->wait(h.session, true, 20000));
@@ -894,9 +996,11 @@ Suite *suite(void)
     tcase_add_test(calls, what_is_no_file_is_as_ever);
     tcase_add_loop_test(calls, failures_are_the_systems, 0, 2);
     tcase_add_test(calls, what_is_not_needed_stays);
+    tcase_add_test(calls, clears_are_asked_about);
     tcase_add_unchecked_fixture(calls, make_file, NULL);
     suite_add_tcase(s, calls);
     tcase_add_test(loads, a_load_reads_the_header_alone);
+    tcase_add_test(loads, a_context_takes_memory_as_it_is_used);
     tcase_add_test(loads, heap_weights_are_anonymous);
     tcase_add_test(loads, encrypted_weights_run);
     tcase_add_test(loads, weights_follow_the_budget);

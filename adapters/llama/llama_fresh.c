@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* A context is made without memory behind its KV cache: llama.cpp fills a fresh
+ * buffer with zeros, and pages that were given back read as zeros. Owns what happens
+ * while a context is made; nothing of it stays. */
+#include <ggml-backend.h>
+#include <string.h>
+
+#include "adapters/llama/llama_session.h"
+#include "adapters/llama_interpose/interpose.h"
+
+#ifdef __ELF__
+/* In the program that has it: llama_interpose/interpose.h. */
+#pragma weak gov_llama_interpose_clears
+
+bool gov__llama_takes_all(void)
+{
+    return gov_llama_interpose_clears == NULL;
+}
+
+static void ask_before_clears(bool (*clears)(void *ctx, void *buffer,
+                                             uint8_t value),
+                              struct gov__llama_kv *kv)
+{
+    if (gov_llama_interpose_clears != NULL)
+        gov_llama_interpose_clears(clears, kv);
+}
+#else
+bool gov__llama_takes_all(void)
+{
+    return false;
+}
+
+static void ask_before_clears(bool (*clears)(void *ctx, void *buffer,
+                                             uint8_t value),
+                              struct gov__llama_kv *kv)
+{
+    (void)clears;
+    (void)kv;
+}
+#endif
+
+/* Where the system takes nothing back (memory that is locked) it is cleared as ever. */
+static bool give_back(void *ctx, void *buffer, uint8_t value)
+{
+    struct gov__llama_kv *kv = ctx;
+    const size_t bytes = ggml_backend_buffer_get_size(buffer);
+    char *base = ggml_backend_buffer_get_base(buffer);
+    const size_t before = (size_t)(-(uintptr_t)base & (kv->page_bytes - 1));
+    uint64_t given;
+
+    if (value != 0 || bytes <= before ||
+        ggml_backend_buffer_get_type(buffer) != ggml_backend_cpu_buffer_type())
+        return false;
+    given = gov_discard(base, bytes);
+    if (given == 0) {
+        kv->cleared_bytes += bytes;
+        return false;
+    }
+    memset(base, 0, before);
+    memset(base + before + given, 0, bytes - before - (size_t)given);
+    kv->fresh_bytes += given;
+    return true;
+}
+
+struct llama_context *
+gov__llama_make_context(gov_session *session,
+                        struct llama_context_params params)
+{
+    struct llama_context *context;
+
+    ask_before_clears(give_back, &session->kv);
+    context = llama_init_from_model(session->model, params);
+    ask_before_clears(NULL, NULL);
+    return context;
+}
