@@ -107,21 +107,29 @@ enum gov__heard gov__events_heard(struct gov__linux_watch *watch, short revents)
 
 /* ---- v1 -------------------------------------------------------------------- */
 
+static const char usage_file[] = "memory.usage_in_bytes";
+
 /* Makes an eventfd that is written to when what `file` and `args` say happens. It
- * lasts until the last copy of the descriptor is closed. */
-static int notified(const char *group, int file, const char *args, int *out)
+ * lasts until the last copy of the descriptor is closed; that of the file may go. */
+static int notified(const char *group, const char *file, const char *args,
+                    int *out)
 {
     char order[64];
-    int control, n, rc = 0;
+    int of, control, n, rc = 0;
 
-    control = gov__watch_file(group, "cgroup.event_control", O_WRONLY);
-    if (control < 0)
+    of = gov__watch_file(group, file, O_RDONLY);
+    if (of < 0)
         return errno;
+    control = gov__watch_file(group, "cgroup.event_control", O_WRONLY);
+    if (control < 0) {
+        rc = errno;
+        goto no_control;
+    }
     *out = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (*out < 0) {
         rc = errno;
     } else {
-        n = snprintf(order, sizeof(order), "%d %d %s", *out, file, args);
+        n = snprintf(order, sizeof(order), "%d %d %s", *out, of, args);
         if (write(control, order, (size_t)n) != n) {
             rc = errno != 0 ? errno : EIO;
             close(*out);
@@ -129,6 +137,8 @@ static int notified(const char *group, int file, const char *args, int *out)
         }
     }
     close(control);
+no_control:
+    close(of);
     return rc;
 }
 
@@ -154,10 +164,7 @@ static void find_v1(struct gov__linux_watch *watch, struct gov__signal *signal,
         gov__signal_failed(signal, errno, file);
         return;
     }
-    if (signal == &watch->signals[GOV__SIGNAL_USAGE])
-        watch->usage = fd;
-    else
-        close(fd);
+    close(fd);
     gov__signal_is(signal, GOV__SOURCE_SPARE, "not armed yet");
 }
 
@@ -173,15 +180,8 @@ void gov__reclaim_find(struct gov__linux_watch *watch)
  * not for groups below. */
 int gov__reclaim_arm(struct gov__linux_watch *watch)
 {
-    struct gov__signal *signal = &watch->signals[GOV__SIGNAL_RECLAIM];
-    int rc, file;
-
-    file = gov__watch_file(watch->bound, "memory.pressure_level", O_RDONLY);
-    if (file < 0)
-        return errno;
-    rc = notified(watch->bound, file, "low,local", &signal->fd);
-    close(file);
-    return rc;
+    return notified(watch->bound, "memory.pressure_level", "low,local",
+                    &watch->signals[GOV__SIGNAL_RECLAIM].fd);
 }
 
 void gov__usage_find(struct gov__linux_watch *watch)
@@ -189,17 +189,8 @@ void gov__usage_find(struct gov__linux_watch *watch)
     struct gov__signal *signal = &watch->signals[GOV__SIGNAL_USAGE];
 
     signal->told.name = "memory.usage_in_bytes (cgroup v1)";
-    find_v1(watch, signal, "memory.usage_in_bytes");
-}
-
-static int read_usage(int fd, uint64_t *out)
-{
-    char text[32];
-    const int rc = gov__watch_text(fd, text, sizeof(text));
-
-    if (rc != 0)
-        return rc;
-    return gov__parse_number(text, out) ? 0 : ENODATA;
+    watch->used_bytes = 0;
+    find_v1(watch, signal, usage_file);
 }
 
 int gov__usage_arm(struct gov__linux_watch *watch, uint64_t used_bytes,
@@ -217,9 +208,9 @@ int gov__usage_arm(struct gov__linux_watch *watch, uint64_t used_bytes,
     watch->used_bytes = used_bytes;
     watch->used_us = now_us;
     snprintf(args, sizeof(args), "%" PRIu64, used_bytes);
-    rc = notified(watch->bound, watch->usage, args, &signal->fd);
+    rc = notified(watch->bound, usage_file, args, &signal->fd);
     if (rc == 0)
-        rc = read_usage(watch->usage, &used);
+        rc = gov__cgroup_number(watch->bound, usage_file, "", &used);
     if (rc != 0)
         return rc;
     /* Only a crossing is told, and it may have been crossed before. */
@@ -234,10 +225,15 @@ enum gov__heard gov__usage_heard(struct gov__linux_watch *watch, short revents)
     enum gov__heard heard =
         gov__drained(watch->signals[GOV__SIGNAL_USAGE].fd, revents);
     uint64_t used = 0;
+    int rc;
 
     if (heard != GOV__HEARD_EVENT)
         return heard;
-    if (read_usage(watch->usage, &used) != 0)
+    rc = gov__cgroup_number(watch->bound, usage_file, "", &used);
+    /* Without a free descriptor it is believed: a look has those it needs. */
+    if (rc == EMFILE || rc == ENFILE)
+        return GOV__HEARD_EVENT;
+    if (rc != 0)
         return GOV__HEARD_GONE;
     /* The kernel counts in batches of some pages a processor. */
     return used >= watch->used_bytes - watch->used_bytes / 64

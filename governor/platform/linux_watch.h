@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What may wake us on Linux, one signal each: what systemd set up, a PSI trigger, a
- * v2 group's events, a v1 group's reclaim and its usage. linux_watch.c arms and
- * paces them all; linux_systemd.c, linux_psi.c and linux_events.c know one each.
+ * v2 group's events, a v1 group's reclaim and its usage. linux_watch_find.c finds
+ * them, linux_watch_arm.c arms them, linux_watch.c waits for them and hears them;
+ * linux_systemd.c, linux_psi.c and linux_events.c know one each.
  * Everything is in the caller's memory; nothing here judges. Linux only. */
 #ifndef GOV_PLATFORM_LINUX_WATCH_H
 #define GOV_PLATFORM_LINUX_WATCH_H
@@ -35,6 +36,10 @@ struct gov__signal {
     uint64_t again_us; /* BROKEN: not looked for before */
 };
 
+/* Callers look at this pace anyway. No more often is what broke looked for again, is
+ * it asked where the process is, and is usage armed at another figure. */
+#define GOV__WATCH_AGAIN_US 1000000
+
 #define GOV__TRIGGER_BYTES 128
 
 /* A PSI trigger, or whatever else is to be written to be told. */
@@ -59,7 +64,6 @@ struct gov__linux_watch {
     char bound[GOV__CGROUP_PATH];
     uint64_t hits;                       /* of memory.events */
     uint64_t used_bytes, used_us;        /* what usage is armed at, when */
-    int usage;                           /* memory.usage_in_bytes; -1 */
     char systemd_path[GOV__CGROUP_PATH]; /* "": the variable is not used */
     bool systemd_triggers, systemd_off;  /* POLLPRI file; "/dev/null" */
 };
@@ -67,13 +71,16 @@ struct gov__linux_watch {
 _Static_assert(sizeof(struct gov__linux_watch) <= sizeof(struct gov__watch),
                "struct gov__watch has no room for it");
 
-/* linux_watch.c: what a signal is now. `error` is an errno value: ABSENT, DENIED or
- * BROKEN by what it says. */
+/* linux_watch_signal.c: what a signal is now. `error` is an errno value: ABSENT,
+ * DENIED or BROKEN by what it says. */
 void gov__signal_failed(struct gov__signal *signal, int error,
                         const char *what);
 __attribute__((format(printf, 3, 4))) void
 gov__signal_is(struct gov__signal *signal, enum gov__source_state state,
                const char *format, ...);
+/* As gov__signal_failed(), of what was there a moment ago: BROKEN, or DENIED. */
+void gov__signal_broke(struct gov__signal *signal, int error, const char *what,
+                       uint64_t now_us);
 /* Takes it back, without a word. */
 void gov__signal_close(struct gov__signal *signal);
 /* root + group + file opened; returns the descriptor, or -1 with errno. */
@@ -81,6 +88,19 @@ int gov__watch_file(const char *group, const char *file, int flags);
 /* What a small file of the kernel says now, NUL-terminated and cut where there is no
  * more room. Returns 0 or an errno value. */
 int gov__watch_text(int fd, char *text, size_t bytes);
+
+/* linux_watch_find.c: what there is; then, once a second, what is there by now. */
+void gov__watch_find(struct gov__linux_watch *watch,
+                     const struct gov__linux_root *root);
+void gov__watch_refresh(struct gov__linux_watch *watch,
+                        const struct gov__linux_root *root, uint64_t now_us);
+
+/* linux_watch_arm.c: why a source that would work is not waited for; NULL: it is. */
+const char *gov__watch_spared(const struct gov__linux_watch *watch, size_t kind,
+                              const struct gov__watch_for *want);
+/* Makes it LIVE, or says why not. */
+void gov__watch_listen(struct gov__linux_watch *watch, size_t kind,
+                       const struct gov__watch_for *want);
 
 /* linux_psi.c */
 struct gov__linux_kept;

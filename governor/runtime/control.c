@@ -198,8 +198,11 @@ void gov__control_follow(struct gov_runtime *runtime)
         return;
     control->made = made;
     err.message[0] = '\0';
-    if (open_socket(runtime, &err) == GOV_OK)
+    if (open_socket(runtime, &err) == GOV_OK) {
         err.message[0] = '\0';
+        /* Who waits does so for the one before, however long that takes. */
+        gov__runtime_wake(runtime);
+    }
     pthread_mutex_lock(&runtime->lock);
     memcpy(control->problem, err.message, sizeof(control->problem));
     pthread_mutex_unlock(&runtime->lock);

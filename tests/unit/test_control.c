@@ -408,6 +408,33 @@ START_TEST(a_swept_directory_gets_it_again)
 }
 END_TEST
 
+/* The thread that waits for the one before does so for a minute. */
+START_TEST(a_thread_hears_a_new_socket_at_once)
+{
+    const struct timespec pause = {0, 10000000};
+    const struct gov_platform *native = gov__platform_native();
+    char page[1024];
+    uint64_t began;
+
+    tear_down();
+    sim.table.now_us = native->now_us;
+    rt = open_here(directory, false);
+    snprintf(page, sizeof(page), "%s/%d.page", directory, (int)getpid());
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(unlink(page), 0);
+    began = native->now_us(native->ctx);
+    while (!is_there(path) && native->now_us(native->ctx) - began < 10000000) {
+        simulate(WARN); /* is a turn of work: the page, then what follows it */
+        nanosleep(&pause, NULL);
+    }
+    ck_assert_int_eq(tell_own(CRITICAL, 60000), GOV_OK);
+    while (gov_level_now(rt) != CRITICAL &&
+           native->now_us(native->ctx) - began < 20000000)
+        nanosleep(&pause, NULL);
+    ck_assert_int_eq(gov_level_now(rt), CRITICAL);
+}
+END_TEST
+
 START_TEST(of_two_runtimes_the_last_one_is_told)
 {
     gov_runtime *first = rt, *second = open_here(directory, true);
@@ -691,6 +718,7 @@ Suite *suite(void)
     tcase_add_test(t, what_has_the_name_by_now_stays);
     tcase_add_test(t, what_was_left_there_is_replaced);
     tcase_add_test(t, a_swept_directory_gets_it_again);
+    tcase_add_test(t, a_thread_hears_a_new_socket_at_once);
     tcase_add_test(t, of_two_runtimes_the_last_one_is_told);
     tcase_add_test(t, a_child_is_not_meant);
     tcase_add_test(t, a_name_too_long_is_a_recorded_fact);

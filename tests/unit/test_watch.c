@@ -667,6 +667,68 @@ static void poll_now(int timeout_ms)
     ck_assert_int_ge(poll(polled, (nfds_t)count, timeout_ms), 0);
 }
 
+/* The mark is at 10 MiB, and is told of in both directions. */
+static const struct {
+    const char *used; /* NULL: the file is gone */
+    int error;        /* of open() */
+    bool look;
+    uint64_t events, false_events;
+    enum gov__source_state then;
+} usages[] = {
+    {"10485760\n", 0, true, 1, 0, GOV__SOURCE_LIVE},
+    {"10321920\n", 0, true, 1, 0, GOV__SOURCE_LIVE}, /* counted in batches */
+    {"10321919\n", 0, false, 0, 1, GOV__SOURCE_LIVE},
+    {"10321919\n", EMFILE, true, 1, 0, GOV__SOURCE_LIVE},
+    {"10321919\n", ENFILE, true, 1, 0, GOV__SOURCE_LIVE},
+    {"10321919\n", EIO, true, 0, 0, GOV__SOURCE_BROKEN},
+    {NULL, 0, true, 0, 0, GOV__SOURCE_BROKEN},
+};
+
+START_TEST(usage_is_believed_where_it_is_so)
+{
+    static const char used[] =
+        "sys/fs/cgroup/memory/agent/9c36/memory.usage_in_bytes";
+    const uint64_t one = 1;
+    char path[512];
+
+    root = tree_platform(&platform, "hybrid-limited");
+    tree_plant_text(root,
+                    "sys/fs/cgroup/memory/agent/9c36/cgroup.event_control", "");
+    tree_plant_text(root, used, "5000000\n");
+    open_before = faults_open_descriptors();
+    want.used_bytes = 10 * MIB;
+    want.alert = true; /* nothing else is waited for then */
+    start();
+    polls();
+    is(USAGE, GOV__SOURCE_LIVE, "10 MiB in use");
+    ck_assert_uint_eq(count, 1);
+    /* No file stays open for it: the trigger's, the timer, and what tells. */
+    ck_assert_int_eq(faults_open_descriptors(), open_before + 3);
+    poll_now(0);
+    ck_assert(!heard());
+    ck_assert_int_eq(write(polled[0].fd, &one, sizeof(one)),
+                     (ssize_t)sizeof(one));
+    if (usages[_i].used != NULL) {
+        tree_plant_text(root, used, usages[_i].used);
+    } else {
+        snprintf(path, sizeof(path), "%s/%s", root, used);
+        ck_assert_int_eq(unlink(path), 0);
+    }
+    poll_now(0);
+    if (usages[_i].error != 0) {
+        faults_only("open");
+        faults_set_errno(usages[_i].error);
+        faults_arm(0, true);
+    }
+    ck_assert_int_eq(heard(), usages[_i].look);
+    faults_disarm();
+    ck_assert_uint_eq(source(USAGE)->events, usages[_i].events);
+    ck_assert_uint_eq(source(USAGE)->false_events, usages[_i].false_events);
+    ck_assert_int_eq(source(USAGE)->state, usages[_i].then);
+    done();
+}
+END_TEST
+
 /* With an order of its own that comes back, which is no event. */
 START_TEST(a_fifo_is_read_empty)
 {
@@ -1067,6 +1129,7 @@ Suite *suite(void)
     tcase_add_loop_test(tc, no_source_wakes_more_than_ten_times_a_second, 0, 2);
     tcase_add_test(tc, a_muted_source_is_heard_when_its_time_is_over);
     tcase_add_loop_test(tc, events_of_the_binding_group_count, 0, ROWS(events));
+    tcase_add_loop_test(tc, usage_is_believed_where_it_is_so, 0, ROWS(usages));
     tcase_add_loop_test(tc, every_layout_is_known, 0, 2 * ROWS(places));
     tcase_add_test(tc, a_move_to_another_group_is_followed);
     tcase_add_loop_test(tc, the_variable_is_used_or_it_is_said_why_not, 0,
