@@ -3,14 +3,14 @@
 #
 # Every benchmark, each with a script and a table of its own in build/bench:
 # weights against stock llama.cpp and the floor (weights.sh), a mixture of experts
-# (sparse.sh), what gov profile measures against fio (device.sh), what reading a
-# header takes (header.sh), what models need against llama.cpp's own word (need.sh),
-# what a decision takes (policy.sh), and what holding a purgeable block takes
-# (purgeable.sh). One that cannot be run here says why.
+# (sparse.sh), what a conversation costs (kv.sh), what gov profile measures against
+# fio (device.sh), what reading a header takes (header.sh), what models need against
+# llama.cpp's own word (need.sh), what a decision takes (policy.sh), and what holding
+# a purgeable block takes (purgeable.sh). One that cannot be run here says why.
 set -eu
 
 B=${B:-build/plain}
-for one in weights sparse device header need policy purgeable; do
+for one in weights sparse kv device header need policy purgeable; do
     B=$B "$(dirname "$0")/$one.sh" || [ $? -eq 77 ]
     echo
 done

@@ -87,6 +87,21 @@ static bool parse(int argc, char **argv, struct settings *s)
     return s->model != NULL && s->tokens > 0 && s->context > 0;
 }
 
+/* Memory that is nobody's file: RssAnon of proc(5). */
+static unsigned long long anon_bytes(void)
+{
+    unsigned long long kib = 0;
+    char line[256];
+    FILE *f = fopen("/proc/self/status", "r");
+
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+        if (sscanf(line, "RssAnon: %llu kB", &kib) == 1)
+            break;
+    if (f != NULL)
+        fclose(f);
+    return kib * 1024;
+}
+
 /* The load call alone. */
 static int loaded(double start)
 {
@@ -129,10 +144,10 @@ static int generate(const struct settings *s, struct llama_context *context,
     }
     printf("{\"event\":\"done\",\"tokens\":%d,\"tokens_per_second\":%.3f,"
            "\"first_token_ms\":%.0f,\"load_ms\":%.0f,"
-           "\"decode_read_bytes\":%llu}\n",
+           "\"decode_read_bytes\":%llu,\"anon_bytes\":%llu}\n",
            s->tokens, s->tokens > 1 ? (s->tokens - 1) / (last - first) : 0.0,
            (first - begun) * 1e3, (begun - start) * 1e3,
-           read_bytes() - read_before);
+           read_bytes() - read_before, anon_bytes());
     return 0;
 }
 
