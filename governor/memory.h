@@ -230,8 +230,8 @@ GOV_API uint64_t gov_heap_purge_tag(const char *tag);
  * are left alone. */
 GOV_API void gov_heap_decay(gov_level level);
 /* Bytes that gov_heap_purge() would give now, about: of the C library's allocator
- * an estimate by what the purges before gave (half of what is free, before the
- * first). At most a second old; asking more often costs nothing. 0 where the
+ * an estimate by the pieces that are free (half of what is, where it does not tell
+ * them) and by what the purges before gave. At most a second old; asking more often costs nothing. 0 where the
  * allocators do not tell. */
 GOV_API uint64_t gov_heap_idle_bytes(void);
 

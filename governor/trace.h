@@ -27,7 +27,8 @@ extern "C" {
  * A trace without a sample is removed when it ends. A child of fork() records
  * nothing.
  *
- * GOV_E_BUSY     it records already
+ * GOV_E_BUSY     it records already; or a write to the trace before has not come
+ *                back within a second: the file system hangs
  * GOV_E_IO, GOV_E_PERMISSION, GOV_E_NOT_FOUND  the file cannot be made; that it
  *                is there already is GOV_E_IO
  * GOV_E_NOMEM    no memory for the lines (about 64 KiB, kept until gov_close())
@@ -38,7 +39,15 @@ GOV_API GOV_NODISCARD gov_status gov_record(gov_runtime *runtime,
 
 /* Ends the trace; does nothing where there is none. *samples (may be NULL)
  * receives how many samples the last trace of this runtime has. Not from a
- * callback. GOV_E_IO when its end could not be written. */
+ * callback. Writes the last lines itself; for a write of another thread it waits a
+ * second at most.
+ *
+ * GOV_E_BUSY     that write has not come back: the file system hangs. Nothing more
+ *                is recorded; the thread that writes ends the trace once it can,
+ *                with a GOV_EVENT_NOTICE where that fails. *samples is what is
+ *                written so far. Calling again waits again. gov_close() waits for
+ *                as long as it takes
+ * GOV_E_IO       its end could not be written */
 GOV_API GOV_NODISCARD gov_status gov_record_end(gov_runtime *runtime,
                                                 uint64_t *samples,
                                                 gov_error *err);

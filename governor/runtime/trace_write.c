@@ -2,7 +2,9 @@
 /* Writes a trace: see governor/trace.h. Hooks only put lines into a bounded
  * buffer, under a lock that nobody holds for longer than that; the thread that
  * keeps house takes the buffer and writes it, so that neither relief nor an engine's
- * thread, which runs actions too, ever waits for a disk. */
+ * thread, which runs actions too, ever waits for a disk. One thread at a time has
+ * the file, and no lock while it writes: who finds it taken waits for so long and no
+ * longer. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "governor/model/model_text.h"
@@ -23,6 +26,10 @@
 
 #define PATH_BYTES 4096 /* PATH_MAX here; open() takes no more */
 
+/* How long the app waits for a write of another thread. */
+#define WAIT_MS 1000
+#define FOR_GOOD UINT64_MAX
+
 #define NOTE_BYTES (sizeof(((struct gov_trace_head *)NULL)->note) - 1)
 
 struct buffer {
@@ -32,23 +39,25 @@ struct buffer {
 };
 
 struct gov__trace {
-    _Atomic bool on;
+    _Atomic bool on; /* lines are wanted */
 
-    pthread_mutex_t file_lock; /* taken first */
+    /* Of who has the file: see take(). */
     int fd;
     pid_t creator;
-    uint64_t file_bytes; /* of whole lines */
-    uint64_t samples;    /* in the file */
+    uint64_t file_bytes;      /* of whole lines */
+    _Atomic uint64_t samples; /* in the file */
     char path[PATH_BYTES];
 
     pthread_mutex_t lock;
-    bool started; /* a sample was told: what follows belongs to it */
+    pthread_cond_t left;
+    bool taken, ending; /* the file; and who has it is to end it */
+    bool started;       /* a sample was told: what follows belongs to it */
     uint64_t last_ms;
     uint64_t sample_ms; /* of the last sample */
     gov_level level;
     uint32_t count; /* of the actions that were told last */
     struct gov_replay_action action[GOV__RELIEFS];
-    struct buffer *filling, *writing; /* swapped under both locks */
+    struct buffer *filling, *writing; /* swapped by who has the file */
     struct buffer buffer[2];
 };
 
@@ -299,8 +308,7 @@ static bool is_sample(const char *line, size_t bytes)
            memcmp(line, begins, sizeof(begins) - 1) == 0;
 }
 
-/* Writes what the hooks have left. Returns 0 or an errno value. file_lock
- * held. */
+/* Writes what the hooks have left. Returns 0 or an errno value. */
 static int drain(struct gov__trace *trace)
 {
     struct buffer *from;
@@ -340,16 +348,90 @@ static void remove_empty(const struct gov__trace *trace)
         (void)unlink(trace->path);
 }
 
-/* Returns 0 or an errno value. file_lock held. */
+/* Returns 0 or an errno value. */
 static int end_file(struct gov__trace *trace)
 {
     int rc;
 
+    atomic_store(&trace->on, false);
     remove_empty(trace);
     rc = close(trace->fd) == 0 || errno == EINTR ? 0 : errno;
     trace->fd = -1;
-    atomic_store(&trace->on, false);
     return rc;
+}
+
+/* With all that was told; in a child of fork() the file is the parent's. Returns 0
+ * or an errno value. */
+static int finish(struct gov__trace *trace)
+{
+    int rc = 0, closed;
+
+    if (trace->fd < 0)
+        return 0;
+    if (trace->creator == getpid())
+        rc = drain(trace);
+    closed = end_file(trace);
+    return rc != 0 ? rc : closed;
+}
+
+/* ---- who has the file ----------------------------------------------------------- */
+
+/* The clock that pthread_cond_timedwait() goes by where nobody can set another. */
+static struct timespec in_ms(uint64_t ms)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_REALTIME, &time);
+    time.tv_sec += (time_t)(ms / 1000);
+    time.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (time.tv_nsec >= 1000000000) {
+        time.tv_nsec -= 1000000000;
+        time.tv_sec++;
+    }
+    return time;
+}
+
+/* The caller has the file until let_go(). False: another thread had it all that
+ * time; with `ends` that one ends the trace. */
+static bool take(struct gov__trace *trace, uint64_t wait_ms, bool ends)
+{
+    const struct timespec until = in_ms(wait_ms == FOR_GOOD ? 0 : wait_ms);
+    bool mine;
+    int rc = wait_ms == 0 ? ETIMEDOUT : 0;
+
+    pthread_mutex_lock(&trace->lock);
+    while (trace->taken && rc == 0)
+        rc = wait_ms == FOR_GOOD
+                 ? pthread_cond_wait(&trace->left, &trace->lock)
+                 : pthread_cond_timedwait(&trace->left, &trace->lock, &until);
+    mine = !trace->taken;
+    trace->taken = true;
+    if (!mine && ends) {
+        trace->ending = true;
+        atomic_store(&trace->on, false);
+    }
+    pthread_mutex_unlock(&trace->lock);
+    return mine;
+}
+
+/* Ends the trace first where somebody waited for that in vain. Returns 0 or an errno
+ * value of its end. */
+static int let_go(struct gov__trace *trace)
+{
+    bool ends;
+    int rc = 0;
+
+    for (;;) {
+        pthread_mutex_lock(&trace->lock);
+        ends = trace->ending;
+        trace->ending = false;
+        trace->taken = ends;
+        pthread_cond_signal(&trace->left);
+        pthread_mutex_unlock(&trace->lock);
+        if (!ends)
+            return rc;
+        rc = finish(trace);
+    }
 }
 
 static gov_status fail_write(gov_error *err, uint64_t samples, int rc)
@@ -407,25 +489,23 @@ void gov__trace_flush(struct gov_runtime *runtime)
 {
     struct gov_event event = {.kind = GOV_EVENT_NOTICE};
     struct gov__trace *trace = recording(runtime);
-    uint64_t samples;
     gov_error err;
-    int rc = 0;
+    int rc = 0, ended;
 
-    if (trace == NULL)
+    if (trace == NULL || !take(trace, 0, false))
         return;
-    pthread_mutex_lock(&trace->file_lock);
     /* In a child of fork() the file is the parent's. */
-    if (atomic_load(&trace->on) && trace->creator == getpid()) {
+    if (trace->fd >= 0 && trace->creator == getpid()) {
         rc = drain(trace);
         if (rc != 0)
             (void)end_file(trace);
-    } else if (atomic_load(&trace->on)) {
+    } else if (trace->fd >= 0) {
         (void)end_file(trace);
     }
-    samples = trace->samples;
-    pthread_mutex_unlock(&trace->file_lock);
+    ended = let_go(trace);
+    rc = rc != 0 ? rc : ended;
     if (rc != 0) {
-        fail_write(&err, samples, rc);
+        fail_write(&err, atomic_load(&trace->samples), rc);
         event.text = err.message;
         gov__runtime_event(runtime, &event);
     }
@@ -475,8 +555,8 @@ void gov__trace_regrow(struct gov_runtime *runtime, const char *name)
 
 static void release(const struct gov_alloc *alloc, struct gov__trace *trace)
 {
+    pthread_cond_destroy(&trace->left);
     pthread_mutex_destroy(&trace->lock);
-    pthread_mutex_destroy(&trace->file_lock);
     alloc->release(alloc->ctx, trace);
 }
 
@@ -491,12 +571,12 @@ static struct gov__trace *make(const struct gov_alloc *alloc)
     trace->creator = getpid();
     trace->filling = &trace->buffer[0];
     trace->writing = &trace->buffer[1];
-    if (pthread_mutex_init(&trace->file_lock, NULL) != 0) {
+    if (pthread_mutex_init(&trace->lock, NULL) != 0) {
         alloc->release(alloc->ctx, trace);
         return NULL;
     }
-    if (pthread_mutex_init(&trace->lock, NULL) != 0) {
-        pthread_mutex_destroy(&trace->file_lock);
+    if (pthread_cond_init(&trace->left, NULL) != 0) {
+        pthread_mutex_destroy(&trace->lock);
         alloc->release(alloc->ctx, trace);
         return NULL;
     }
@@ -558,8 +638,7 @@ static void put_head(struct gov_runtime *runtime, struct gov__trace *trace,
     end(&line);
 }
 
-/* Makes the file and begins it with its first line, or leaves none. file_lock
- * held. */
+/* Makes the file and begins it with its first line, or leaves none. */
 static gov_status begin_file(struct gov_runtime *runtime,
                              struct gov__trace *trace, const char *path,
                              const char *note, gov_error *err)
@@ -595,6 +674,12 @@ static gov_status begin_file(struct gov_runtime *runtime,
                     gov__text_path(name, sizeof(name), path));
 }
 
+static gov_status fail_busy(gov_error *err)
+{
+    return gov_fail(err, GOV_E_BUSY, 0,
+                    "this runtime records a trace already; end it first");
+}
+
 gov_status gov_record(gov_runtime *runtime, const char *path, const char *note,
                       gov_error *err)
 {
@@ -615,33 +700,19 @@ gov_status gov_record(gov_runtime *runtime, const char *path, const char *note,
                         "no memory for a recorder of %zu bytes; free some "
                         "first",
                         sizeof(*trace));
-    pthread_mutex_lock(&trace->file_lock);
-    if (atomic_load(&trace->on))
-        status = gov_fail(err, GOV_E_BUSY, 0,
-                          "this runtime records a trace already; end it first");
-    else
-        status = begin_file(runtime, trace, path, note, err);
-    pthread_mutex_unlock(&trace->file_lock);
+    if (atomic_load(&trace->on)) /* and may be writing */
+        return fail_busy(err);
+    if (!take(trace, WAIT_MS, false))
+        return gov_fail(err, GOV_E_BUSY, 0,
+                        "a write to the trace before has not come back for %d "
+                        "ms; try again later",
+                        WAIT_MS);
+    status = trace->fd >= 0 ? fail_busy(err)
+                            : begin_file(runtime, trace, path, note, err);
+    (void)let_go(trace);
     if (status == GOV_OK)
         gov__runtime_wake(runtime); /* what is before comes first */
     return status;
-}
-
-/* Returns 0 or an errno value. */
-static int end_recording(struct gov__trace *trace, uint64_t *samples)
-{
-    int rc = 0, closed;
-
-    pthread_mutex_lock(&trace->file_lock);
-    if (atomic_load(&trace->on)) {
-        if (trace->creator == getpid())
-            rc = drain(trace);
-        closed = end_file(trace);
-        rc = rc != 0 ? rc : closed;
-    }
-    *samples = trace->samples;
-    pthread_mutex_unlock(&trace->file_lock);
-    return rc;
 }
 
 gov_status gov_record_end(gov_runtime *runtime, uint64_t *samples,
@@ -649,21 +720,33 @@ gov_status gov_record_end(gov_runtime *runtime, uint64_t *samples,
 {
     struct gov__trace *trace =
         runtime == NULL ? NULL : atomic_load(&runtime->trace);
-    uint64_t ignored;
+    uint64_t written;
+    bool mine;
     int rc = 0;
 
-    if (samples == NULL)
-        samples = &ignored;
-    *samples = 0;
-    if (trace != NULL)
-        rc = end_recording(trace, samples);
-    return rc == 0 ? GOV_OK : fail_write(err, *samples, rc);
+    if (samples != NULL)
+        *samples = 0;
+    if (trace == NULL)
+        return GOV_OK;
+    mine = take(trace, WAIT_MS, true);
+    if (mine)
+        rc = finish(trace);
+    written = atomic_load(&trace->samples);
+    if (mine)
+        (void)let_go(trace); /* it has ended */
+    if (samples != NULL)
+        *samples = written;
+    if (!mine)
+        return gov_fail(err, GOV_E_BUSY, 0,
+                        "a write to the trace has not come back for %d ms; the "
+                        "trace ends when it does",
+                        WAIT_MS);
+    return rc == 0 ? GOV_OK : fail_write(err, written, rc);
 }
 
 void gov__trace_close(struct gov_runtime *runtime)
 {
     struct gov__trace *trace = atomic_load(&runtime->trace);
-    uint64_t samples;
 
     if (trace == NULL)
         return;
@@ -675,6 +758,8 @@ void gov__trace_close(struct gov_runtime *runtime)
         runtime->alloc.release(runtime->alloc.ctx, trace);
         return;
     }
-    (void)end_recording(trace, &samples);
+    (void)take(trace, FOR_GOOD, false);
+    (void)finish(trace);
+    (void)let_go(trace);
     release(&runtime->alloc, trace);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "governor/memory/memory_priv.h"
 #include "tests/support/run.h"
@@ -428,6 +429,46 @@ START_TEST(what_is_offered_is_learned)
 }
 END_TEST
 
+/* As glibc's mallinfo2() has them. */
+struct info {
+    size_t unused_1, pieces, unused_2[6], bytes, unused_3;
+};
+
+static struct info info;
+
+static struct info tell_info(void)
+{
+    return info;
+}
+
+static void *info_symbol(const char *name)
+{
+    struct info (*tell)(void) = tell_info;
+    void *symbol = NULL;
+
+    if (strcmp(name, "mallinfo2") == 0)
+        memcpy(&symbol, &tell, sizeof(symbol));
+    return symbol;
+}
+
+/* Crumbs hide a large piece. What is learned of it is never more than is free. */
+START_TEST(what_crumbs_hide_is_learned)
+{
+    spy.symbol = info_symbol;
+    spy.footprint_bytes = 500 * MIB;
+    spy.idle_bytes = info.bytes = 100 * MIB;
+    info.pieces = 50000;
+    ck_assert_uint_eq((gov__heap_idle(&heap) + MIB / 2) / MIB, 6);
+    spy.trim_bytes = 75 * MIB;
+    gov__heap_purge(&heap);
+    spy.idle_bytes = info.bytes = 200 * MIB;
+    info.pieces = 100000;
+    ck_assert_uint_eq((idle_later() + MIB / 2) / MIB, 75);
+    info.pieces = 1; /* all of it is one */
+    ck_assert_uint_eq((idle_later() + MIB / 2) / MIB, 100);
+}
+END_TEST
+
 START_TEST(who_does_not_tell_offers_nothing)
 {
     spy.idle_bytes = 100 * MIB;
@@ -538,6 +579,72 @@ START_TEST(idle_memory_of_the_host_is_seen_and_given)
     free(kept);
 }
 END_TEST
+/* What is offered is what comes, at the first purge of a process, too, which has
+ * nothing to learn from, and when others before it were of another kind: of what was
+ * freed in one piece, in pieces of some pages, and between blocks that stay, of which
+ * no page comes back. */
+static const struct {
+    int blocks, of, kept; /* of each so many blocks so many stay */
+    size_t bytes;
+} shapes[] = {
+    {60000, 60000, 1, 2000}, {2000, 2, 1, 60000}, {60000, 20, 10, 2000},
+    {60000, 2, 1, 2000},     {2000, 2, 1, 60000},
+};
+#define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
+
+/* looks: as a runtime does at WARN, while the blocks are in use. */
+static void ck_offer(size_t at, bool looks)
+{
+    const struct timespec known = {1, 50000000};
+    struct gov_footprint full, purged;
+    static char *block[60000];
+    const int blocks = shapes[at].blocks;
+    uint64_t idle, given;
+
+    for (int i = 0; i < blocks; i++) {
+        block[i] = malloc(shapes[at].bytes);
+        ck_assert_ptr_nonnull(block[i]);
+        memset(block[i], 1, shapes[at].bytes);
+    }
+    if (looks) { /* which is known for a second */
+        (void)gov_heap_idle_bytes();
+        nanosleep(&known, NULL);
+    }
+    for (int i = 0; i < blocks; i++)
+        if (i % shapes[at].of < shapes[at].of - shapes[at].kept) {
+            free(block[i]);
+            block[i] = NULL;
+        }
+    idle = gov_heap_idle_bytes();
+    ck_assert_int_eq(gov_footprint_now(&full, NULL), GOV_OK);
+    gov_heap_purge();
+    ck_assert_int_eq(gov_footprint_now(&purged, NULL), GOV_OK);
+    given = full.footprint_bytes > purged.footprint_bytes
+                ? full.footprint_bytes - purged.footprint_bytes
+                : 0;
+    printf("blocks of %zu, %d of %d stay: offered %.1f, gave %.1f MB\n",
+           shapes[at].bytes, shapes[at].kept, shapes[at].of, (double)idle / 1e6,
+           (double)given / 1e6);
+    if (shapes[at].bytes * (size_t)shapes[at].of >= 3 * gov_page_bytes())
+        ck_assert(given >= idle / 100 * 95 && given <= idle / 100 * 120);
+    else /* of 60 MB */
+        ck_assert(idle > 0 && idle < 4 * MIB && given < MIB);
+    for (int i = 0; i < blocks; i++)
+        free(block[i]);
+}
+
+START_TEST(what_is_offered_first_comes)
+{
+    ck_offer((size_t)_i, false);
+}
+END_TEST
+
+START_TEST(what_is_offered_comes)
+{
+    for (size_t i = 0; i < SHAPES; i++)
+        ck_offer(i, true);
+}
+END_TEST
 #endif
 
 Suite *suite(void)
@@ -564,6 +671,7 @@ Suite *suite(void)
     tc = tcase_create("what the C library keeps");
     tcase_add_checked_fixture(tc, set_up, NULL);
     tcase_add_test(tc, what_is_offered_is_learned);
+    tcase_add_test(tc, what_crumbs_hide_is_learned);
     tcase_add_loop_test(tc, who_does_not_tell_offers_nothing, 0, 2);
     suite_add_tcase(s, tc);
     tc = tcase_create("the process's");
@@ -572,6 +680,8 @@ Suite *suite(void)
     tcase_add_test(tc, threads_share_it);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     tcase_add_test(tc, idle_memory_of_the_host_is_seen_and_given);
+    tcase_add_loop_test(tc, what_is_offered_first_comes, 0, (int)SHAPES);
+    tcase_add_test(tc, what_is_offered_comes);
 #else
     skip_test("idle_memory_of_the_host",
               "the sanitizer's allocator tells nothing");

@@ -1017,6 +1017,170 @@ START_TEST(threads_may_tell)
 }
 END_TEST
 
+/* ---- a file system that hangs --------------------------------------------------- */
+
+/* What is written to the trace goes into a pipe that is full, until it is drained. */
+static int hung;
+
+static void hang(void)
+{
+    struct stat ours, st;
+    char byte = 0;
+    int fd, ends[2];
+
+    ck_assert_int_eq(stat(path, &ours), 0);
+    for (fd = 3; fd < 1024; fd++)
+        if (fstat(fd, &st) == 0 && st.st_ino == ours.st_ino &&
+            st.st_dev == ours.st_dev)
+            break;
+    ck_assert_int_lt(fd, 1024);
+    ck_assert_int_eq(pipe(ends), 0);
+    hung = ends[0];
+    ck_assert_int_eq(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    while (write(ends[1], &byte, 1) == 1)
+        continue;
+    ck_assert_int_eq(fcntl(ends[1], F_SETFL, 0), 0);
+    ck_assert_int_eq(dup2(ends[1], fd), fd);
+    close(ends[1]);
+}
+
+/* Returns what was written to it; the trace has to end, or this waits for more. */
+static const char *release_hung(pthread_t thread)
+{
+    static char text[1 << 18]; /* what filled it is at most 64 KiB of NULs */
+    const char *at = text;
+    size_t used = 0;
+    ssize_t n;
+
+    while ((n = read(hung, text + used, sizeof(text) - 1 - used)) > 0)
+        used += (size_t)n;
+    text[used] = '\0';
+    close(hung);
+    pthread_join(thread, NULL);
+    while (at < text + used && *at == '\0')
+        at++;
+    return at;
+}
+
+static double now_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void *flush(void *arg)
+{
+    (void)arg;
+    gov__trace_flush(rt);
+    return NULL;
+}
+
+static void *end_it(void *arg)
+{
+    *(gov_status *)arg = gov_record_end(rt, NULL, NULL);
+    return NULL;
+}
+
+/* A sample waits for the flush of another thread, which waits for the disk. */
+static pthread_t hang_a_flush(void)
+{
+    static const struct gov_evidence second = {.now_ms = 2};
+    const struct timespec while_it_begins = {0, 100000000};
+    pthread_t thread;
+
+    record(NULL);
+    sample_at(1);
+    hang();
+    gov__trace_sample(rt, &second, NORMAL, "nothing", two, 2);
+    thread = start(flush, NULL);
+    nanosleep(&while_it_begins, NULL);
+    return thread;
+}
+
+START_TEST(nobody_hangs_behind_a_flush)
+{
+    pthread_t thread = hang_a_flush();
+    uint64_t samples = 0;
+    double began = now_s();
+    const char *written;
+
+    ck_assert_int_eq(gov_record(rt, "/nowhere", NULL, &err), GOV_E_BUSY);
+    ck_assert_double_lt(now_s() - began, 0.5);
+    gov__trace_relief(rt, "kv.unused", 1, 1, 1, true);
+    began = now_s();
+    ck_assert_int_eq(gov_record_end(rt, &samples, &err), GOV_E_BUSY);
+    ck_assert_str_eq(err.message,
+                     "a write to the trace has not come back for 1000 ms; the "
+                     "trace ends when it does");
+    ck_assert_uint_eq(samples, 1);
+    ck_assert_double_ge(now_s() - began, 0.9);
+    ck_assert_double_lt(now_s() - began, 3);
+    /* It ends: nothing more is told, and no other one begins. */
+    ck_assert(!gov__trace_on(rt));
+    sample_at(3);
+    ck_assert_int_eq(gov_record(rt, "/nowhere", NULL, &err), GOV_E_BUSY);
+    ck_assert_str_eq(err.message,
+                     "a write to the trace before has not come back for 1000 "
+                     "ms; try again later");
+    written = release_hung(thread);
+    ck_assert_ptr_nonnull(strstr(written, "\"kind\":\"sample\",\"at_ms\":2"));
+    ck_assert_ptr_nonnull(strstr(written, "\"kind\":\"relief\""));
+    ck_assert_ptr_null(strstr(written, "\"at_ms\":3"));
+    ck_assert_int_eq(gov_record_end(rt, &samples, &err), GOV_OK);
+    ck_assert_uint_eq(samples, 2);
+    ck_reads();
+    snprintf(path, sizeof(path), "%s/y.trace", fresh_directory());
+    record(NULL);
+    sample_at(7);
+    end_record();
+    ck_reads();
+}
+END_TEST
+
+/* What could not be written then the listener is told: the call is over. */
+START_TEST(an_end_that_came_late_may_fail)
+{
+    pthread_t thread = hang_a_flush();
+
+    gov__trace_relief(rt, "kv.unused", 1, 1, 1, true);
+    ck_assert_int_eq(gov_record_end(rt, NULL, &err), GOV_E_BUSY);
+    faults_set_errno(ENOSPC);
+    faults_only("write");
+    faults_arm(0, true);
+    (void)release_hung(thread);
+    faults_disarm();
+    ck_happened("event " ENDS "No space left on device\n");
+    end_record();
+    ck_reads();
+    ck_assert_uint_eq(count, 1);
+}
+END_TEST
+
+/* And the thread that keeps house does not hang behind who ends the trace. */
+START_TEST(a_flush_hangs_behind_nobody)
+{
+    const struct timespec while_it_begins = {0, 100000000};
+    gov_status status = GOV_E_BUSY;
+    pthread_t thread;
+    double began;
+
+    record(NULL);
+    sample_at(1);
+    hang();
+    gov__trace_relief(rt, "kv.unused", 1, 1, 1, true);
+    thread = start(end_it, &status);
+    nanosleep(&while_it_begins, NULL);
+    began = now_s();
+    gov__trace_flush(rt);
+    ck_assert_double_lt(now_s() - began, 0.5);
+    (void)release_hung(thread);
+    ck_assert_int_eq(status, GOV_OK);
+    ck_reads();
+}
+END_TEST
+
 /* ---- what a file may hold --------------------------------------------------------- */
 
 #define HEAD "{\"trace\":1}\n"
@@ -1479,6 +1643,9 @@ Suite *suite(void)
     tcase_add_test(writer, more_than_there_is_room_for_ends_it);
     tcase_add_test(writer, a_sample_costs_little);
     tcase_add_test(writer, threads_may_tell);
+    tcase_add_test(writer, nobody_hangs_behind_a_flush);
+    tcase_add_test(writer, an_end_that_came_late_may_fail);
+    tcase_add_test(writer, a_flush_hangs_behind_nobody);
     tcase_add_test(writer, a_runtime_records_itself);
     tcase_add_test(writer, what_a_runtime_did_is_replayed);
     tcase_add_loop_test(writer, every_fault_of_reading_is_told, 0, 2);
