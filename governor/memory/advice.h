@@ -27,7 +27,8 @@ void gov__advice_readahead(struct gov__streamer *s);
 /* Rows that became hot are read as everything else. */
 void gov__advice_take_rows_in(struct gov__streamer *s);
 
-/* The mapping as the engine made it, all pages left as they are. */
+/* The mapping with the advice it came with, but that huge pages were asked for; all
+ * pages left as they are. */
 void gov__advice_take_back(struct gov__streamer *s);
 
 #endif

@@ -76,9 +76,17 @@ bool gov__part_ask_huge(const struct gov__streamer *s, uint32_t index)
     gov__residency_pages(&s->res, index, &begin, &end);
     at = address(s, index, begin);
     bytes = (size_t)(end - begin);
-    return platform->advise(platform->ctx, at, bytes, GOV__ADVICE_RANDOM) ==
-               0 &&
-           platform->advise(platform->ctx, at, bytes, GOV__ADVICE_HUGE) == 0;
+    return platform->advise(platform->ctx, at, bytes, GOV__ADVICE_HUGE) == 0 &&
+           platform->advise(platform->ctx, at, bytes, GOV__ADVICE_RANDOM) == 0;
+}
+
+/* Reclaim passes over how recently pages were used where accesses are random: what
+ * stays would go before a file that somebody reads once (measured, Linux 6.18: 1500
+ * major faults of 300 MB, of none). */
+void gov__part_has_come(struct gov__streamer *s, uint32_t index)
+{
+    if (s->advise_pass != GOV__ADVICE_RANDOM)
+        gov__part_advise(s, index, s->advise_pass);
 }
 
 bool gov__part_comes_huge(const struct gov__streamer *s, uint32_t index,
@@ -219,6 +227,8 @@ enum gov__outcome gov__part_read(struct gov__streamer *s, uint32_t index,
 {
     const struct gov_platform *platform = s->range->platform;
     uint64_t begin, end, found = 0;
+    bool huge, asked = false;
+    int rc;
 
     gov__residency_pages(&s->res, index, &begin, &end);
     if (end == begin)
@@ -234,14 +244,17 @@ enum gov__outcome gov__part_read(struct gov__streamer *s, uint32_t index,
     if (how.place && gov__anchor(s->range, s->res.parts[index].file, begin, end,
                                  s->direct && found <= (end - begin) / 2) == 0)
         return GOV__READ_PLACED;
-    if (gov__part_comes_huge(s, index, how.hot))
-        (void)gov__part_ask_huge(s, index);
-    else if (!how.started && !atomic_load(&s->readahead))
+    huge = gov__part_comes_huge(s, index, how.hot);
+    if (huge)
+        asked = gov__part_ask_huge(s, index);
+    /* What comes huge has not been asked for, whoever began. */
+    if (!asked && (huge || !how.started) && !atomic_load(&s->readahead))
         gov__part_prefetch(s, index, begin, end);
-    if (platform->populate(platform->ctx, address(s, index, begin),
-                           (size_t)(end - begin)) != 0)
-        return GOV__READ_FAILED;
-    return GOV__READ_KEPT;
+    rc = platform->populate(platform->ctx, address(s, index, begin),
+                            (size_t)(end - begin));
+    if (asked)
+        gov__part_has_come(s, index);
+    return rc == 0 ? GOV__READ_KEPT : GOV__READ_FAILED;
 }
 
 /* What is cold and placed is read into a slot: memory that is used again need not be

@@ -37,8 +37,10 @@ void gov__part_advise(struct gov__streamer *s, uint32_t index,
 bool gov__part_may_be_huge(const struct gov__streamer *s, uint32_t index,
                            bool hot);
 
-/* Asks for that, and for no readahead; false where there is no such advice. */
+/* Asks for that, and for no readahead, until it has come; false where there is no such
+ * advice, or no room for one more mapping. */
 bool gov__part_ask_huge(const struct gov__streamer *s, uint32_t index);
+void gov__part_has_come(struct gov__streamer *s, uint32_t index);
 
 /* Whether a read of it comes so. */
 bool gov__part_comes_huge(const struct gov__streamer *s, uint32_t index,

@@ -4,6 +4,7 @@
  * answers for kernels that cannot be had here. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,10 +38,11 @@ static gov_error err;
 static struct {
     struct gov_platform table;
     pthread_mutex_t lock;
-    uint64_t comes;
-    bool knows;                     /* of huge pages */
-    unsigned char *page;            /* that was touched alone */
-    uint64_t huge, random, fetched; /* bytes, but for the embedding's */
+    uint64_t comes, stays; /* stays: when half of that was dropped */
+    uint64_t there;        /* of every part, before */
+    unsigned knows;        /* of huge pages, so often */
+    unsigned char *page;   /* that was touched alone */
+    uint64_t huge, random, normal, fetched; /* bytes, but for the embedding's */
 } kernel;
 
 static void set_up(void)
@@ -118,10 +120,13 @@ static int told_advice(void *ctx, void *at, size_t bytes,
 
     (void)ctx;
     pthread_mutex_lock(&kernel.lock);
-    if (advice == GOV__ADVICE_HUGE && !kernel.knows)
+    if (advice == GOV__ADVICE_HUGE && kernel.knows == 0)
         rc = EINVAL;
-    else if (advice == GOV__ADVICE_HUGE && counts(at))
+    else if (advice == GOV__ADVICE_HUGE && counts(at)) {
         kernel.huge += bytes;
+        kernel.knows--;
+    } else if (advice == GOV__ADVICE_NORMAL && counts(at))
+        kernel.normal += bytes;
     else if (advice == GOV__ADVICE_RANDOM && counts(at))
         kernel.random += bytes;
     pthread_mutex_unlock(&kernel.lock);
@@ -157,11 +162,32 @@ static int told_resident(void *ctx, void *at, size_t bytes, uint64_t *resident)
 
     (void)ctx;
     pthread_mutex_lock(&kernel.lock);
-    *resident =
-        kernel.page != NULL && from <= kernel.page && kernel.page < from + bytes
-            ? kernel.comes
-            : 0;
+    *resident = kernel.there;
+    if (kernel.page != NULL && from <= kernel.page &&
+        kernel.page < from + bytes)
+        *resident = kernel.comes;
     pthread_mutex_unlock(&kernel.lock);
+    return 0;
+}
+
+static int told_drop(void *ctx, int fd, uint64_t begin, uint64_t bytes)
+{
+    const struct gov_platform *native = gov__platform_native();
+
+    (void)ctx;
+    pthread_mutex_lock(&kernel.lock);
+    if (bytes == HUGE_BYTES / 2)
+        kernel.comes = kernel.stays;
+    pthread_mutex_unlock(&kernel.lock);
+    return native->drop_cached(native->ctx, fd, begin, bytes);
+}
+
+static int told_tell(void *ctx, gov_fact fact, struct gov__told *told)
+{
+    (void)ctx;
+    if (fact != GOV_FACT_DEVICE_HUGE_PAGE)
+        return ENOTSUP;
+    told->number = HUGE_BYTES;
     return 0;
 }
 
@@ -182,7 +208,7 @@ static void adopt(uint64_t hot_bytes, bool direct, gov_advice load,
     ck_assert(gov_weights_wait(weights, true, PATIENCE_MS));
 }
 
-static void use_kernel(bool knows, uint64_t comes)
+static void use_kernel(unsigned knows, uint64_t comes, uint64_t stays)
 {
     memset(&kernel, 0, sizeof(kernel));
     pthread_mutex_init(&kernel.lock, NULL);
@@ -191,8 +217,11 @@ static void use_kernel(bool knows, uint64_t comes)
     kernel.table.prefetch = told_prefetch;
     kernel.table.populate = told_populate;
     kernel.table.resident = told_resident;
+    kernel.table.drop_cached = told_drop;
+    kernel.table.tell = told_tell;
     kernel.knows = knows;
     kernel.comes = comes;
+    kernel.stays = stays;
 }
 
 /* Bytes of whole huge pages that stay, as the streamer has decided. */
@@ -208,59 +237,94 @@ static uint64_t whole_hot(void)
     return bytes;
 }
 
+#define ALWAYS UINT_MAX
+#define ONE HUGE_BYTES, HUGE_BYTES
+#define USUAL GOV_ADVICE_NORMAL, GOV_ADVICE_NORMAL
+
 static const struct {
     const char *name;
-    uint64_t comes, behind;
-    bool knows, direct, some_cold;
+    uint64_t comes, stays, behind;
+    unsigned knows;
+    bool direct, some_cold;
     gov_advice load, pass;
     bool touched, huge;
 } rows[] = {
-    {"one at a time", HUGE_BYTES, 0, true, true, true, GOV_ADVICE_NORMAL,
-     GOV_ADVICE_NORMAL, true, true},
-    {"one at a time, at random", HUGE_BYTES, 0, true, true, true,
-     GOV_ADVICE_RANDOM, GOV_ADVICE_RANDOM, true, true},
-    {"small pages", 4 * KIB, 0, true, true, true, GOV_ADVICE_NORMAL,
-     GOV_ADVICE_NORMAL, true, false},
-    {"one more ahead", 2 * HUGE_BYTES, 0, true, true, true, GOV_ADVICE_NORMAL,
-     GOV_ADVICE_NORMAL, true, false},
-    {"no such advice", HUGE_BYTES, 0, false, true, true, GOV_ADVICE_NORMAL,
-     GOV_ADVICE_NORMAL, false, false},
-    {"mapped across huge pages", HUGE_BYTES, 64 * KIB, true, true, true,
-     GOV_ADVICE_NORMAL, GOV_ADVICE_NORMAL, false, false},
-    {"advised by phase", HUGE_BYTES, 0, true, true, true, GOV_ADVICE_NORMAL,
+    {"one at a time", ONE, 0, ALWAYS, true, true, USUAL, true, true},
+    {"at random", ONE, 0, ALWAYS, true, true, GOV_ADVICE_RANDOM,
+     GOV_ADVICE_RANDOM, true, true},
+    {"a small page", 4 * KIB, 4 * KIB, 0, ALWAYS, true, true, USUAL, true,
+     false},
+    {"many small pages", HUGE_BYTES, HUGE_BYTES / 2, 0, ALWAYS, true, true,
+     USUAL, true, false},
+    {"one more ahead", 2 * HUGE_BYTES, 2 * HUGE_BYTES, 0, ALWAYS, true, true,
+     USUAL, true, false},
+    {"no such advice", ONE, 0, 0, true, true, USUAL, false, false},
+    {"refused later", ONE, 0, 1, true, true, USUAL, true, true},
+    {"mapped across huge pages", ONE, 64 * KIB, ALWAYS, true, true, USUAL,
+     false, false},
+    {"advised by phase", ONE, 0, ALWAYS, true, true, GOV_ADVICE_NORMAL,
      GOV_ADVICE_RANDOM, false, false},
-    {"read in a row", HUGE_BYTES, 0, true, true, true, GOV_ADVICE_SEQUENTIAL,
+    {"read in a row", ONE, 0, ALWAYS, true, true, GOV_ADVICE_SEQUENTIAL,
      GOV_ADVICE_SEQUENTIAL, false, false},
-    {"through the page cache", HUGE_BYTES, 0, true, false, true,
-     GOV_ADVICE_NORMAL, GOV_ADVICE_NORMAL, false, false},
-    {"all stays", HUGE_BYTES, 0, true, true, false, GOV_ADVICE_NORMAL,
-     GOV_ADVICE_NORMAL, false, false},
+    {"through the page cache", ONE, 0, ALWAYS, false, true, USUAL, false,
+     false},
+    {"all stays", ONE, 0, ALWAYS, true, false, USUAL, false, false},
 };
 
-/* What comes so is not asked for ahead, which would bring in small pages; all else is,
- * and keeps the advice it had. */
+/* What comes so is not asked for ahead, which would bring in small pages, and is read
+ * at random for as long as it comes, where nobody wants that for good; all else is
+ * asked for, and keeps the advice it had. */
 START_TEST(asks_where_they_come_alone)
 {
+    const char *name = rows[_i].name;
     uint64_t hot;
 
     map_model(rows[_i].behind);
-    use_kernel(rows[_i].knows, rows[_i].comes);
+    use_kernel(rows[_i].knows, rows[_i].comes, rows[_i].stays);
     adopt(rows[_i].some_cold ? all / 2 : UINT64_MAX, rows[_i].direct,
           rows[_i].load, rows[_i].pass);
     hot = whole_hot();
     ck_assert_uint_gt(hot, all / 4);
-    ck_assert_msg((kernel.page != NULL) == rows[_i].touched, "%s",
-                  rows[_i].name);
-    ck_assert_msg(weights->streamer.huge_alone == rows[_i].huge, "%s",
-                  rows[_i].name);
-    if (rows[_i].huge) {
+    ck_assert_msg((kernel.page != NULL) == rows[_i].touched, "%s", name);
+    ck_assert_msg(weights->streamer.huge_alone == rows[_i].huge, "%s", name);
+    if (rows[_i].huge && rows[_i].knows == ALWAYS) {
         ck_assert_uint_ge(kernel.huge, hot);
+        ck_assert_uint_le(kernel.huge, hot + GOV__PART_BYTES);
+        ck_assert_uint_ge(kernel.random, hot);
+        if (rows[_i].pass == GOV_ADVICE_NORMAL)
+            ck_assert_uint_ge(kernel.normal, hot);
+        else
+            ck_assert_uint_eq(kernel.normal, 0);
         ck_assert_uint_lt(kernel.fetched, hot / 2);
     } else if (rows[_i].some_cold && rows[_i].behind == 0) {
         ck_assert_uint_le(kernel.huge, GOV__PART_BYTES);
-        ck_assert_uint_ge(kernel.fetched, hot);
+        ck_assert_msg(kernel.fetched >= hot, "%s", name);
     }
     ck_assert_uint_eq(weights->streamer.failures, 0);
+}
+END_TEST
+
+/* The engine reads what is hot where nobody else does; what is there in part is looked
+ * at, and no more. */
+START_TEST(touches_nothing_for_nothing)
+{
+    struct gov_weights_options options = gov_weights_options_default();
+
+    map_model(0);
+    use_kernel(ALWAYS, ONE);
+    options.hot_bytes = all / 2;
+    options.alloc = faults_alloc();
+    options.direct = true;
+    options.warm = _i == 0 ? GOV_WARM_NONE : GOV_WARM_USE;
+    if (_i == 1)
+        kernel.there = page;
+    ck_assert_msg(gov__weights_adopt_on(&weights, &kernel.table, model,
+                                        &options, &err) == GOV_OK,
+                  "%s", err.message);
+    gov_weights_reached(weights, 1);
+    ck_assert(_i == 0 || gov_weights_wait(weights, true, PATIENCE_MS));
+    ck_assert(!weights->streamer.huge_alone);
+    ck_assert_uint_eq(kernel.huge, 0);
 }
 END_TEST
 
@@ -273,6 +337,7 @@ Suite *suite(void)
     tcase_set_timeout(tc, 30);
     tcase_add_loop_test(tc, asks_where_they_come_alone, 0,
                         sizeof(rows) / sizeof(rows[0]));
+    tcase_add_loop_test(tc, touches_nothing_for_nothing, 0, 2);
     suite_add_tcase(s, tc);
     return s;
 }
