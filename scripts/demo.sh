@@ -115,7 +115,12 @@ if [ "$rc" -ne 0 ]; then
     echo "demo: gov run failed with status $rc" >&2
     exit 1
 fi
-printf '\n%sThe bytes given back are the difference of the kernel'\''s own counters. The second paragraph is the\nsame conversation, continued after the pressure was over. The plan reserves a KV cache for 8192 tokens;\nonly what this conversation needs of it was ever taken.%s\n' "$dim" "$off"
+printf '\n%sThe bytes given back are the difference of the kernel'\''s own counters. The second paragraph is the\nsame conversation, continued after the pressure was over.%s\n' "$dim" "$off"
+# What the same context takes in stock llama.cpp: all of it, before its first token.
+stock_bytes=$("$B/tests/stock" "$model" --ctx 8192 --tokens 1 | sed -n 's/.*"anon_bytes":\([0-9]*\).*/\1/p')
+own=$(sed -n 's/.* tokens\/s, .*, footprint \(.*\)/\1/p' "$work/run.err" | tail -n 1)
+[ -z "$stock_bytes" ] || [ -z "$own" ] ||
+    printf '\nStock llama.cpp takes %s MiB for a context of 8192 tokens at its first token;\nthe governor has taken %s after 180.\n' $((stock_bytes >> 20)) "$own"
 
 title 'govtop, while it ran'
 shown 'govtop --once'

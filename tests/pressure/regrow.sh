@@ -19,7 +19,8 @@ line=$("$time" regrow "$ms" 0 500 "$policy")
 row 'growing again into a shortage' "$(key regrows "$line") times in $((ms / 1000)) s, $(key events "$line") changes" "at most $most" \
     "$(key regrows "$line") <= $most && $(key regrows "$line") >= 1 && $(key events "$line") <= 2 * $most + 1"
 ms=$(long 36000 3600000)
-line=$("$time" regrow "$ms" "$(long 2000 30000)" "$(long 10000 60000)" "$policy")
+# What ships blames a WARN within a minute of growing on that: teeth are longer.
+line=$("$time" regrow "$ms" "$(long 2000 30000)" "$(long 10000 120000)" "$policy")
 teeth=$(key teeth "$line")
 row 'a slow sawtooth: grows again' "$(key regrows "$line") of $teeth, $(key events "$line") changes" 'once a tooth' \
     "$(key regrows "$line") <= $teeth && $(key regrows "$line") >= $teeth - 1 && $(key events "$line") <= 2 * $teeth"
