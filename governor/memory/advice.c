@@ -112,7 +112,7 @@ void gov__advice_huge(struct gov__streamer *s)
     }
 }
 
-/* Looking at a part takes 16 us where it is in memory (measured, 4 MiB). */
+/* Each is a mincore(): a large model that is in memory is not looked through. */
 #define LOOKS 16
 
 /* A part that is to stay, of more than one huge page, with nothing of it in memory. */

@@ -258,9 +258,8 @@ struct glibc_info {
 
 /* Permille of what the C library says is free that a trim may give. glibc gives
  * whole pages: of each free piece one less than it has, on average, and nothing of
- * what waits in fast bins. In twelve shapes of 50 to 480 MB gave / said was 0.98 to
- * 1.02 where pieces were of one kind. Many crumbs hide a large piece: it gave 2.1
- * times as much where they were half; that is learned. */
+ * what waits in fast bins. Many crumbs hide a large piece, which is learned
+ * (test_heap, tests/pressure/yield.sh). */
 static uint32_t yield_of(const struct gov_platform *platform)
 {
     const uint64_t page = platform->page_bytes(platform->ctx);

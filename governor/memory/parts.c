@@ -80,9 +80,9 @@ bool gov__part_ask_huge(const struct gov__streamer *s, uint32_t index)
            platform->advise(platform->ctx, at, bytes, GOV__ADVICE_RANDOM) == 0;
 }
 
-/* Reclaim passes over how recently pages were used where accesses are random: what
- * stays would go before a file that somebody reads once (measured, Linux 6.18: 1500
- * major faults of 300 MB, of none). */
+/* Reclaim passes over how recently pages were used where accesses are random (Linux
+ * 6.3, vma_has_recency()): what stays would go before a file that somebody reads
+ * once. */
 void gov__part_has_come(struct gov__streamer *s, uint32_t index)
 {
     if (s->advise_pass != GOV__ADVICE_RANDOM)

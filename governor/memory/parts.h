@@ -33,7 +33,7 @@ void gov__part_advise(struct gov__streamer *s, uint32_t index,
                       enum gov__advice advice);
 
 /* Whether its pages can come in huge pages of the file and nothing beside it: what is
- * kept, of whole ones, and used as a whole. */
+ * kept, whole, and of whole ones. */
 bool gov__part_may_be_huge(const struct gov__streamer *s, uint32_t index,
                            bool hot);
 

@@ -92,7 +92,7 @@ static void start_reads(struct gov__streamer *s, uint32_t from)
 {
     uint32_t next;
 
-    while (s->coming < GOV__READS_IN_FLIGHT &&
+    while (!atomic_load(&s->readahead) && s->coming < GOV__READS_IN_FLIGHT &&
            (next = next_missing(s, from, GOV__COMING)) != GOV__NO_PART &&
            !comes_at_once(s, next) &&
            !gov__part_comes_placed(s, s->res.parts[next].hot))
