@@ -63,8 +63,12 @@ endif
 
 pkg = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
 LIB_PKGS  := yaml-0.1 jansson
-LIB_CFLAGS := $(call pkg,--cflags,$(LIB_PKGS))
+# Of xxhash the header is all: it is compiled in.
+LIB_CFLAGS := $(call pkg,--cflags,$(LIB_PKGS) libxxhash)
 LIB_LIBS  := $(call pkg,--libs,$(LIB_PKGS)) $(if $(filter Linux,$(SYSTEM)),-ldl)
+# Only of the adapter that talks to a server.
+SERVER_CFLAGS := $(call pkg,--cflags,libcurl jansson)
+SERVER_LIBS := $(call pkg,--libs,libcurl jansson)
 # jemalloc only in tools, never in the library, and not under a sanitizer:
 # AddressSanitizer crashes on mallocx().
 TOOL_LIBS := $(if $(SAN),,$(call pkg,--libs,jemalloc))
@@ -76,10 +80,10 @@ CHECK_LIBS     := $(call pkg,--libs,check)
 # Headers only: the loader is opened at run time.
 VULKAN_CFLAGS  := $(call pkg,--cflags,vulkan)
 # Tests make calls fail by wrapping them at link time (tests/support/faults.c).
-WRAPPED := open openat close read pread write pwrite fstat lstat ftruncate fsync fdatasync rename unlink mkdir mmap munmap madvise pipe pthread_create posix_fallocate mprotect msync mremap fcntl ioctl poll ppoll eventfd syscall setpriority getrusage sigaction socket bind connect send sendto sendmsg recvmsg mlock pthread_attr_setstacksize epoll_create1 epoll_ctl timerfd_create timerfd_settime prctl
+WRAPPED := open openat close read pread write pwrite fstat lstat ftruncate fsync fdatasync rename unlink mkdir mmap munmap madvise pipe pthread_create posix_fallocate mprotect msync mremap fcntl ioctl poll ppoll eventfd syscall setpriority getrusage sigaction socket bind connect send sendto sendmsg recvmsg mlock pthread_attr_setstacksize epoll_create1 epoll_ctl timerfd_create timerfd_settime prctl renameat unlinkat fstatat fstatvfs flock chmod fchmod lseek fdopendir readdir realpath
 WRAP    := $(foreach call,$(WRAPPED),-Wl,--wrap=$(call))
 # With _FILE_OFFSET_BITS=64 glibc's headers rename these calls.
-WRAPPED64 := open openat pread pwrite fstat lstat ftruncate mmap posix_fallocate fcntl
+WRAPPED64 := open openat pread pwrite fstat lstat ftruncate mmap posix_fallocate fcntl fstatat fstatvfs lseek readdir
 WRAP    += $(foreach call,$(WRAPPED64),-Wl,--wrap=$(call)64 -Wl,--defsym=__wrap_$(call)64=__wrap_$(call))
 
 LIB_SRC   := $(sort $(wildcard policies/*.c policies/*/*.c) $(wildcard governor/*/*.c))
@@ -88,6 +92,7 @@ CLI_SRC   := $(sort $(wildcard tools/cli/*.c))
 GOV_SRC   := $(sort $(wildcard tools/gov/*.c))
 GOVTOP_SRC := $(sort $(wildcard tools/govtop/*.c))
 LLAMA_SRC := $(filter-out %/llama_ask.c,$(sort $(wildcard adapters/llama/*.c)))
+SERVER_SRC := $(sort $(wildcard adapters/llama_server/*.c))
 MODEL_SRC := $(sort $(wildcard tests/models/mkmodel*.c))
 UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
 ENGINE_TEST_SRC := $(filter-out $(if $(filter Linux,$(SYSTEM)),,%/test_llama_interpose.c %/test_llama_copy.c),$(sort $(wildcard tests/engine/test_*.c)))
@@ -100,6 +105,7 @@ CLI_OBJ   := $(patsubst %.c,$(B)/%.o,$(CLI_SRC))
 GOV_OBJ   := $(patsubst %.c,$(B)/%.o,$(GOV_SRC))
 GOVTOP_OBJ := $(patsubst %.c,$(B)/%.o,$(GOVTOP_SRC))
 LLAMA_OBJ := $(patsubst %.c,$(B)/%.o,$(LLAMA_SRC))
+SERVER_OBJ := $(patsubst %.c,$(B)/%.o,$(SERVER_SRC))
 MODEL_OBJ := $(patsubst %.c,$(B)/%.o,$(MODEL_SRC))
 SUPPORT_OBJ := $(patsubst %.c,$(B)/%.o,$(SUPPORT_SRC))
 UNIT_BIN  := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT_SRC))
@@ -116,6 +122,8 @@ STOCK   := $(B)/tests/stock
 READRATE := $(B)/tests/readrate
 CUT     := $(B)/tests/budget_cut
 HEAPLOAD := $(B)/tests/heapload
+TALK_TIME := $(B)/tests/talk_time
+SPILLER := $(B)/tests/spiller
 PRESS   := $(B)/tests/press
 PRESSURE_TIME := $(B)/tests/pressure_time
 # More that tests/pressure runs: governed processes, each for one question.
@@ -132,6 +140,7 @@ JEHOST  := $(if $(TOOL_LIBS),$(B)/tests/jehost)
 SHAPE   := $(B)/tests/shape
 NEED    := $(B)/tests/need
 ADAPTER := $(B)/lib/governor/libgovernor-llama.so
+SERVER_ADAPTER := $(B)/lib/governor/libgovernor-llama-server.so
 # mmap() without MAP_POPULATE, KV caches without memory: adapters/llama_interpose. Darwin's
 # reads nothing, so there is nothing to do there.
 INTERPOSE := $(if $(filter Linux,$(SYSTEM)),$(B)/lib/libgovernor-llama-interpose.so)
@@ -150,12 +159,15 @@ ENGINE_CXXFLAGS = $(ENGINE_CFLAGS) -isystem $(ENGINE_SRCDIR) -isystem $(ENGINE_S
 endif
 # The adapter is built where an engine is; everything else works without one.
 HAVE_ENGINE := $(wildcard $(ENGINE)/engine.mk)
+# And the one that talks to a server where libcurl is, too.
+HAVE_SERVER := $(if $(HAVE_ENGINE),$(SERVER_LIBS))
+SERVER_FLAGS = -DGOV_LLAMA_SERVER_DIRS='"$(enginedir):$(ENGINE_BINDIR)"' -DGOV_LLAMA_SERVER_VERSION='"$(ENGINE_VERSION)"'
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-all: $(LIB) $(LIBA) $(INTERPOSE) $(INTERPOSEA) $(GOV) $(GOVTOP) $(if $(HAVE_ENGINE),$(ADAPTER)) ## build the library, the tools and, where there is an engine, its adapter
+all: $(LIB) $(LIBA) $(INTERPOSE) $(INTERPOSEA) $(GOV) $(GOVTOP) $(if $(HAVE_ENGINE),$(ADAPTER)) $(if $(HAVE_SERVER),$(SERVER_ADAPTER)) ## build the library, the tools and, where there is an engine, its adapters
 
 ## ---- set-up ------------------------------------------------------------------
 
@@ -178,7 +190,7 @@ demo-run: all $(MKMODEL) $(MEMLIMIT) $(STOCK)
 
 # Objects depend on this file, so a changed flag rebuilds and nothing else does.
 $(B)/.flags: FORCE
-	$(Q)mkdir -p $(@D); new='$(CC) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CFLAGS) $(CFLAGS) $(CXX) $(CXXFLAGS) $(GOV_LDFLAGS) $(LDFLAGS) $(enginedir) $(datadir) $(ENGINE_CFLAGS) $(DRY_RUN_FLAGS)'; \
+	$(Q)mkdir -p $(@D); new='$(CC) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CFLAGS) $(CFLAGS) $(CXX) $(CXXFLAGS) $(GOV_LDFLAGS) $(LDFLAGS) $(enginedir) $(datadir) $(ENGINE_CFLAGS) $(DRY_RUN_FLAGS) $(ENGINE_BINDIR)'; \
 	 [ "$$new" = "$$(cat $@ 2>/dev/null)" ] || printf '%s\n' "$$new" > $@
 
 COMPILE = $(CC) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CFLAGS) $(EXTRA) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -211,6 +223,7 @@ $(LLAMA_OBJ): private EXTRA = $(ENGINE_CFLAGS) $(DRY_RUN_FLAGS)
 # For madvise(), and anonymous memory.
 $(B)/adapters/llama/llama_gains.o: private EXTRA += -D_GNU_SOURCE
 $(B)/adapters/llama/llama_dry_run.o: private EXTRA = $(ENGINE_CXXFLAGS) $(DRY_RUN_FLAGS)
+$(SERVER_OBJ): private EXTRA = $(SERVER_CFLAGS) $(SERVER_FLAGS)
 $(GOVTOP_OBJ): private EXTRA = $(NCURSES_CFLAGS)
 
 # configs/, as text, in the library: an app that links it needs no file.
@@ -290,6 +303,11 @@ $(ADAPTER): $(LLAMA_OBJ) $(LIB)
 	$(if $(V),,@printf '  LINK    %s\n' $@)
 	$(Q)$(if $(DRY_RUN),$(LINK_CXX),$(LINK)) -shared -o $@ $(LLAMA_OBJ) -Wl,-rpath,'$(HERE)/..' -Wl,-rpath,'$(HERE)' -Wl,-rpath,$(ENGINE_LIBDIR) -L$(B)/lib -lgovernor $(ENGINE_LIBS) $(LIBS)
 
+$(SERVER_ADAPTER): $(SERVER_OBJ) $(LIB)
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@printf '  LINK    %s\n' $@)
+	$(Q)$(LINK) -shared -o $@ $(SERVER_OBJ) -Wl,-rpath,'$(HERE)/..' -L$(B)/lib -lgovernor $(SERVER_LIBS) $(LIBS)
+
 $(MKMODEL): $(MODEL_OBJ)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $^ -lm $(LIBS)
@@ -310,9 +328,14 @@ $(SHAPE): $(B)/tests/tools/shape.o
 	$(Q)$(LINK_CXX) -o $@ $^ -Wl,-rpath,$(ENGINE_LIBDIR) $(ENGINE_LIBS) $(LIBS)
 $(B)/tests/tools/shape.o: private EXTRA = $(ENGINE_CXXFLAGS)
 
-$(NEED) $(CUT) $(HEAPLOAD) $(PRESSURE_TIME) $(PRESSURE_TOOLS): $(B)/tests/%: $(B)/tests/tools/%.o $(LIB)
+$(NEED) $(CUT) $(HEAPLOAD) $(SPILLER) $(PRESSURE_TIME) $(PRESSURE_TOOLS): $(B)/tests/%: $(B)/tests/tools/%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(LIBS)
+
+# A context without memory behind its cache is where its figures begin.
+$(TALK_TIME): $(B)/tests/tools/talk_time.o $(LIB) $(INTERPOSE)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib $(INTERPOSE_LIBS) -lgovernor $(LIBS)
 
 # What reading a header takes, beside llama.cpp: tests/bench/header.sh. Two
 # programs, since both writer and llama.cpp have a gguf_free().
@@ -387,7 +410,7 @@ check: ## build and run every test, setting up what they need
 check-run: all tests check-headers check-symbols check-generic check-docs
 	$(Q)B=$(B) SAN=$(SAN) tests/run.sh
 
-tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(DENY) $(STOCK) $(POLICY_TIME) $(PLAINHOST) $(JEHOST) $(if $(DRY_RUN),$(SHAPE) $(NEED)) $(if $(HAVE_ENGINE),$(ENGINE_TEST_BIN))
+tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(DENY) $(STOCK) $(SPILLER) $(POLICY_TIME) $(PLAINHOST) $(JEHOST) $(if $(DRY_RUN),$(SHAPE) $(NEED)) $(if $(HAVE_ENGINE),$(TALK_TIME) $(ENGINE_TEST_BIN))
 
 check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=asan check
@@ -462,7 +485,7 @@ bench: ## measure against stock llama.cpp and fio; figures go to build/bench
 	$(Q)scripts/engine.sh $(ENGINE)
 	$(Q)$(MAKE) --no-print-directory bench-run
 
-bench-run: all $(MKMODEL) $(MEMLIMIT) $(READRATE) $(CUT) $(HEAPLOAD) $(STOCK) $(POLICY_TIME) $(PIN_TIME) $(if $(HAVE_ENGINE),$(HEADER_TIME) $(HEADER_MAKE)) $(if $(DRY_RUN),$(SHAPE) $(NEED))
+bench-run: all $(MKMODEL) $(MEMLIMIT) $(READRATE) $(CUT) $(HEAPLOAD) $(TALK_TIME) $(STOCK) $(POLICY_TIME) $(PIN_TIME) $(if $(HAVE_ENGINE),$(HEADER_TIME) $(HEADER_MAKE)) $(if $(DRY_RUN),$(SHAPE) $(NEED))
 	$(Q)B=$(B) tests/bench/bench.sh
 
 FUZZ_SECONDS ?= 60
@@ -541,6 +564,7 @@ endif
 # An engine that was built into the cache of whoever installs goes along; one of
 # the system's stays where it is.
 ENGINE_SHIPPED := $(if $(findstring /governor/engine/,$(ENGINE_LIBDIR)),$(notdir $(wildcard $(ENGINE_LIBDIR)/lib*.so*)))
+SERVER_SHIPPED := $(if $(ENGINE_SHIPPED),$(if $(HAVE_SERVER),$(wildcard $(ENGINE_BINDIR)/llama-server)))
 
 install: all ## install to prefix (/usr/local), below DESTDIR
 	$(Q)install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir)/pkgconfig $(DESTDIR)$(enginedir) \
@@ -554,6 +578,8 @@ install: all ## install to prefix (/usr/local), below DESTDIR
 	  ln -sf $(INTERPOSE_SONAME) $(DESTDIR)$(libdir)/libgovernor-llama-interpose.so && \
 	  install -m 644 $(INTERPOSEA) $(DESTDIR)$(libdir))
 	$(if $(HAVE_ENGINE),$(Q)install -m 755 $(ADAPTER) $(DESTDIR)$(enginedir))
+	$(if $(HAVE_SERVER),$(Q)install -m 755 $(SERVER_ADAPTER) $(DESTDIR)$(enginedir))
+	$(if $(SERVER_SHIPPED),$(Q)install -m 755 $(SERVER_SHIPPED) $(DESTDIR)$(enginedir))
 	$(if $(ENGINE_SHIPPED),$(Q)cd $(ENGINE_LIBDIR) && cp -P $(ENGINE_SHIPPED) $(abspath $(DESTDIR)$(enginedir)))
 	$(Q)install -m 644 $(filter governor/%,$(PUBLIC_H)) $(DESTDIR)$(includedir)/governor-0/governor
 	$(Q)install -m 644 $(filter policies/%,$(PUBLIC_H)) $(DESTDIR)$(includedir)/governor-0/policies
@@ -574,6 +600,7 @@ uninstall: ## remove what install put there
 	  $(DESTDIR)$(libdir)/libgovernor.so $(DESTDIR)$(libdir)/libgovernor.a \
 	  $(addprefix $(DESTDIR)$(libdir)/,$(INTERPOSE_SONAME) $(notdir $(INTERPOSE) $(INTERPOSEA))) \
 	  $(DESTDIR)$(libdir)/pkgconfig/governor.pc $(DESTDIR)$(enginedir)/libgovernor-llama.so \
+	  $(DESTDIR)$(enginedir)/libgovernor-llama-server.so $(addprefix $(DESTDIR)$(enginedir)/,$(notdir $(SERVER_SHIPPED))) \
 	  $(addprefix $(DESTDIR)$(enginedir)/,$(ENGINE_SHIPPED)) $(patsubst docs/man/%,$(DESTDIR)$(mandir)/man1/%,$(wildcard docs/man/*.1))
 	$(Q)rm -rf $(DESTDIR)$(includedir)/governor-0 $(DESTDIR)$(datadir)/governor
 	$(Q)rmdir $(DESTDIR)$(enginedir) 2>/dev/null || true
@@ -582,7 +609,7 @@ docs: $(GOV) ## regenerate the reference pages that come from tables
 	$(Q)$(GOV) policy facts --markdown > $(B)/facts.md && mv $(B)/facts.md docs/facts.md
 
 compile_commands.json: FORCE ## for editors
-	$(Q){ echo '['; for f in $(LIB_SRC) $(CLI_SRC) $(GOV_SRC) $(GOVTOP_SRC) $(LLAMA_SRC) $(UNIT_SRC); do \
+	$(Q){ echo '['; for f in $(LIB_SRC) $(CLI_SRC) $(GOV_SRC) $(GOVTOP_SRC) $(LLAMA_SRC) $(SERVER_SRC) $(UNIT_SRC); do \
 	  printf '%s{"directory":"%s","file":"%s","command":"cc $(GOV_CPPFLAGS) -D_GNU_SOURCE $(GOV_CFLAGS) $(ENGINE_CFLAGS) -c %s"}\n' "$$sep" "$(CURDIR)" $$f $$f; sep=,; done; echo ']'; } > $@
 
 clean: ## remove what was built here; the engine's cache stays

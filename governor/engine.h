@@ -8,6 +8,7 @@
 #include "governor/device.h"
 #include "governor/model.h"
 #include "governor/runtime.h"
+#include "governor/spill.h"
 #include "governor/weights.h"
 
 #ifdef __cplusplus
@@ -15,7 +16,7 @@ extern "C" {
 #endif
 
 /* Raised when a member changes its meaning; adapters of another are refused. */
-#define GOV_ENGINE_ABI 4
+#define GOV_ENGINE_ABI 5
 
 typedef struct gov_session gov_session; /* a loaded model with one context */
 
@@ -35,6 +36,10 @@ struct gov_load {
     /* For a file whose tensors are encrypted; may be NULL. Needs a heap plan. */
     gov_decrypt_fn decrypt;
     void *decrypt_ctx;
+    /* Where conversations go when nobody continues them and memory is short; open
+     * until unloaded. NULL: they stay in memory, but for those that another one needs
+     * the room of. */
+    gov_spill *spill;
 };
 
 struct gov_generate {
@@ -48,10 +53,14 @@ struct gov_generate {
     /* Asked between tokens and layers; true stops. May be NULL. */
     bool (*stop)(void *ctx);
     void *ctx;
+    /* Which conversation is continued; 0: the one that every session has. */
+    uint32_t conversation;
 };
 
 struct gov_generated {
     uint32_t prompt_tokens, tokens;
+    uint32_t
+        known_tokens; /* of the conversation, that had not to be read again */
     uint64_t first_token_us; /* from the call to the first token */
     uint64_t decode_us;      /* from the first token to the last */
     bool ended;              /* the model's end token came */
@@ -63,6 +72,89 @@ struct gov_kv_usage {
     uint64_t used_bytes;     /* cells that hold tokens */
     uint64_t held_bytes;     /* backed by memory, as far as is known */
     uint32_t context_tokens, used_tokens;
+    uint64_t given_back_bytes; /* since the load; only what was held counts */
+    /* Whole pages that could be given back now: cells of one page may be in use
+     * and not. */
+    uint64_t unused_bytes;
+    bool on_device; /* not in this process's memory: nothing is given back */
+};
+
+/* ---- conversations --------------------------------------------------------------- */
+
+enum gov_conversation_place {
+    GOV_CONVERSATION_NEW = 0,    /* no token yet */
+    GOV_CONVERSATION_MEMORY = 1, /* can go on at once */
+    GOV_CONVERSATION_STORED = 2, /* on disk; it comes back when it is used */
+    /* Its state is nowhere; its tokens are, and are read again when it is used. */
+    GOV_CONVERSATION_TOKENS = 3,
+};
+
+struct gov_conversation_options {
+    size_t size; /* set by gov_conversation_options_default() */
+    /* The name that it has on disk: one that was stored under it is taken up again,
+     * also after the process ended. Copied. NULL: it ends with the session. */
+    const char *name;
+    uint32_t
+        priority; /* those of a lower one leave memory first; 0 is the usual */
+};
+
+static inline struct gov_conversation_options
+gov_conversation_options_default(void)
+{
+    struct gov_conversation_options options = {
+        sizeof(struct gov_conversation_options), NULL, 0};
+    return options;
+}
+
+/* One conversation, for who shows it. */
+struct gov_conversation {
+    size_t size; /* of the struct, set by the engine */
+    uint32_t id;
+    uint32_t priority;
+    enum gov_conversation_place place;
+    uint32_t tokens;
+    uint32_t forgotten;    /* tokens that its history lost, since it began */
+    uint64_t bytes;        /* of memory that its cells take */
+    uint64_t stored_bytes; /* of its file; 0: there is none */
+    uint64_t idle_ms;      /* since it was used */
+    bool busy;             /* in use, or on its way to the disk */
+    char name[GOV_SPILL_NAME_BYTES]; /* "": none */
+};
+
+/* What bringing a conversation back costs, as measured so far on this machine and
+ * 0 where nothing was; and what will be done. */
+struct gov_conversation_cost {
+    size_t size;        /* of the struct, set by the engine */
+    uint64_t store_us;  /* to write it and read it back */
+    uint64_t bring_us;  /* to have it in memory again */
+    uint64_t reread_us; /* to compute its tokens again */
+    uint64_t bytes;     /* of its state */
+    bool rereads;       /* reading the tokens again is the faster one */
+    char why[160];      /* a sentence with the figures */
+};
+
+/* How much of a conversation's history stays: its first tokens, and the last. */
+struct gov_forget {
+    size_t size; /* of the struct, set by the caller */
+    /* The system's prompt, say. Where history was cut before and what follows was
+     * not moved up since, no more than what lies before that cut. */
+    uint32_t first_tokens;
+    uint32_t recent_tokens;
+    bool keep_positions; /* what follows the gap is not moved up to it */
+};
+
+struct gov_resize {
+    size_t size;         /* of the struct, set by the caller */
+    uint32_t context;    /* tokens; 0: as it is */
+    gov_kv_type kv_type; /* GOV_KV_UNSET: as it is */
+};
+
+/* Where an engine is in its work. */
+struct gov_where {
+    size_t size; /* of the struct, set by the engine */
+    bool computing;
+    uint32_t layer, layers; /* the one begun last; 0 of 0: it does not tell */
+    uint64_t passes;
 };
 
 /* Functions marked (optional) may be NULL. Sessions are for one thread at a
@@ -141,6 +233,58 @@ struct gov_engine {
     /* (optional) What of load() was the adapter's own work, in microseconds: all
      * but the engine's loading of the model and making of its context. */
     uint64_t (*load_own_us)(const gov_session *session);
+    /* (optional) Any thread. */
+    void (*where)(gov_session *session, struct gov_where *out);
+
+    /* ---- conversations: all of these or none (optional) ---- */
+
+    /* Begins a conversation, or takes up one that was stored under its name, with
+     * this model. Of another version of the engine, or other KV types, its tokens are
+     * read again. *id is never 0. A name is one session's at a time: of two that use
+     * it the last to store wins, and the other goes on by its tokens.
+     *
+     * GOV_E_INVALID  also for a name that is in use in this session, or begins
+     *                with ~
+     * GOV_E_BUSY     more than the engine can tell apart
+     * GOV_E_FORMAT   what is stored under that name is damaged, or was had with
+     *                another model; it is left there (gov_spill_remove())
+     * others         of gov_spill_note() */
+    gov_status (*converse)(gov_session *session,
+                           const struct gov_conversation_options *options,
+                           uint32_t *id, gov_error *err);
+    /* Ends one: its cells are given back. One with a name is stored; unload() does
+     * that, too, for those whose state is in memory. An id that is none is passed
+     * over; 0 is reset. Elsewhere such an id is GOV_E_NOT_FOUND. */
+    void (*leave)(gov_session *session, uint32_t id);
+    /* Removes its file, too. */
+    void (*erase)(gov_session *session, uint32_t id);
+    /* Writes the conversations, at most `room`; returns how many there are. Any
+     * thread. */
+    size_t (*conversations)(gov_session *session, struct gov_conversation *out,
+                            size_t room);
+    /* Writes a conversation to the disk, and frees its memory when that was read
+     * back. Fails with it in memory, whole. GOV_E_UNSUPPORTED: the session has no
+     * place for it. */
+    gov_status (*store)(gov_session *session, uint32_t id, gov_error *err);
+    /* Has one in memory before it is used. When its file cannot be read its tokens
+     * are computed again. */
+    gov_status (*bring)(gov_session *session, uint32_t id, gov_error *err);
+    /* Any thread. False for an id that is none. */
+    bool (*cost)(gov_session *session, uint32_t id,
+                 struct gov_conversation_cost *out);
+    /* (optional) Forgets what lies between the first tokens and the last ones, and
+     * gives its memory back. A NOTICE tells the app. *forgotten (may be NULL) are
+     * tokens. GOV_E_UNSUPPORTED: this model's state cannot be cut. */
+    gov_status (*forget)(gov_session *session, uint32_t id,
+                         const struct gov_forget *what, uint32_t *forgotten,
+                         gov_error *err);
+    /* (optional) Makes the context anew, with every conversation: by its state where
+     * that fits, by its tokens elsewhere. GOV_E_INVALID: a conversation is longer.
+     * On failure all is as it was. */
+    gov_status (*resize)(gov_session *session, const struct gov_resize *what,
+                         gov_error *err);
+    /* logits() is of the conversation that was generated for last, and of none once
+     * one was stored, brought back, cut or left since. */
 };
 
 /* What an adapter exports; never NULL. */

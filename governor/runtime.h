@@ -196,6 +196,12 @@ typedef void (*gov_event_fn)(void *ctx, const struct gov_event *event);
  * fn, and not with a lock held that fn takes. */
 GOV_API void gov_on_event(gov_runtime *runtime, gov_event_fn fn, void *ctx);
 
+/* Tells the listener a NOTICE of the app's or an adapter's own: a sentence of at
+ * most 255 bytes, used during the call. On the caller's thread, which holds no lock
+ * that the listener takes; also in callbacks of relief. Nothing in a child of
+ * fork(), nor without a runtime. */
+GOV_API void gov_notice(gov_runtime *runtime, const char *text);
+
 /* ---- simulation ----------------------------------------------------------- */
 
 /* The level becomes `level`, whatever the evidence, after `delay_ms` and until

@@ -13,7 +13,7 @@
 # DEST then holds:
 #
 #   cc                a compiler: cc -target aarch64-macos.13.0 ...
-#   include           links to the headers of this system's libyaml, jansson,
+#   include           links to the headers of this system's libyaml, jansson, xxhash,
 #                     ncurses and, where there is an engine, of llama.cpp
 #   system            link to the headers of macOS, for clang's own analyser
 #   lib               lists of what those libraries export here (.tbd), which the
@@ -136,7 +136,7 @@ find_header() {
 }
 
 headers() {
-    for name in yaml.h jansson.h jansson_config.h curses.h term.h unctrl.h \
+    for name in yaml.h jansson.h jansson_config.h xxhash.h curses.h term.h unctrl.h \
         ncurses_dll.h; do
         from=$(find_header "$name")
         [ -n "$from" ] || die "there is no $name: scripts/deps.sh build \

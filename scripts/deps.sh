@@ -30,6 +30,7 @@ build    make                  xcode         cmd:make
 build    pkg-config            pkgconf       cmd:pkg-config
 build    libyaml-dev           libyaml       pc:yaml-0.1
 build    libjansson-dev        jansson       pc:jansson
+build    libxxhash-dev         xxhash        pc:libxxhash
 build    libsqlite3-dev        sqlite        pc:sqlite3
 build    libncurses-dev        ncurses       pc:ncursesw
 build    libjemalloc-dev       jemalloc      pc:jemalloc

@@ -57,7 +57,7 @@ amd64)
 arm64-16k)
     kind=$1 arch=arm64 meta=linux-image-arm64-16k
     packages='busybox-static libyaml-dev libyaml-0-2 libjansson-dev
-        libjansson4 libncurses-dev libncursesw6 libtinfo6 check libsubunit0
+        libjansson4 libxxhash-dev libncurses-dev libncursesw6 libtinfo6 check libsubunit0
         libsubunit-dev'
     ;;
 *)

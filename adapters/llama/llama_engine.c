@@ -248,38 +248,68 @@ static gov_status load_model(gov_session *session, const struct gov_load *load,
     return GOV_OK;
 }
 
+struct llama_context *gov__llama_context_new(gov_session *session,
+                                             uint32_t threads, gov_error *err)
+{
+    struct llama_context *context =
+        gov__llama_make_context(session, context_params(session, threads));
+    const int32_t window = llama_model_n_swa(session->model);
+    char doing[64];
+
+    session->kv.window = window > 0 ? (uint32_t)window : 0;
+
+    if (context == NULL) {
+        snprintf(doing, sizeof(doing), "make a context of %u tokens",
+                 session->plan.context);
+        (void)refuse(doing, err);
+    }
+    return context;
+}
+
+/* What every batch says of its tokens: one sequence each, the same. */
+static gov_status make_batch(gov_session *session, gov_error *err)
+{
+    /* A context made later may take larger ones than a small one does. */
+    const uint32_t room = gov_need_request_default().batch;
+
+    session->batch_count = gov__llama_new(room * sizeof(int32_t));
+    session->batch_sequence = gov__llama_new(room * sizeof(llama_seq_id *));
+    if (session->batch_count == NULL || session->batch_sequence == NULL)
+        return gov_fail(err, GOV_E_NOMEM, 0,
+                        "no memory for a batch of %" PRIu32 " tokens", room);
+    for (uint32_t i = 0; i < room; i++) {
+        session->batch_count[i] = 1;
+        session->batch_sequence[i] = &session->sequence;
+    }
+    return GOV_OK;
+}
+
 static gov_status make_context(gov_session *session,
                                const struct gov_load *load, gov_error *err)
 {
     const struct gov_alloc *alloc = gov_alloc_default();
     const uint64_t start_us = gov__llama_now_us();
-    char doing[64];
 
-    session->context = gov__llama_make_context(
-        session, context_params(session, thread_count(load->threads,
-                                                      session->plan.strategy)));
+    session->context = gov__llama_context_new(
+        session, thread_count(load->threads, session->plan.strategy), err);
     session->engine_us += gov__llama_now_us() - start_us;
-    if (session->context == NULL) {
-        snprintf(doing, sizeof(doing), "make a context of %u tokens",
-                 session->plan.context);
-        return refuse(doing, err);
-    }
+    if (session->context != NULL)
+        atomic_store(&session->context_tokens, llama_n_ctx(session->context));
+    if (session->context == NULL)
+        return err != NULL ? err->status : GOV_E_ENGINE;
     if (llama_get_memory(session->context) == NULL)
         return gov_fail(err, GOV_E_UNSUPPORTED, 0,
                         "%s keeps no conversation and so generates no text; "
                         "name another model",
                         gov_model_path(session->file));
-    session->tokens = gov__llama_new((llama_n_ctx(session->context) + 1) *
-                                     sizeof(*session->tokens));
     /* Not touched, so it costs nothing, until a prompt is put back. */
     session->kept_logits =
         alloc->alloc(alloc->ctx, (size_t)llama_vocab_n_tokens(session->vocab) *
                                      sizeof(*session->kept_logits));
-    if (session->tokens == NULL || session->kept_logits == NULL)
+    if (session->kept_logits == NULL)
         return gov_fail(err, GOV_E_NOMEM, 0,
-                        "no memory for a list of %u tokens",
-                        llama_n_ctx(session->context));
-    return GOV_OK;
+                        "no memory for the logits of a token");
+    return make_batch(session, err);
 }
 
 static void close_engine(gov_session *session)
@@ -291,13 +321,16 @@ static void close_engine(gov_session *session)
         llama_model_free(session->model);
     gov__llama_delete(session->unit_of_layer);
     gov__llama_delete(session->kept_logits);
-    gov__llama_delete(session->tokens);
+    gov__llama_delete(session->batch_count);
+    gov__llama_delete(session->batch_sequence);
+    gov__kv_close(&session->kv);
     session->weights = NULL;
     session->context = NULL;
     session->model = NULL;
     session->unit_of_layer = session->experts_of_layer = NULL;
     session->kept_logits = NULL;
-    session->tokens = NULL;
+    session->batch_count = NULL;
+    session->batch_sequence = NULL;
     memset(&session->kv, 0, sizeof(session->kv));
     session->kv.page_bytes = gov_page_bytes();
 }
@@ -348,10 +381,14 @@ static gov_status open_held(gov_session *session, const struct gov_load *load,
 
 static uint64_t offer_unused(void *ctx, gov_level level)
 {
-    const gov_session *session = ctx;
+    gov_session *session = ctx;
+    uint64_t bytes;
 
     (void)level;
-    return atomic_load(&session->kv.unused_bytes);
+    pthread_mutex_lock(&session->shown);
+    bytes = atomic_load(&session->kv.unused_bytes);
+    pthread_mutex_unlock(&session->shown);
+    return bytes;
 }
 
 static void release_unused(void *ctx, gov_level level)
@@ -385,6 +422,8 @@ static gov_status register_relief(gov_session *session, gov_error *err)
     relief.run = release_unused;
     status =
         gov_relief_add(session->runtime, &relief, &session->relief_id, err);
+    if (status == GOV_OK)
+        status = gov__llama_offer_talks(session, err);
     if (status != GOV_OK)
         return status;
     return gov__llama_offer_weights(session, err);
@@ -392,18 +431,42 @@ static gov_status register_relief(gov_session *session, gov_error *err)
 
 /* ---- the interface --------------------------------------------------------------- */
 
+static void close_locks(gov_session *session)
+{
+    pthread_mutex_destroy(&session->shown);
+    pthread_mutex_destroy(&session->drive);
+    pthread_mutex_destroy(&session->hot.lock);
+}
+
+/* Linux's never fail. */
+static bool open_locks(gov_session *session)
+{
+    if (pthread_mutex_init(&session->hot.lock, NULL) != 0)
+        return false;
+    if (pthread_mutex_init(&session->drive, NULL) == 0) {
+        if (pthread_mutex_init(&session->shown, NULL) == 0)
+            return true;
+        pthread_mutex_destroy(&session->drive);
+    }
+    pthread_mutex_destroy(&session->hot.lock);
+    return false;
+}
+
 static void close_session(gov_session *session)
 {
     gov_relief_remove(session->runtime, session->weights_id);
     gov_relief_remove(session->runtime, session->relief_id);
+    gov_relief_remove(session->runtime, session->idle_id);
+    gov_relief_remove(session->runtime, session->history_id);
     gov_relief_remove(session->runtime, session->cache_id);
+    gov__llama_talks_close(session);
     close_engine(session);
     gov__llama_expect_nothing(session);
     gov_gauges_free(session->runtime, session->gauges);
     gov_cache_free(session->prompts);
     gov__llama_delete(session->places);
     gov__llama_delete(session->copy.stamps);
-    pthread_mutex_destroy(&session->hot.lock);
+    close_locks(session);
     gov__llama_delete(session);
     gov__llama_log_release();
 }
@@ -426,7 +489,7 @@ static gov_status llama_load(gov_session **out, const struct gov_load *load,
     if (status != GOV_OK)
         return status;
     session = gov__llama_new(sizeof(*session));
-    if (session == NULL || pthread_mutex_init(&session->hot.lock, NULL) != 0) {
+    if (session == NULL || !open_locks(session)) {
         gov__llama_delete(session);
         return gov_fail(err, GOV_E_NOMEM, 0, "no memory for a session");
     }
@@ -436,6 +499,9 @@ static gov_status llama_load(gov_session **out, const struct gov_load *load,
     if (session->plan.gpu_layers > 0 && !gov__llama_has_gpu())
         session->plan.gpu_layers = 0;
     session->runtime = load->runtime;
+    session->spill = load->spill;
+    session->talk = &session->first;
+    session->first.sequence = -1;
     session->decrypt = load->decrypt;
     session->decrypt_ctx = load->decrypt_ctx;
     session->warming = load->warming;
@@ -447,6 +513,8 @@ static gov_status llama_load(gov_session **out, const struct gov_load *load,
     gov__llama_expect_load(session);
     gov_activity_begin(session->runtime, "loading a model");
     status = open_held(session, load, err);
+    if (status == GOV_OK)
+        status = gov__llama_talks_open(session, err);
     if (status == GOV_OK)
         status = register_relief(session, err);
     gov_activity_end(session->runtime);
@@ -476,13 +544,31 @@ static const char *llama_describe(const gov_session *session)
     return session->text;
 }
 
+/* The context may be made anew meanwhile. */
 static void llama_kv_usage(gov_session *session, struct gov_kv_usage *out)
 {
+    pthread_mutex_lock(&session->shown);
     out->reserved_bytes = atomic_load(&session->kv.reserved_bytes);
     out->used_bytes = atomic_load(&session->kv.used_bytes);
     out->held_bytes = atomic_load(&session->kv.held_bytes);
-    out->context_tokens = llama_n_ctx(session->context);
+    out->context_tokens = atomic_load(&session->context_tokens);
     out->used_tokens = atomic_load(&session->past);
+    out->given_back_bytes = atomic_load(&session->kv.given_back_bytes);
+    out->unused_bytes = atomic_load(&session->kv.unused_bytes);
+    out->on_device = session->kv.on_device;
+    pthread_mutex_unlock(&session->shown);
+}
+
+static void llama_where(gov_session *session, struct gov_where *out)
+{
+    const uint32_t layer = atomic_load(&session->layer_now);
+
+    memset(out, 0, sizeof(*out));
+    out->size = sizeof(*out);
+    out->computing = atomic_load(&session->computing);
+    out->passes = atomic_load(&session->passes);
+    out->layers = session->layers;
+    out->layer = layer > 0 ? layer - 1 : 0;
 }
 
 static void llama_facts(struct gov_facts *facts)
@@ -515,6 +601,16 @@ static const struct gov_engine engine = {
     .wait = gov__llama_wait,
     .gains = gov__llama_gains,
     .load_own_us = llama_load_own_us,
+    .where = llama_where,
+    .converse = gov__llama_converse,
+    .leave = gov__llama_leave,
+    .erase = gov__llama_erase,
+    .conversations = gov__llama_conversations,
+    .store = gov__llama_store,
+    .bring = gov__llama_bring,
+    .cost = gov__llama_cost,
+    .forget = gov__llama_forget,
+    .resize = gov__llama_resize,
 #ifdef GOV_LLAMA_VERSION
     .dry_run = gov__llama_ask,
 #endif

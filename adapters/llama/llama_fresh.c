@@ -19,10 +19,10 @@ bool gov__llama_takes_all(void)
 
 static void ask_before_clears(bool (*clears)(void *ctx, void *buffer,
                                              uint8_t value),
-                              struct gov__llama_kv *kv)
+                              void *ctx)
 {
     if (gov_llama_interpose_clears != NULL)
-        gov_llama_interpose_clears(clears, kv);
+        gov_llama_interpose_clears(clears, ctx);
 }
 #else
 bool gov__llama_takes_all(void)
@@ -32,20 +32,28 @@ bool gov__llama_takes_all(void)
 
 static void ask_before_clears(bool (*clears)(void *ctx, void *buffer,
                                              uint8_t value),
-                              struct gov__llama_kv *kv)
+                              void *ctx)
 {
     (void)clears;
-    (void)kv;
+    (void)ctx;
 }
 #endif
+
+/* The buffers of a context: those that were left without memory, and of those that
+ * could be the ones that were not. */
+struct buffers {
+    size_t page_bytes;
+    bool given, cleared;
+};
 
 /* Where the system takes nothing back (memory that is locked) it is cleared as ever. */
 static bool give_back(void *ctx, void *buffer, uint8_t value)
 {
-    struct gov__llama_kv *kv = ctx;
+    struct buffers *buffers = ctx;
     const size_t bytes = ggml_backend_buffer_get_size(buffer);
     char *base = ggml_backend_buffer_get_base(buffer);
-    const size_t before = (size_t)(-(uintptr_t)base & (kv->page_bytes - 1));
+    const size_t before =
+        (size_t)(-(uintptr_t)base & (buffers->page_bytes - 1));
     uint64_t given;
 
     if (value != 0 || bytes <= before ||
@@ -53,12 +61,12 @@ static bool give_back(void *ctx, void *buffer, uint8_t value)
         return false;
     given = gov_discard(base, bytes);
     if (given == 0) {
-        kv->cleared_bytes += bytes;
+        buffers->cleared = true;
         return false;
     }
     memset(base, 0, before);
     memset(base + before + given, 0, bytes - before - (size_t)given);
-    kv->fresh_bytes += given;
+    buffers->given = true;
     return true;
 }
 
@@ -66,10 +74,14 @@ struct llama_context *
 gov__llama_make_context(gov_session *session,
                         struct llama_context_params params)
 {
+    struct buffers buffers = {session->kv.page_bytes, false, false};
+    const int32_t window = llama_model_n_swa(session->model);
     struct llama_context *context;
 
-    ask_before_clears(give_back, &session->kv);
+    ask_before_clears(give_back, &buffers);
     context = llama_init_from_model(session->model, params);
     ask_before_clears(NULL, NULL);
+    session->kv.fresh = buffers.given && !buffers.cleared;
+    session->kv.window = window > 0 ? (uint32_t)window : 0;
     return context;
 }

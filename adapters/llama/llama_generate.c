@@ -40,6 +40,9 @@ bool gov__llama_node(struct ggml_tensor *node, bool ask, void *data)
 
     if (ask)
         gov__kv_watch(&session->kv, node);
+    if (!ask && layer_of(node->name, "l_out-", &layer))
+        atomic_store_explicit(&session->layer_now, layer + 1,
+                              memory_order_relaxed);
     if (session->exploring) {
         session->layers_shown += layer_of(node->name, "l_out-", &layer);
         session->choices_shown += layer_of(node->name, "ffn_moe_topk-", &layer);
@@ -88,9 +91,11 @@ void gov__llama_explore(gov_session *session)
     /* Several would meet for each node: 0.6 ms became 40 on two busy cores. */
     llama_set_n_threads(session->context, 1, 1);
     session->exploring = true;
+    gov__kv_begin(&session->kv, 0, 0);
     (void)llama_decode(session->context, llama_batch_get_one(&token, 1));
     session->exploring = false;
     llama_set_n_threads(session->context, threads, batch_threads);
+    gov__llama_log_begin(); /* that it was stopped is no error */
     gov__llama_advise(session, POSIX_MADV_NORMAL);
     llama_memory_clear(llama_get_memory(session->context), false);
     gov__kv_cleared(&session->kv);
@@ -98,34 +103,61 @@ void gov__llama_explore(gov_session *session)
 
 /* ---- one pass ------------------------------------------------------------------- */
 
+/* The lock comes first: relief that runs between passes never takes it, and
+ * gov_pass_begin() waits for that. */
+void gov__llama_drive(gov_session *session)
+{
+    pthread_mutex_lock(&session->drive);
+    gov_pass_begin(session->runtime);
+    if (atomic_load(&session->storing.done))
+        (void)gov__llama_spill_end(session, true, NULL);
+}
+
+void gov__llama_rest(gov_session *session)
+{
+    struct gov__llama_talk *talk = session->talk;
+
+    gov__kv_account(&session->kv);
+    if (talk->sequence >= 0)
+        talk->bytes = gov__kv_bytes_of(&session->kv, (uint32_t)talk->sequence);
+    gov_pass_end(session->runtime);
+    pthread_mutex_unlock(&session->drive);
+}
+
+static int32_t position_of(const struct gov__llama_talk *talk, uint32_t token)
+{
+    return (int32_t)(token + (token >= talk->gap_at ? talk->gap : 0));
+}
+
 /* Makes the conversation end after its first `length` tokens again. False when
  * the engine cannot: a recurrent state has no past, and a sliding window has
  * let go of what a shorter conversation would see. */
-static bool take_back(gov_session *session, uint32_t length)
+static bool take_back(gov_session *session, struct gov__llama_talk *talk,
+                      uint32_t length)
 {
     llama_memory_t memory = llama_get_memory(session->context);
-    int32_t window = llama_model_n_swa(session->model);
+    const int32_t window = llama_model_n_swa(session->model);
+    const int32_t from = position_of(talk, length);
     llama_pos oldest;
 
-    if (!llama_memory_seq_rm(memory, 0, (llama_pos)length, -1))
+    if (!llama_memory_seq_rm(memory, talk->sequence, from, -1))
         return false;
-    session->past = length;
+    gov__kv_removed(&session->kv, (uint32_t)talk->sequence, from, -1);
+    gov__llama_set_past(session, talk, length);
     if (length == 0 || window <= 0)
         return true;
-    oldest = llama_memory_seq_pos_min(memory, 0);
-    return oldest == 0 || (oldest > 0 && oldest + window <= (llama_pos)length);
+    oldest = llama_memory_seq_pos_min(memory, talk->sequence);
+    return oldest == 0 || (oldest > 0 && oldest + window <= from);
 }
 
-static gov_status fail_pass(gov_session *session, int rc, uint32_t count,
-                            bool forgotten, gov_error *err)
+static gov_status fail_pass(int rc, uint32_t count, bool dropped,
+                            gov_error *err)
 {
-    const char *and = forgotten ? "; the conversation is forgotten, since this "
-                                  "model's state cannot be taken back"
-                                : "";
+    const char *and = dropped ? "; the conversation is read again when it goes "
+                                "on, since this model's state cannot be taken "
+                                "back"
+                              : "";
 
-    session->logits = NULL;
-    if (forgotten)
-        gov__llama_reset(session);
     if (rc == 2)
         return gov_fail(err, GOV_E_CANCELLED, 0, "generation was stopped%s",
                         and);
@@ -138,52 +170,124 @@ static gov_status fail_pass(gov_session *session, int rc, uint32_t count,
                     "llama.cpp failed to compute a pass (%d)%s", rc, and);
 }
 
-/* Evaluates tokens at the end of the conversation. A pass that fails or is
- * stopped leaves the conversation as it was before the call. */
-static gov_status evaluate(gov_session *session, llama_token *tokens,
-                           uint32_t count, gov_error *err)
+/* llama.cpp's own batch of one sequence is always of the first. */
+static int decode(gov_session *session, const struct gov__llama_talk *talk,
+                  uint32_t count)
 {
-    uint32_t before = session->past;
-    uint32_t batch = llama_n_batch(session->context);
-    gov_status status = GOV_OK;
-    int rc = 0;
+    struct llama_batch batch =
+        llama_batch_get_one(talk->tokens + talk->past, (int32_t)count);
+    int rc;
 
-    for (uint32_t at = 0; at < count && rc == 0; at += batch) {
-        uint32_t n = count - at < batch ? count - at : batch;
+    session->sequence = talk->sequence;
+    batch.n_seq_id = session->batch_count;
+    batch.seq_id = session->batch_sequence;
+    gov__kv_begin(&session->kv, (uint32_t)talk->sequence,
+                  position_of(talk, talk->past));
+    atomic_store_explicit(&session->computing, true, memory_order_relaxed);
+    rc = llama_decode(session->context, batch);
+    atomic_store_explicit(&session->computing, false, memory_order_relaxed);
+    atomic_fetch_add_explicit(&session->passes, 1, memory_order_relaxed);
+    return rc;
+}
 
-        gov_pass_begin(session->runtime);
-        status = gov__llama_pass_begin(session, n, err);
-        if (status == GOV_OK) {
-            rc = llama_decode(session->context,
-                              llama_batch_get_one(tokens + at, (int32_t)n));
-            gov__llama_pass_end(session, rc == 0);
-            if (session->pass.changed)
-                status = gov_fail(err, GOV_E_IO, 0,
-                                  "the model's file was written to while a "
-                                  "pass was under way; unload it and load it "
-                                  "again");
-        }
-        gov__kv_account(&session->kv);
-        gov_pass_end(session->runtime);
-        if (status != GOV_OK) { /* err says why */
-            session->logits = NULL;
-            if (!take_back(session, before))
-                gov__llama_reset(session);
-            return status;
-        }
-        if (rc == 0)
-            session->past += n;
-        if (rc == 0 && at + n < count && wants_stop(session))
-            rc = 2;
+/* A call of gov__llama_evaluate(). */
+struct evaluation {
+    const llama_token *tokens; /* NULL: those in its list */
+    uint32_t before, count_before;
+    int rc; /* the engine's answer */
+    bool begun, dropped;
+};
+
+/* Takes back what was computed since; the context is held. */
+static void undo(gov_session *session, struct gov__llama_talk *talk,
+                 struct evaluation *e)
+{
+    session->logits = NULL;
+    if (!take_back(session, talk, e->before)) {
+        e->dropped = true;
+        gov__llama_drop(session, talk);
     }
-    if (rc == 0 && count > 0) {
+    talk->count = e->count_before;
+}
+
+/* Relief may have cut its history since the last pass: how long it is shows here. */
+static void begin(struct gov__llama_talk *talk, struct evaluation *e,
+                  uint32_t count)
+{
+    if (!e->begun) {
+        e->before = talk->past;
+        e->count_before = talk->count;
+        e->begun = true;
+    }
+    if (e->tokens != NULL)
+        memcpy(talk->tokens + talk->past, e->tokens,
+               count * sizeof(*e->tokens));
+}
+
+static gov_status evaluate_batch(gov_session *session,
+                                 struct gov__llama_talk *talk, uint32_t count,
+                                 struct evaluation *e, gov_error *err)
+{
+    bool shifting;
+    gov_status status;
+
+    gov__llama_drive(session);
+    shifting = session->kv.shifting;
+    begin(talk, e, count);
+    status = gov__llama_pass_begin(session, count, err);
+    if (status == GOV_OK) {
+        e->rc = decode(session, talk, count);
+        gov__llama_pass_end(session, e->rc == 0);
+        if (session->pass.changed)
+            status = gov_fail(err, GOV_E_IO, 0,
+                              "the model's file was written to while a "
+                              "pass was under way; unload it and load it "
+                              "again");
+    }
+    if (status == GOV_OK && e->rc == 0) {
+        gov__llama_set_past(session, talk, talk->past + count);
+        if (talk->count < talk->past)
+            talk->count = talk->past;
+        gov__llama_touch(session, talk);
+    } else {
+        undo(session, talk, e);
+    }
+    /* Moving positions touched all of K. */
+    if (shifting) {
+        gov__kv_account(&session->kv);
+        gov__kv_release(&session->kv);
+    }
+    gov__llama_rest(session);
+    return status;
+}
+
+gov_status gov__llama_evaluate(gov_session *session,
+                               struct gov__llama_talk *talk,
+                               const llama_token *tokens, uint32_t count,
+                               gov_error *err)
+{
+    const uint32_t batch = llama_n_batch(session->context);
+    struct evaluation e = {.tokens = tokens};
+
+    for (uint32_t at = 0; at < count && e.rc == 0; at += batch) {
+        const uint32_t n = count - at < batch ? count - at : batch;
+        gov_status status = evaluate_batch(session, talk, n, &e, err);
+
+        if (status != GOV_OK)
+            return status;
+        if (e.rc == 0 && at + n < count && wants_stop(session)) {
+            gov__llama_drive(session);
+            undo(session, talk, &e);
+            gov__llama_rest(session);
+            e.rc = 2;
+        }
+    }
+    if (e.rc == 0 && count > 0) {
         session->logits = llama_get_logits_ith(session->context, -1);
         if (session->logits == NULL)
-            rc = -1;
+            e.rc = -1;
     }
-    if (rc != 0)
-        return fail_pass(session, rc, count, !take_back(session, before), err);
-    return GOV_OK;
+    return e.rc == 0 ? GOV_OK : fail_pass(e.rc, count, e.dropped, err);
 }
 
 /* ---- prompts -------------------------------------------------------------------- */
@@ -200,18 +304,25 @@ static uint64_t hash_tokens(const llama_token *tokens, uint32_t count)
 }
 
 /* What is kept of a prompt: how many tokens and which, so that a hash is never
- * believed; the logits of the last, so that nothing need be computed; and the
- * engine's state of the sequence. All of it is this session's, so the model and
- * the type of the cache are the same. */
+ * believed; where its cells had their positions; the logits of the last token, so
+ * that nothing need be computed; and the engine's state of the sequence. All of it
+ * is this session's, so the model and the type of the cache are the same. */
+#define STRETCHES 16
+
 struct kept {
-    size_t tokens, logits, state; /* offsets */
+    uint32_t tokens, stretches;
+    struct gov__kv_stretch stretch[STRETCHES];
 };
 
-static struct kept layout(const gov_session *session, uint32_t count)
-{
-    struct kept at;
+struct offsets {
+    size_t tokens, logits, state;
+};
 
-    at.tokens = sizeof(count);
+static struct offsets layout(const gov_session *session, uint32_t count)
+{
+    struct offsets at;
+
+    at.tokens = sizeof(struct kept);
     at.logits = at.tokens + count * sizeof(llama_token);
     at.state = at.logits +
                (size_t)llama_vocab_n_tokens(session->vocab) * sizeof(float);
@@ -221,7 +332,7 @@ static struct kept layout(const gov_session *session, uint32_t count)
 /* Whether so much, and a copy of it while it is put there or back, has room beside
  * what was planned: nobody else knows of it. A conversation of 3400 tokens in a
  * memory cgroup of four times its cache ended the process otherwise. */
-static bool has_room(const gov_session *session, uint64_t bytes)
+bool gov__llama_has_room(const gov_session *session, uint64_t bytes)
 {
     const struct gov_plan *plan = &session->plan;
     const uint64_t now = gov_budget_now(session->runtime);
@@ -236,56 +347,86 @@ static bool has_room(const gov_session *session, uint64_t bytes)
     return budget > taken && bytes <= (budget - taken) / 2;
 }
 
+static bool write_prompt(gov_session *session,
+                         const struct gov__llama_talk *talk,
+                         unsigned char *block, struct offsets at, size_t state)
+{
+    struct kept kept = {.tokens = talk->past};
+
+    kept.stretches = gov__kv_stretches(&session->kv, (uint32_t)talk->sequence,
+                                       kept.stretch, STRETCHES);
+    if (kept.stretches > STRETCHES)
+        return false;
+    memcpy(block, &kept, sizeof(kept));
+    memcpy(block + at.tokens, talk->tokens, at.logits - at.tokens);
+    memcpy(block + at.logits, session->logits, at.state - at.logits);
+    return llama_state_seq_get_data_ext(session->context, block + at.state,
+                                        state, talk->sequence,
+                                        LLAMA_STATE_SEQ_FLAGS_NONE) == state;
+}
+
 /* Keeps the state after a first prompt. It is a cache: what fails is not kept,
  * and nothing is when memory is short. */
-static void keep_prompt(gov_session *session, uint32_t count)
+static void keep_prompt(gov_session *session,
+                        const struct gov__llama_talk *talk)
 {
-    struct kept at = layout(session, count);
-    size_t state = llama_state_seq_get_size_ext(session->context, 0,
-                                                LLAMA_STATE_SEQ_FLAGS_NONE);
-    uint64_t key = hash_tokens(session->tokens, count);
+    const struct offsets at = layout(session, talk->past);
+    const uint64_t key = hash_tokens(talk->tokens, talk->past);
     unsigned char *block;
+    size_t state;
 
-    if (state == 0 || session->logits == NULL ||
-        at.state + state > GOV__LLAMA_PROMPT_BYTES ||
-        !has_room(session, at.state + state) ||
-        gov_level_now(session->runtime) >= GOV_LEVEL_WARN)
-        return;
-    block = gov_heap_alloc(at.state + state, "prompt state");
+    gov__llama_drive(session);
+    state = llama_state_seq_get_size_ext(session->context, talk->sequence,
+                                         LLAMA_STATE_SEQ_FLAGS_NONE);
+    block = state != 0 && session->logits != NULL &&
+                    at.state + state <= GOV__LLAMA_PROMPT_BYTES &&
+                    gov__llama_has_room(session, at.state + state) &&
+                    gov_level_now(session->runtime) < GOV_LEVEL_WARN
+                ? gov_heap_alloc(at.state + state, "prompt state")
+                : NULL;
+    if (block != NULL && !write_prompt(session, talk, block, at, state)) {
+        gov_heap_free(block);
+        block = NULL;
+    }
+    gov__llama_rest(session);
     if (block == NULL)
         return;
-    memcpy(block, &count, sizeof(count));
-    memcpy(block + at.tokens, session->tokens, at.logits - at.tokens);
-    memcpy(block + at.logits, session->logits, at.state - at.logits);
-    if (llama_state_seq_get_data_ext(session->context, block + at.state, state,
-                                     0, LLAMA_STATE_SEQ_FLAGS_NONE) != state ||
-        gov_cache_put(session->prompts, key, block, at.state + state, NULL) !=
-            GOV_OK)
+    if (gov_cache_put(session->prompts, key, block, at.state + state, NULL) !=
+        GOV_OK)
         gov_cache_remove(session->prompts, key);
     gov_heap_free(block);
 }
 
 /* Puts the state in `block` back, if it is this prompt's. */
-static bool restore(gov_session *session, const unsigned char *block,
-                    size_t bytes, uint32_t count)
+static bool restore(gov_session *session, struct gov__llama_talk *talk,
+                    const unsigned char *block, size_t bytes, uint32_t count)
 {
-    struct kept at = layout(session, count);
+    const struct offsets at = layout(session, count);
+    struct kept kept;
     bool restored;
 
-    if (bytes <= at.state || memcmp(block, &count, sizeof(count)) != 0 ||
-        memcmp(block + at.tokens, session->tokens, at.logits - at.tokens) != 0)
+    if (bytes <= at.state)
+        return false;
+    memcpy(&kept, block, sizeof(kept));
+    if (kept.tokens != count ||
+        memcmp(block + at.tokens, talk->tokens, at.logits - at.tokens) != 0)
         return false;
     /* Cells are filled that no graph node shows. */
-    gov_pass_begin(session->runtime);
-    restored = llama_state_seq_set_data_ext(
-                   session->context, block + at.state, bytes - at.state, 0,
-                   LLAMA_STATE_SEQ_FLAGS_NONE) == bytes - at.state;
-    gov__kv_restored(&session->kv, count); /* also where only a part was */
-    if (!restored) {
-        llama_memory_clear(llama_get_memory(session->context), false);
-        gov__kv_cleared(&session->kv);
+    gov__llama_drive(session);
+    restored = llama_state_seq_set_data_ext(session->context, block + at.state,
+                                            bytes - at.state, talk->sequence,
+                                            LLAMA_STATE_SEQ_FLAGS_NONE) ==
+               bytes - at.state;
+    gov__kv_restored(&session->kv, (uint32_t)talk->sequence, kept.stretch,
+                     kept.stretches);
+    if (restored) {
+        gov__llama_set_past(session, talk, count);
+        talk->count = count;
+        gov__llama_touch(session, talk);
+    } else {
+        gov__llama_clear(session, talk);
     }
-    gov_pass_end(session->runtime);
+    gov__llama_rest(session);
     if (restored) {
         memcpy(session->kept_logits, block + at.logits, at.state - at.logits);
         session->logits = session->kept_logits;
@@ -295,9 +436,10 @@ static bool restore(gov_session *session, const unsigned char *block,
 
 /* Puts a kept first prompt back and returns how many tokens need no reading:
  * all of them or none. */
-static uint32_t recall_prompt(gov_session *session, uint32_t count)
+static uint32_t recall_prompt(gov_session *session,
+                              struct gov__llama_talk *talk, uint32_t count)
 {
-    uint64_t key = hash_tokens(session->tokens, count);
+    const uint64_t key = hash_tokens(talk->tokens, count);
     unsigned char *block;
     size_t bytes = 0;
     bool restored = false;
@@ -308,15 +450,16 @@ static uint32_t recall_prompt(gov_session *session, uint32_t count)
     if (block == NULL)
         return 0;
     if (gov_cache_get(session->prompts, key, block, bytes, NULL))
-        restored = restore(session, block, bytes, count);
+        restored = restore(session, talk, block, bytes, count);
     gov_heap_free(block);
     return restored ? count : 0;
 }
 
-static gov_status tokenize(gov_session *session, const char *prompt,
-                           uint32_t *count, gov_error *err)
+/* Writes the prompt's tokens behind those of the conversation. */
+static gov_status tokenize(gov_session *session, struct gov__llama_talk *talk,
+                           const char *prompt, uint32_t *count, gov_error *err)
 {
-    uint32_t room = llama_n_ctx(session->context) - session->past;
+    const uint32_t room = llama_n_ctx(session->context) - talk->count;
     size_t bytes = strlen(prompt);
     int64_t needed;
     int32_t n;
@@ -325,8 +468,9 @@ static gov_status tokenize(gov_session *session, const char *prompt,
         return gov_fail(err, GOV_E_INVALID, 0,
                         "the prompt has %zu bytes, more than the engine takes",
                         bytes);
-    n = llama_tokenize(session->vocab, prompt, (int32_t)bytes, session->tokens,
-                       (int32_t)room, session->past == 0, true);
+    n = llama_tokenize(session->vocab, prompt, (int32_t)bytes,
+                       talk->tokens + talk->count, (int32_t)room,
+                       talk->count == 0, true);
     /* A negative count is the room that it would have taken. */
     needed = n < 0 ? -(int64_t)n : n;
     if (needed >= room)
@@ -342,27 +486,36 @@ static gov_status tokenize(gov_session *session, const char *prompt,
     return GOV_OK;
 }
 
-static gov_status read_prompt(gov_session *session, const char *prompt,
+static gov_status read_prompt(gov_session *session,
+                              struct gov__llama_talk *talk, const char *prompt,
                               struct gov_generated *out, gov_error *err)
 {
-    bool first = session->past == 0;
+    const bool first = talk->count == 0;
     uint32_t count = 0, known = 0;
-    gov_status status = tokenize(session, prompt, &count, err);
+    uint64_t start_us;
+    gov_status status = tokenize(session, talk, prompt, &count, err);
 
+    if (status == GOV_OK)
+        status = gov__llama_take_up(session, talk, count, err);
     if (status != GOV_OK)
         return status;
+    out->known_tokens = talk->past;
+    gov__llama_close_gap(session, talk);
     if (first)
-        known = recall_prompt(session, count);
-    session->past += known;
-    status = evaluate(session, session->tokens + known, count - known, err);
-    if (status != GOV_OK) {
-        if (first)
-            gov__llama_reset(session);
+        known = recall_prompt(session, talk, count);
+    out->known_tokens += known;
+    start_us = gov__llama_now_us();
+    status = gov__llama_evaluate(session, talk, NULL, count - known, err);
+    if (status != GOV_OK)
         return status;
-    }
+    if (known == 0)
+        gov__llama_rate_add(session, &session->read, count,
+                            gov__llama_now_us() - start_us);
     out->prompt_tokens = count;
+    if (first)
+        talk->first = count;
     if (first && known == 0)
-        keep_prompt(session, count);
+        keep_prompt(session, talk);
     return GOV_OK;
 }
 
@@ -412,8 +565,20 @@ static bool emit(gov_session *session, llama_token token)
     return go_on;
 }
 
-static gov_status decode_tokens(gov_session *session, struct gov_generated *out,
-                                uint64_t start_us, gov_error *err)
+/* Others may have filled the context meanwhile. */
+static gov_status add_token(gov_session *session, struct gov__llama_talk *talk,
+                            llama_token token, gov_error *err)
+{
+    gov_status status = gov__llama_take_up(session, talk, 1, err);
+
+    return status == GOV_OK ? gov__llama_evaluate(session, talk, &token, 1, err)
+                            : status;
+}
+
+static gov_status decode_tokens(gov_session *session,
+                                struct gov__llama_talk *talk,
+                                struct gov_generated *out, uint64_t start_us,
+                                gov_error *err)
 {
     const struct gov_generate *request = session->request;
     gov_status status = GOV_OK;
@@ -437,16 +602,47 @@ static gov_status decode_tokens(gov_session *session, struct gov_generated *out,
         if (!emit(session, token) || wants_stop(session))
             status =
                 gov_fail(err, GOV_E_CANCELLED, 0, "generation was stopped");
-        else if (session->past >= llama_n_ctx(session->context)) {
+        else if (talk->count >= llama_n_ctx(session->context)) {
             out->context_full = true;
             break;
         }
         /* The token is part of the conversation from here on, also the last
          * one: the next prompt continues behind it. */
         if (status == GOV_OK)
-            status = evaluate(session, &token, 1, err);
+            status = add_token(session, talk, token, err);
     }
     return status;
+}
+
+static gov_status check_request(gov_session *session,
+                                const struct gov_generate *request,
+                                struct gov__llama_talk **talk, gov_error *err)
+{
+    if (request->size != sizeof(*request) || request->prompt == NULL)
+        return gov_fail(err, GOV_E_INVALID, 0,
+                        "generate: the request is of another version or has no "
+                        "prompt");
+    *talk = gov__llama_talk_find(session, request->conversation);
+    if (*talk == NULL)
+        return gov_fail(err, GOV_E_NOT_FOUND, 0,
+                        "generate: there is no conversation %" PRIu32
+                        " in this session",
+                        request->conversation);
+    return GOV_OK;
+}
+
+/* While it is in use relief leaves it alone, but for its history; and that, too,
+ * while its prompt is read. Relief that is under way is waited for. */
+static void use(gov_session *session, struct gov__llama_talk *talk, bool in_use,
+                bool reading)
+{
+    gov__llama_drive(session);
+    pthread_mutex_lock(&session->shown);
+    talk->in_use = in_use;
+    talk->reading = reading;
+    talk->used_us = gov__llama_now_us();
+    pthread_mutex_unlock(&session->shown);
+    gov__llama_rest(session);
 }
 
 gov_status gov__llama_generate(gov_session *session,
@@ -454,18 +650,21 @@ gov_status gov__llama_generate(gov_session *session,
                                struct gov_generated *out, gov_error *err)
 {
     uint64_t start_us = gov__llama_now_us();
+    struct gov__llama_talk *talk = NULL;
     gov_status status;
 
     memset(out, 0, sizeof(*out));
-    if (request->size != sizeof(*request) || request->prompt == NULL)
-        return gov_fail(err, GOV_E_INVALID, 0,
-                        "generate: the request is of another version or has no "
-                        "prompt");
+    status = check_request(session, request, &talk, err);
+    if (status != GOV_OK)
+        return status;
     gov_activity_begin(session->runtime, "answering");
     session->request = request;
-    status = read_prompt(session, request->prompt, out, err);
+    use(session, talk, true, true);
+    status = read_prompt(session, talk, request->prompt, out, err);
+    use(session, talk, true, false);
     if (status == GOV_OK)
-        status = decode_tokens(session, out, start_us, err);
+        status = decode_tokens(session, talk, out, start_us, err);
+    use(session, talk, false, false);
     session->request = NULL;
     gov_activity_end(session->runtime);
     gov__llama_publish(session, true);
@@ -474,11 +673,7 @@ gov_status gov__llama_generate(gov_session *session,
 
 void gov__llama_reset(gov_session *session)
 {
-    gov_pass_begin(session->runtime);
-    llama_memory_clear(llama_get_memory(session->context), false);
-    gov__kv_cleared(&session->kv);
-    gov_pass_end(session->runtime);
-    session->past = 0;
+    gov__llama_erase(session, 0);
     session->logits = NULL;
     gov__llama_publish(session, false);
 }

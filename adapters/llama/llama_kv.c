@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- watching ---------------------------------------------------------------- */
+#include "adapters/llama/llama_kv_cells.h"
+
+/* ---- tensors ------------------------------------------------------------------- */
 
 /* "cache_k_l12" is the K cache of layer 12. Recurrent state ("cache_r_l12",
  * "cache_s_l12") looks alike and must not match. */
-static int cache_layer(const char *name, char which)
+int gov__kv_layer_of(const char *name, char which)
 {
     char prefix[] = "cache_?_l";
     char *end;
@@ -34,248 +36,252 @@ static bool in_own_memory(const struct ggml_tensor *tensor)
                ggml_backend_cpu_buffer_type();
 }
 
-static bool readable(const struct ggml_tensor *tensor)
+bool gov__kv_readable(const struct ggml_tensor *tensor)
 {
     return tensor->buffer != NULL && tensor->data != NULL &&
            ggml_backend_buffer_is_host(tensor->buffer);
 }
 
-/* Remembers the tensor behind a write; false when it is not to be governed. */
+/* ---- what there is ------------------------------------------------------------- */
+
+/* One block: positions and heads, owners, and a byte a cell. */
+static bool make_arrays(struct gov__kv_cells *cells, uint32_t per_stream,
+                        uint32_t streams)
+{
+    const struct gov_alloc *alloc = gov_alloc_default();
+    const size_t count = (size_t)per_stream * streams;
+    const size_t bytes =
+        count * (sizeof(*cells->pos) + sizeof(*cells->owner) + 1) +
+        streams * sizeof(*cells->head);
+
+    memset(cells, 0, sizeof(*cells));
+    cells->pos = alloc->alloc(alloc->ctx, bytes);
+    if (cells->pos == NULL)
+        return false;
+    memset(cells->pos, 0, bytes);
+    cells->head = (uint32_t *)(cells->pos + count);
+    cells->owner = (uint16_t *)(cells->head + streams);
+    cells->backed = (uint8_t *)(cells->owner + count);
+    cells->per_stream = per_stream;
+    cells->streams = streams;
+    cells->head_known = true;
+    return true;
+}
+
+/* The cells of a layer whose K is written with these row numbers: those of another
+ * layer in this graph, or new ones. */
+static struct gov__kv_cells *cells_for(struct gov__llama_kv *kv,
+                                       struct gov__kv_layer *layer,
+                                       const struct ggml_tensor *rows)
+{
+    struct gov__kv_cells *cells = kv->cache;
+
+    if (layer->cache != 0)
+        return &kv->cache[layer->cache - 1];
+    for (; cells < kv->cache + kv->caches; cells++)
+        if (cells->graph == kv->graph && cells->rows == rows &&
+            cells->per_stream == layer->k->ne[1] &&
+            cells->streams == layer->k->ne[2])
+            break;
+    if (cells == kv->cache + kv->caches) {
+        if (kv->caches == GOV__KV_CACHES ||
+            !make_arrays(cells, (uint32_t)layer->k->ne[1],
+                         (uint32_t)layer->k->ne[2])) {
+            kv->ungovernable = true;
+            return NULL;
+        }
+        kv->caches++;
+        /* Where the engine has zeroed it there is memory behind all of it. */
+        if (!kv->fresh)
+            gov__kv_back_all(cells, GOV__KV_BOTH);
+        if (kv->blind) { /* whoever it is of */
+            memset(cells->present, 1, sizeof(cells->present));
+            gov__kv_lost(cells);
+        }
+    }
+    layer->cache = (uint8_t)(cells - kv->cache + 1);
+    cells->bytes[GOV__KV_K] += layer->k->nb[1];
+    if (layer->v != NULL)
+        cells->bytes[GOV__KV_V] += layer->v->nb[1];
+    return cells;
+}
+
+/* Remembers the tensor behind a write; false when nothing can be known of it. */
 static bool learn(struct gov__llama_kv *kv, const struct ggml_tensor *root,
                   int index, bool is_k)
 {
     struct gov__kv_layer *layer = &kv->layer[index];
     const struct ggml_tensor **slot = is_k ? &layer->k : &layer->v;
+    const struct ggml_tensor *other = is_k ? layer->v : layer->k;
 
     if (*slot == root)
         return true;
-    /* One stream, and K and V of one layer have the same cells. */
-    if (!in_own_memory(root) || root->ne[2] != 1 || root->ne[3] != 1 ||
-        root->ne[1] <= 0 || root->ne[1] > UINT32_MAX ||
-        (layer->cells != 0 && layer->cells != root->ne[1])) {
+    if (root->buffer != NULL && !ggml_backend_buffer_is_host(root->buffer))
+        kv->on_device = true;
+    /* K and V of one layer have the same cells. Two tensors of one name are those
+     * of a kind of cache that is not known here. */
+    if (!in_own_memory(root) || *slot != NULL || root->ne[3] != 1 ||
+        root->ne[1] <= 0 || root->ne[2] <= 0 ||
+        root->ne[2] > GOV__KV_SEQUENCES ||
+        root->ne[1] > UINT32_MAX / root->ne[2] || !ggml_is_contiguous(root) ||
+        (other != NULL &&
+         (other->ne[1] != root->ne[1] || other->ne[2] != root->ne[2]))) {
         kv->ungovernable = true;
         return false;
     }
     *slot = root;
-    /* Where the engine has zeroed it there is memory behind all of it. */
-    if (layer->cells == 0 && (kv->fresh_bytes == 0 || kv->cleared_bytes > 0))
-        layer->backed = (uint32_t)root->ne[1];
-    layer->cells = (uint32_t)root->ne[1];
+    if (!is_k && layer->cache != 0)
+        kv->cache[layer->cache - 1].bytes[GOV__KV_V] += root->nb[1];
+    atomic_fetch_add(&kv->reserved_bytes, ggml_nbytes(root));
     if ((uint32_t)index >= kv->layers)
         kv->layers = (uint32_t)index + 1;
     return true;
 }
 
-/* The cells a K write fills are its row numbers, an input of the graph. */
-static void mark(struct gov__llama_kv *kv, struct gov__kv_layer *layer,
-                 const struct ggml_tensor *rows)
+void gov__kv_close(struct gov__llama_kv *kv)
 {
-    const int64_t *row;
+    const struct gov_alloc *alloc = gov_alloc_default();
 
-    if (rows == NULL || rows->type != GGML_TYPE_I64 || !readable(rows)) {
-        kv->unknown = true;
-        return;
-    }
-    row = rows->data;
-    for (int64_t i = 0; i < rows->ne[0]; i++) {
-        if (row[i] < 0 || row[i] >= layer->cells) {
-            kv->unknown = true;
-            return;
-        }
-        if (row[i] >= layer->high)
-            layer->high = (uint32_t)row[i] + 1;
-    }
-    if (layer->high > layer->backed)
-        layer->backed = layer->high;
+    for (uint32_t i = 0; i < kv->caches; i++)
+        alloc->release(alloc->ctx, kv->cache[i].pos);
+    memset(kv->cache, 0, sizeof(kv->cache));
+    memset(kv->layer, 0, sizeof(kv->layer));
+    kv->caches = kv->layers = 0;
 }
 
-/* Attention reads K through a view of the cells from the first on, behind the
- * last that holds a token of any sequence (get_n_kv() in llama-kv-cache.cpp). */
-static void bound(struct gov__llama_kv *kv, const struct ggml_tensor *root,
-                  const struct ggml_tensor *view)
-{
-    int index = cache_layer(root->name, 'k');
-    struct gov__kv_layer *layer;
+/* ---- watching ------------------------------------------------------------------ */
 
-    if (index < 0)
+static void next_graph(struct gov__llama_kv *kv)
+{
+    kv->graph++;
+    kv->next_pos += (int32_t)kv->tokens;
+    kv->tokens = 0;
+}
+
+void gov__kv_begin(struct gov__llama_kv *kv, uint32_t sequence, int32_t pos)
+{
+    next_graph(kv);
+    kv->sequence = sequence;
+    kv->next_pos = pos;
+    kv->looking = false;
+    for (uint32_t i = 0; i < kv->caches; i++)
+        kv->cache[i].look = false;
+}
+
+/* The graph that rotates K has been computed by now. Where the engine did not show
+ * it, all of K has memory all the same. */
+static void end_shift(struct gov__llama_kv *kv)
+{
+    for (uint32_t i = 0; !kv->shift_seen && i < kv->caches; i++)
+        gov__kv_back_all(&kv->cache[i], GOV__KV_K);
+    kv->shifting = kv->shift_seen = false;
+}
+
+/* The mask tells something that is not known: whether the mirror is right, or which
+ * cells this cache hides. Of the latter there is nothing to see in a conversation
+ * shorter than half a window. */
+static bool wants_look(const struct gov__llama_kv *kv,
+                       const struct gov__kv_cells *cells)
+{
+    return !cells->unknown &&
+           (cells->check[kv->sequence] ||
+            (cells->kind == GOV__KV_OPEN && kv->window > 0 &&
+             kv->next_pos + (int64_t)kv->tokens > kv->window / 2));
+}
+
+/* A K write: its row numbers, an input of the graph, are the cells. */
+static void wrote(struct gov__llama_kv *kv, struct gov__kv_cells *cells,
+                  const struct ggml_tensor *node)
+{
+    const struct ggml_tensor *rows = node->src[1];
+
+    if (cells->graph == kv->graph)
         return;
-    layer = &kv->layer[index];
-    if (layer->k == root && view->view_offs == 0 && view->ne[3] == 1 &&
-        view->ne[0] * view->ne[1] == root->ne[0] &&
-        view->nb[2] == root->nb[1] && view->ne[2] < layer->reach)
-        layer->reach = (uint32_t)view->ne[2];
+    cells->graph = kv->graph;
+    cells->rows = rows;
+    if (rows == NULL || rows->type != GGML_TYPE_I64 || rows->ne[0] <= 0 ||
+        rows->ne[0] > INT32_MAX || !gov__kv_readable(rows)) {
+        gov__kv_lost(cells);
+        return;
+    }
+    kv->tokens = (uint32_t)rows->ne[0];
+    if (!gov__kv_has_stream(cells, kv->sequence)) {
+        gov__kv_lost(cells);
+        return;
+    }
+    cells->stream = gov__kv_stream(cells, kv->sequence);
+    if (!gov__kv_place(cells, kv->sequence, rows->data, kv->tokens,
+                       kv->next_pos))
+        gov__kv_lost(cells);
+    cells->look = wants_look(kv, cells);
+    kv->looking |= cells->look;
+}
+
+static void write_k(struct gov__llama_kv *kv, const struct ggml_tensor *node,
+                    const struct ggml_tensor *root, int index)
+{
+    struct gov__kv_layer *layer = &kv->layer[index];
+    struct gov__kv_cells *cells;
+
+    if (!learn(kv, root, index, true))
+        return;
+    if (layer->graph == kv->graph)
+        next_graph(kv);
+    layer->graph = kv->graph;
+    if (kv->shifting)
+        end_shift(kv);
+    cells = cells_for(kv, layer, node->src[1]);
+    if (cells == NULL)
+        return;
+    cells->present[kv->sequence % GOV__KV_SEQUENCES] = 1;
+    if (node->ne[0] == root->ne[0])
+        wrote(kv, cells, node);
+    else
+        gov__kv_lost(cells);
+}
+
+/* Something else writes to a cache: all of it, as far as is known. The engine
+ * rotates K that way. */
+static void touched(struct gov__llama_kv *kv, const struct ggml_tensor *root,
+                    int index, bool is_k)
+{
+    const struct gov__kv_layer *layer = &kv->layer[index];
+
+    kv->shift_seen |= kv->shifting && is_k;
+    if (layer->cache == 0)
+        return;
+    if ((is_k ? layer->k : layer->v) != root)
+        kv->ungovernable = true;
+    gov__kv_back_all(&kv->cache[layer->cache - 1],
+                     is_k ? GOV__KV_K : GOV__KV_V);
 }
 
 void gov__kv_watch(struct gov__llama_kv *kv, const struct ggml_tensor *node)
 {
     const struct ggml_tensor *root = node->view_src;
     int index;
+    bool is_k;
 
-    if ((node->op != GGML_OP_SET_ROWS && node->op != GGML_OP_VIEW) ||
-        root == NULL)
+    if (node->op == GGML_OP_FLASH_ATTN_EXT || node->op == GGML_OP_SOFT_MAX)
+        gov__kv_look(kv, node);
+    if (root == NULL || node->op == GGML_OP_VIEW ||
+        node->op == GGML_OP_RESHAPE || node->op == GGML_OP_PERMUTE ||
+        node->op == GGML_OP_TRANSPOSE)
         return;
     while (root->view_src != NULL)
         root = root->view_src;
-    if (node->op == GGML_OP_VIEW) {
-        bound(kv, root, node);
+    index = gov__kv_layer_of(root->name, 'k');
+    is_k = index >= 0;
+    if (!is_k)
+        index = gov__kv_layer_of(root->name, 'v');
+    if (index < 0)
         return;
-    }
-    index = cache_layer(root->name, 'k');
-    if (index >= 0) {
-        if (learn(kv, root, index, true))
-            mark(kv, &kv->layer[index], node->src[1]);
-        return;
-    }
-    index = cache_layer(root->name, 'v');
+    if (node->op != GGML_OP_SET_ROWS)
+        touched(kv, root, index, is_k);
+    else if (is_k)
+        write_k(kv, node, root, index);
     /* Without flash attention V is stored transposed and written one element a
      * row. Its cells are K's. */
-    if (index >= 0 && learn(kv, root, index, false))
+    else if (learn(kv, root, index, false))
         kv->layer[index].v_transposed = node->ne[0] == 1 && root->ne[0] != 1;
-}
-
-void gov__kv_cleared(struct gov__llama_kv *kv)
-{
-    for (uint32_t i = 0; i < kv->layers; i++)
-        kv->layer[i].high = kv->layer[i].reach = 0;
-    kv->unknown = false;
-    gov__kv_account(kv);
-}
-
-/* A cleared cache is filled from its first cell on. The counters rely on it;
- * what is given back does not. */
-void gov__kv_restored(struct gov__llama_kv *kv, uint32_t tokens)
-{
-    for (uint32_t i = 0; i < kv->layers; i++) {
-        struct gov__kv_layer *layer = &kv->layer[i];
-
-        layer->reach = layer->cells;
-        layer->high = tokens < layer->cells ? tokens : layer->cells;
-        if (layer->high > layer->backed)
-            layer->backed = layer->high;
-    }
-    gov__kv_account(kv);
-}
-
-/* ---- ranges ------------------------------------------------------------------ */
-
-/* What happens to each range: counted, or given back. Returns bytes. */
-typedef uint64_t (*range_fn)(const struct gov__llama_kv *kv, char *start,
-                             size_t bytes);
-
-static uint64_t count_range(const struct gov__llama_kv *kv, char *start,
-                            size_t bytes)
-{
-    uintptr_t mask = kv->page_bytes - 1;
-    uintptr_t from = ((uintptr_t)start + mask) & ~mask;
-    uintptr_t to = ((uintptr_t)start + bytes) & ~mask;
-
-    return from < to ? to - from : 0;
-}
-
-/* The cells hold nothing: no token refers to them, and attention masks them, so
- * that they read as zeros afterwards changes no logit. */
-static uint64_t discard_range(const struct gov__llama_kv *kv, char *start,
-                              size_t bytes)
-{
-    (void)kv;
-    return gov_discard(start, bytes);
-}
-
-/* Adds up fn over every stretch of a tensor that holds cells [from, to) and no
- * other. */
-static uint64_t each_range(const struct gov__llama_kv *kv,
-                           const struct ggml_tensor *tensor, bool transposed,
-                           const uint32_t cells[2], range_fn fn)
-{
-    const size_t element = tensor->nb[0], count = cells[1] - cells[0];
-    char *base = tensor->data;
-    uint64_t total = 0;
-
-    if (!transposed) /* one row a cell */
-        return fn(kv, base + cells[0] * tensor->nb[1], count * tensor->nb[1]);
-    /* One row an element of the embedding, cells side by side in it. Rows may
-     * be shorter than pages; an empty cache is one stretch. */
-    if (cells[0] == 0)
-        return fn(kv, base, ggml_nbytes(tensor));
-    for (int64_t i = 0; i < tensor->ne[0]; i++) {
-        char *row = base + (size_t)(i * tensor->ne[1]) * element;
-
-        total += fn(kv, row + cells[0] * element, count * element);
-    }
-    return total;
-}
-
-/* From here on no cell holds a token. */
-static uint32_t first_unused(const struct gov__kv_layer *layer)
-{
-    return layer->high > layer->reach ? layer->high : layer->reach;
-}
-
-/* From the first unused cell to the last that has memory behind it; or to the
- * last of all, which reaches the page that those two share. */
-static uint64_t walk(const struct gov__llama_kv *kv, bool to_the_end,
-                     range_fn fn)
-{
-    uint64_t total = 0;
-
-    if (kv->unknown || kv->ungovernable)
-        return 0;
-    for (uint32_t i = 0; i < kv->layers; i++) {
-        const struct gov__kv_layer *layer = &kv->layer[i];
-        const uint32_t cells[2] = {first_unused(layer),
-                                   to_the_end ? layer->cells : layer->backed};
-
-        /* Without K nobody has told which cells are in use. */
-        if (layer->k == NULL || cells[0] >= layer->backed)
-            continue;
-        total += each_range(kv, layer->k, false, cells, fn);
-        if (layer->v != NULL)
-            total += each_range(kv, layer->v, layer->v_transposed, cells, fn);
-    }
-    return total;
-}
-
-void gov__kv_account(struct gov__llama_kv *kv)
-{
-    uint64_t reserved = 0, used = 0, held = 0;
-
-    for (uint32_t i = 0; i < kv->layers; i++) {
-        const struct gov__kv_layer *layer = &kv->layer[i];
-        uint64_t bytes = 0;
-
-        if (layer->k != NULL)
-            bytes += ggml_nbytes(layer->k);
-        if (layer->v != NULL)
-            bytes += ggml_nbytes(layer->v);
-        if (bytes == 0)
-            continue;
-        reserved += bytes;
-        used += bytes / layer->cells * layer->high;
-        held += bytes / layer->cells * layer->backed;
-    }
-    atomic_store(&kv->reserved_bytes, reserved);
-    atomic_store(&kv->used_bytes, used);
-    atomic_store(&kv->held_bytes, held);
-    atomic_store(&kv->unused_bytes, walk(kv, false, count_range));
-}
-
-void gov__kv_release(struct gov__llama_kv *kv)
-{
-    uint64_t bytes = walk(kv, false, count_range);
-
-    if (bytes == 0)
-        return;
-    if (walk(kv, true, discard_range) == 0) {
-        /* Locked into memory, say: do not offer it again. */
-        kv->ungovernable = true;
-    } else {
-        for (uint32_t i = 0; i < kv->layers; i++) {
-            struct gov__kv_layer *layer = &kv->layer[i];
-
-            if (layer->k != NULL && first_unused(layer) < layer->backed)
-                layer->backed = first_unused(layer);
-        }
-        atomic_fetch_add(&kv->given_back_bytes, bytes);
-    }
-    gov__kv_account(kv);
 }

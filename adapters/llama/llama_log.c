@@ -58,6 +58,11 @@ void gov__llama_log_release(void)
     pthread_mutex_unlock(&lock);
 }
 
+void gov__llama_log_begin(void)
+{
+    first_error[0] = '\0';
+}
+
 void gov__llama_log_error(char *out, size_t bytes)
 {
     snprintf(out, bytes, "%s", first_error);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* What the files of the llama.cpp adapter share: one loaded model with one
- * context and one conversation. The adapter uses llama.cpp's public C API and
+ * context and its conversations. The adapter uses llama.cpp's public C API and
  * governor's public headers, and nothing else of either.
  *
  * Threads: a session is driven by one thread at a time. kv_usage() and the relief
- * callbacks come on others: they read atomics, and gov__kv_release() runs only
- * between passes. So whatever changes the cache, or what is known of it, happens
- * between gov_pass_begin() and gov_pass_end(). */
+ * callbacks come on others: they read atomics, and what they change of the cache
+ * they change between passes. So whatever touches the engine's context, or what is
+ * known of it, happens between gov__llama_drive() and gov__llama_rest(), which are
+ * a pass to the runtime, or in a relief action that runs between passes. What is
+ * shown of conversations has a lock of its own, held for copying only. */
 #ifndef GOV_ADAPTERS_LLAMA_SESSION_H
 #define GOV_ADAPTERS_LLAMA_SESSION_H
 
@@ -62,6 +64,59 @@ struct gov__llama_copy {
     struct gov_weights_account account; /* of it all; tests ask */
 };
 
+/* One conversation. In memory it has a sequence of the engine's, and `past` is
+ * `count`; elsewhere it has none, and `past` is 0. What is atomic is read at any time,
+ * for an estimate. */
+struct gov__llama_talk {
+    struct gov__llama_talk *next;
+    uint32_t id, priority;
+    char name[GOV_SPILL_NAME_BYTES]; /* the app's; or one of ours while it ends
+                                      * with the session */
+    bool named;
+    _Atomic int32_t sequence; /* -1: none */
+    /* Its tokens, whether they are in the cache or not; room for a context. */
+    llama_token *tokens;
+    llama_token *wider; /* while the context is made anew */
+    _Atomic uint32_t count, past;
+    _Atomic uint32_t first; /* tokens of its first prompt */
+    uint32_t forgotten;     /* tokens that its history lost */
+    /* Positions from the token `gap_at` on are larger by `gap`: history was cut out,
+     * and what follows was not moved up yet. */
+    _Atomic uint32_t gap_at, gap;
+    uint64_t used_us;         /* when it was used last */
+    _Atomic uint64_t version; /* another one after each change */
+    _Atomic uint64_t
+        stored; /* the version that its file has; 0: there is none */
+    _Atomic uint64_t bytes; /* of memory that its cells take */
+    uint64_t stored_bytes;  /* of the file */
+    uint64_t state_bytes;   /* of its state, as written last; 0: not known */
+    bool loadable;          /* the file's state fits this context */
+    atomic_bool keeps_gap;  /* the app wants its positions as they are */
+    bool in_use;            /* the engine computes for it */
+    bool reading;           /* its prompt is read: it must not get shorter */
+};
+
+/* One conversation on its way to the disk while the engine goes on. */
+struct gov__llama_storing {
+    struct gov__llama_talk *talk; /* NULL: none is */
+    gov_spill_draft *draft;
+    unsigned char *note;
+    size_t note_bytes;
+    uint64_t version, begun_us, file_bytes;
+    /* There is a thread to be waited for, and somebody does: under `shown`. */
+    bool threaded, joining;
+    pthread_t thread;
+    atomic_bool done;   /* it is on the disk, or is not to be */
+    atomic_bool exited; /* waiting for the thread takes no time */
+    gov_status status;  /* valid when done */
+    gov_error err;
+};
+
+/* Of what was measured, the newer counting more. */
+struct gov__llama_rate {
+    uint64_t units, us;
+};
+
 struct gov_session {
     const gov_model *file;
     struct gov_plan plan;
@@ -106,13 +161,31 @@ struct gov_session {
     struct gov_pass_account pass; /* the last one */
 
     struct gov__llama_kv kv;
-    uint32_t relief_id, cache_id, weights_id;
+    uint32_t relief_id, cache_id, weights_id, idle_id, history_id;
     gov_cache *prompts; /* state after a prompt, by a hash of its tokens */
 
-    llama_token *tokens;   /* room for one context */
-    _Atomic uint32_t past; /* tokens of the conversation in the context */
-    const float *logits;   /* of the last token; NULL: there are none */
-    float *kept_logits;    /* room for those of a prompt that was put back */
+    pthread_mutex_t drive; /* held while the context is touched, relief apart */
+    pthread_mutex_t
+        shown;        /* what conversations() tells; never over a call out */
+    gov_spill *spill; /* NULL: conversations stay in memory */
+    struct gov__llama_talk first; /* id 0, and the list of all */
+    struct gov__llama_talk *talk; /* the one used last */
+    uint32_t sequences, last_id;  /* of the engine; of conversations */
+    uint64_t last_version;        /* of any conversation */
+    struct gov__llama_storing storing;
+    struct gov__llama_rate stored, brought, read; /* bytes, bytes, tokens */
+    _Atomic uint32_t floor_tokens;                /* what kv.history leaves */
+    int32_t *batch_count;                         /* for a batch, ones */
+    llama_seq_id *
+        *batch_sequence;   /* for a batch, each the next one's address */
+    llama_seq_id sequence; /* whose pass it is */
+    _Atomic uint32_t past; /* tokens of the conversation used last */
+    _Atomic uint32_t context_tokens;
+    _Atomic uint64_t passes;
+    _Atomic uint32_t layer_now; /* begun last, plus 1 */
+    atomic_bool computing;
+    const float *logits; /* of the last token; NULL: there are none */
+    float *kept_logits;  /* room for those of a prompt that was put back */
     uint64_t generated;
     uint32_t gauges; /* what this session publishes */
     uint64_t published_us;
@@ -146,6 +219,113 @@ bool gov__llama_stop(void *session);
 /* Shows the nodes of a pass to gov__llama_node() without computing it: where the
  * cache lies and which layers are reported is known before the first prompt. */
 void gov__llama_explore(gov_session *session);
+
+/* ---- llama_generate.c ---- */
+
+/* Around whatever touches the context. Not in relief. */
+void gov__llama_drive(gov_session *session);
+void gov__llama_rest(gov_session *session);
+/* Computes `count` tokens at the end of what is in memory of a conversation: these,
+ * or with NULL those that its list has there. One that fails or is stopped leaves
+ * all as it was before the call, or forgotten where the engine cannot take back. */
+gov_status gov__llama_evaluate(gov_session *session,
+                               struct gov__llama_talk *talk,
+                               const llama_token *tokens, uint32_t count,
+                               gov_error *err);
+/* Whether so much has room beside what was planned. */
+bool gov__llama_has_room(const gov_session *session, uint64_t bytes);
+
+/* ---- llama_talks.c: which conversations there are, and where ---- */
+
+/* Before the first and after the last; of a session whose load failed, too. */
+gov_status gov__llama_talks_open(gov_session *session, gov_error *err);
+void gov__llama_talks_close(gov_session *session);
+/* NULL: there is none. */
+struct gov__llama_talk *gov__llama_talk_find(gov_session *session, uint32_t id);
+/* Has it in memory with room for `more` tokens, others leaving it if need be. */
+gov_status gov__llama_take_up(gov_session *session,
+                              struct gov__llama_talk *talk, uint32_t more,
+                              gov_error *err);
+/* Another conversation leaves memory; false: there is none that could. */
+bool gov__llama_make_room(gov_session *session,
+                          const struct gov__llama_talk *stays);
+/* Its cells are freed; its tokens stay known. While the context is held. */
+void gov__llama_clear(gov_session *session, struct gov__llama_talk *talk);
+/* And its sequence is another's. */
+void gov__llama_drop(gov_session *session, struct gov__llama_talk *talk);
+/* It begins anew; a file stays where it is, and is another conversation's. While
+ * the context is held. */
+void gov__llama_empty(gov_session *session, struct gov__llama_talk *talk);
+/* It was changed. */
+void gov__llama_touch(gov_session *session, struct gov__llama_talk *talk);
+void gov__llama_set_past(gov_session *session, struct gov__llama_talk *talk,
+                         uint32_t past);
+/* gov_engine's. */
+gov_status gov__llama_converse(gov_session *session,
+                               const struct gov_conversation_options *options,
+                               uint32_t *id, gov_error *err);
+void gov__llama_leave(gov_session *session, uint32_t id);
+void gov__llama_erase(gov_session *session, uint32_t id);
+size_t gov__llama_conversations(gov_session *session,
+                                struct gov_conversation *out, size_t room);
+gov_status gov__llama_store(gov_session *session, uint32_t id, gov_error *err);
+gov_status gov__llama_bring(gov_session *session, uint32_t id, gov_error *err);
+
+/* ---- llama_spill.c: to the disk and back ---- */
+
+/* Removes what sessions left that ended without a word. */
+void gov__llama_spill_sweep(gov_session *session);
+/* The engine writes its state, while the context is held; the rest is done by
+ * gov__llama_spill_commit(), on any thread, once. */
+gov_status gov__llama_spill_begin(gov_session *session,
+                                  struct gov__llama_talk *talk, gov_error *err);
+void gov__llama_spill_commit(struct gov__llama_storing *storing);
+/* What was committed is noted, and its memory freed where `drop` says so and it was
+ * not changed since. While the context is held. Returns the status of it. */
+gov_status gov__llama_spill_end(gov_session *session, bool drop,
+                                gov_error *err);
+/* In the background, as relief does it: the next to hold the context ends it. */
+void gov__llama_spill_go_on(gov_session *session);
+/* Waits for one that is under way, and ends it. Not while the context is held. */
+void gov__llama_spill_wait(gov_session *session);
+/* gov__llama_drive(), when none is under way: relief begins none until the context
+ * is let go. */
+void gov__llama_drive_settled(gov_session *session);
+/* Without waiting; false: one is still under way. */
+bool gov__llama_spill_settle(gov_session *session);
+/* Reads it into a sequence that it was given; the context is held. */
+gov_status gov__llama_spill_read(gov_session *session,
+                                 struct gov__llama_talk *talk, gov_error *err);
+/* What its file knows of a conversation: tokens and all. */
+gov_status gov__llama_spill_look(gov_session *session,
+                                 struct gov__llama_talk *talk, gov_error *err);
+/* gov_engine's. */
+bool gov__llama_cost(gov_session *session, uint32_t id,
+                     struct gov_conversation_cost *out);
+void gov__llama_costs(const gov_session *session,
+                      const struct gov__llama_talk *talk,
+                      struct gov_conversation_cost *out);
+void gov__llama_rate_add(gov_session *session, struct gov__llama_rate *rate,
+                         uint64_t units, uint64_t us);
+
+/* ---- llama_forget.c ---- */
+
+/* gov_engine's. */
+gov_status gov__llama_forget(gov_session *session, uint32_t id,
+                             const struct gov_forget *what, uint32_t *forgotten,
+                             gov_error *err);
+/* Moves up what follows a gap, when memory is not short: before a pass. */
+void gov__llama_close_gap(gov_session *session, struct gov__llama_talk *talk);
+/* Registers "kv.idle" and "kv.history". */
+gov_status gov__llama_offer_talks(gov_session *session, gov_error *err);
+
+/* ---- llama_resize.c ---- */
+
+gov_status gov__llama_resize(gov_session *session,
+                             const struct gov_resize *what, gov_error *err);
+/* What belongs to a context, in llama_engine.c: made, and freed. */
+struct llama_context *gov__llama_context_new(gov_session *session,
+                                             uint32_t threads, gov_error *err);
 
 /* ---- llama_fresh.c ---- */
 
@@ -210,8 +390,10 @@ void gov__llama_log_acquire(void);
 void gov__llama_log_release(void);
 /* Sessions that are open. */
 unsigned int gov__llama_log_users(void);
-/* The first error that the engine logged on this thread since the session was
- * begun, on one line; "" if none. Later ones repeat it in fewer words. */
+/* What was logged on this thread before is nobody's reason any more. */
+void gov__llama_log_begin(void);
+/* The first error that the engine logged on this thread since then, or since the
+ * session was begun, on one line; "" if none. Later ones repeat it in fewer words. */
 void gov__llama_log_error(char *out, size_t bytes);
 
 /* ---- llama_publish.c ---- */

@@ -80,6 +80,14 @@ void gov_on_event(gov_runtime *runtime, gov_event_fn fn, void *ctx)
     pthread_mutex_unlock(&runtime->lock);
 }
 
+void gov_notice(gov_runtime *runtime, const char *text)
+{
+    struct gov_event event = {.kind = GOV_EVENT_NOTICE, .text = text};
+
+    if (runtime != NULL && text != NULL && !gov__runtime_forked(runtime))
+        gov__runtime_event(runtime, &event);
+}
+
 static void announce_budget(struct gov_runtime *runtime, const char *news)
 {
     struct gov_event event = {.kind = GOV_EVENT_NOTICE, .text = news};

@@ -253,22 +253,51 @@ struct pressure {
     _Atomic uint32_t poisoned;
 };
 
-/* The K or V cells [from, to) of every layer. */
+static const struct gov__kv_cells *cells_of(const gov_session *session,
+                                            uint32_t layer)
+{
+    return &session->kv.cache[session->kv.layer[layer].cache - 1];
+}
+
+/* K and V of every cell that holds a token, or of every other one. */
 static void fill_cells(gov_session *session, bool unused, unsigned char byte)
 {
-    struct gov__llama_kv *kv = &session->kv;
-
-    for (uint32_t i = 0; i < kv->layers; i++) {
-        struct gov__kv_layer *layer = &kv->layer[i];
+    for (uint32_t i = 0; i < session->kv.layers; i++) {
+        const struct gov__kv_layer *layer = &session->kv.layer[i];
+        const struct gov__kv_cells *cells = cells_of(session, i);
         const struct ggml_tensor *tensors[] = {layer->k, layer->v};
-        uint32_t from = unused ? layer->high : 0;
-        uint32_t to = unused ? layer->cells : layer->high;
 
         for (int t = 0; t < 2; t++)
-            if (tensors[t] != NULL)
-                memset((char *)tensors[t]->data + from * tensors[t]->nb[1],
-                       byte, (to - from) * tensors[t]->nb[1]);
+            for (uint32_t c = 0; tensors[t] != NULL && c < cells->per_stream;
+                 c++)
+                if ((cells->owner[c] == 0) == unused)
+                    memset((char *)tensors[t]->data + c * tensors[t]->nb[1],
+                           byte, tensors[t]->nb[1]);
     }
+}
+
+/* As after a longer conversation: memory is behind all of it. */
+static void back_all(gov_session *session)
+{
+    for (uint32_t i = 0; i < session->kv.caches; i++) {
+        struct gov__kv_cells *cells = &session->kv.cache[i];
+
+        memset(cells->backed, 3, cells->per_stream);
+        for (int which = 0; which < 2; which++) {
+            cells->held[which] = cells->per_stream;
+            cells->loose[which] = cells->per_stream - cells->used;
+        }
+        cells->changed = true;
+    }
+    atomic_store(&session->kv.unused_bytes, GOV_LADDER_LEAST_BYTES);
+}
+
+static bool is_unknown(const gov_session *session)
+{
+    for (uint32_t i = 0; i < session->kv.caches; i++)
+        if (session->kv.cache[i].unknown)
+            return true;
+    return false;
 }
 
 static uint64_t poison_offer(void *ctx, gov_level level)
@@ -285,12 +314,10 @@ static void poison_run(void *ctx, gov_level level)
     gov_session *session = pressure->f->session;
 
     (void)level;
-    if (session->kv.unknown)
+    if (is_unknown(session))
         return;
     fill_cells(session, true, 0x3c); /* 1.06 as a half */
-    for (uint32_t i = 0; i < session->kv.layers; i++)
-        session->kv.layer[i].backed = session->kv.layer[i].cells;
-    atomic_store(&session->kv.unused_bytes, GOV_LADDER_LEAST_BYTES);
+    back_all(session);
     atomic_fetch_add(&pressure->poisoned, 1);
 }
 
@@ -806,7 +833,9 @@ static uint64_t used_sum(const gov_session *session)
         for (int t = 0; t < 2; t++) {
             const unsigned char *bytes = tensors[t]->data;
 
-            for (size_t n = 0; n < layer->high * tensors[t]->nb[1]; n++)
+            const size_t all = cells_of(session, i)->used * tensors[t]->nb[1];
+
+            for (size_t n = 0; n < all; n++)
                 sum = sum * 31 + bytes[n];
         }
     }
@@ -838,10 +867,8 @@ START_TEST(unused_cells_leave_memory)
                       UINT64_C(8) * 2 * 512 * usage.used_tokens);
     ck_assert_uint_eq(usage.held_bytes, usage.used_bytes);
     /* All of it once more, as after a longer conversation. */
-    for (uint32_t i = 0; i < f.session->kv.layers; i++)
-        f.session->kv.layer[i].backed = 4096;
+    back_all(f.session);
     fill_cells(f.session, true, 0x3c);
-    atomic_store(&f.session->kv.unused_bytes, GOV_LADDER_LEAST_BYTES);
     sum = used_sum(f.session);
     before = anonymous();
     relieve(f.runtime, GOV_LEVEL_CRITICAL);
@@ -939,15 +966,13 @@ START_TEST(a_prompt_comes_back_whole)
         return;
     }
     ck_assert_uint_eq(cache.hits, 2); /* asked for its size, then for it */
-    /* What is behind the cells that a pass read goes. */
-    ck_assert_uint_eq(f.session->kv.layer[0].high, f.session->past);
-    ck_assert_uint_ge(f.session->kv.layer[0].reach, f.session->past);
-    ck_assert_uint_lt(f.session->kv.layer[0].reach, f.session->past + 256);
+    /* Where it was put is known, and was compared. */
+    ck_assert_uint_eq(f.session->kv.cache[0].used, f.session->past);
+    ck_assert_uint_eq(f.session->kv.cache[0].unsure_count, 0);
+    ck_assert_uint_eq(f.session->kv.disagreed, 0);
     sum = used_sum(f.session);
-    for (uint32_t i = 0; i < f.session->kv.layers; i++)
-        f.session->kv.layer[i].backed = 2048;
+    back_all(f.session);
     fill_cells(f.session, true, 0x3c);
-    atomic_store(&f.session->kv.unused_bytes, GOV_LADDER_LEAST_BYTES);
     relieve(f.runtime, GOV_LEVEL_CRITICAL);
     ck_assert_uint_gt(atomic_load(&f.session->kv.given_back_bytes), given);
     given = atomic_load(&f.session->kv.given_back_bytes);
@@ -972,7 +997,7 @@ static size_t copy_cells(const gov_session *session, unsigned char *out,
         const struct ggml_tensor *tensors[] = {layer->k, layer->v};
 
         for (int t = 0; t < 2; t++) {
-            size_t bytes = layer->high * tensors[t]->nb[1];
+            size_t bytes = cells_of(session, i)->used * tensors[t]->nb[1];
 
             ck_assert_uint_le(at + bytes, room);
             memcpy(out + at, tensors[t]->data, bytes);
@@ -1067,7 +1092,7 @@ START_TEST(a_wrong_state_is_never_put_back)
         (void)generate(&turn, pair[1], 5, &out, &err);
     } else {
         compare(&f, pair[1], 20);
-        ck_assert(!f.session->kv.unknown);
+        ck_assert(!f.session->kv.cache[0].unknown);
     }
     close_fixture(&f);
 }

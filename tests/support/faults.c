@@ -11,10 +11,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -29,9 +31,13 @@ static _Atomic(const char *) last_fault = "none";
 static _Atomic(const char *) only;
 static _Atomic int64_t live;
 static void (*_Atomic pread_watch)(int fd, uint64_t offset, size_t bytes);
+static _Atomic size_t most = SIZE_MAX;
 
 static void (*_Atomic syscall_watch)(long number, const long given[6],
                                      long result);
+
+static _Atomic(const char *) hooked;
+static void (*_Atomic hook_of)(void);
 
 static bool named(const char *list, const char *name)
 {
@@ -58,10 +64,20 @@ static bool counts(const char *name)
     return true;
 }
 
+static void call_hook(const char *name)
+{
+    const char *want = hooked;
+    void (*hook)(void) = hook_of;
+
+    if (want != NULL && hook != NULL && strcmp(want, name) == 0)
+        hook();
+}
+
 static bool fails(const char *name)
 {
     const char *list = only;
 
+    call_hook(name);
     return (list == NULL || named(list, name)) && counts(name);
 }
 
@@ -70,6 +86,7 @@ static bool fails_named(const char *name)
 {
     const char *list = only;
 
+    call_hook(name);
     return list != NULL && named(list, name) && counts(name);
 }
 
@@ -81,8 +98,10 @@ void faults_reset(void)
     fault_errno = EIO;
     last_fault = "none";
     only = NULL;
+    most = SIZE_MAX;
     faults_watch_pread(NULL);
     faults_watch_syscall(NULL);
+    faults_before(NULL, NULL);
 }
 
 void faults_arm(uint64_t n, bool forever)
@@ -118,9 +137,26 @@ void faults_only(const char *names)
     only = names;
 }
 
+void faults_move_at_most(size_t bytes)
+{
+    most = bytes;
+}
+
+static size_t moved(size_t bytes)
+{
+    return bytes < most ? bytes : most;
+}
+
 void faults_watch_pread(void (*watch)(int fd, uint64_t offset, size_t bytes))
 {
     pread_watch = watch;
+}
+
+void faults_before(const char *name, void (*hook)(void))
+{
+    hook_of = NULL;
+    hooked = name;
+    hook_of = hook;
 }
 
 void faults_watch_syscall(void (*watch)(long number, const long given[6],
@@ -280,6 +316,28 @@ int __real_sigaction(int number, const struct sigaction *action,
                      struct sigaction *before);
 int __wrap_sigaction(int number, const struct sigaction *action,
                      struct sigaction *before);
+int __real_renameat(int from_dir, const char *from, int to_dir, const char *to);
+int __wrap_renameat(int from_dir, const char *from, int to_dir, const char *to);
+int __real_unlinkat(int dir, const char *path, int flags);
+int __wrap_unlinkat(int dir, const char *path, int flags);
+int __real_fstatat(int dir, const char *path, struct stat *st, int flags);
+int __wrap_fstatat(int dir, const char *path, struct stat *st, int flags);
+int __real_fstatvfs(int fd, struct statvfs *st);
+int __wrap_fstatvfs(int fd, struct statvfs *st);
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+int __real_chmod(const char *path, mode_t mode);
+int __wrap_chmod(const char *path, mode_t mode);
+int __real_fchmod(int fd, mode_t mode);
+int __wrap_fchmod(int fd, mode_t mode);
+off_t __real_lseek(int fd, off_t offset, int whence);
+off_t __wrap_lseek(int fd, off_t offset, int whence);
+DIR *__real_fdopendir(int fd);
+DIR *__wrap_fdopendir(int fd);
+struct dirent *__real_readdir(DIR *dir);
+struct dirent *__wrap_readdir(DIR *dir);
+char *__real_realpath(const char *path, char *out);
+char *__wrap_realpath(const char *path, char *out);
 int __real_posix_fallocate(int fd, off_t offset, off_t bytes);
 int __wrap_posix_fallocate(int fd, off_t offset, off_t bytes);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
@@ -311,7 +369,7 @@ int __wrap_openat(int dir, const char *path, int flags, ...)
 
 ssize_t __wrap_read(int fd, void *buffer, size_t bytes)
 {
-    return fails("read") ? -1 : __real_read(fd, buffer, bytes);
+    return fails("read") ? -1 : __real_read(fd, buffer, moved(bytes));
 }
 
 ssize_t __wrap_pread(int fd, void *buffer, size_t bytes, off_t offset)
@@ -322,17 +380,18 @@ ssize_t __wrap_pread(int fd, void *buffer, size_t bytes, off_t offset)
         return -1;
     if (watch != NULL)
         watch(fd, (uint64_t)offset, bytes);
-    return __real_pread(fd, buffer, bytes, offset);
+    return __real_pread(fd, buffer, moved(bytes), offset);
 }
 
 ssize_t __wrap_write(int fd, const void *buffer, size_t bytes)
 {
-    return fails("write") ? -1 : __real_write(fd, buffer, bytes);
+    return fails("write") ? -1 : __real_write(fd, buffer, moved(bytes));
 }
 
 ssize_t __wrap_pwrite(int fd, const void *buffer, size_t bytes, off_t offset)
 {
-    return fails("pwrite") ? -1 : __real_pwrite(fd, buffer, bytes, offset);
+    return fails("pwrite") ? -1
+                           : __real_pwrite(fd, buffer, moved(bytes), offset);
 }
 
 int __wrap_fstat(int fd, struct stat *st)
@@ -595,6 +654,63 @@ int __wrap_sigaction(int number, const struct sigaction *action,
 {
     return fails_named("sigaction") ? -1
                                     : __real_sigaction(number, action, before);
+}
+
+int __wrap_renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    return fails_named("renameat")
+               ? -1
+               : __real_renameat(from_dir, from, to_dir, to);
+}
+
+int __wrap_unlinkat(int dir, const char *path, int flags)
+{
+    return fails_named("unlinkat") ? -1 : __real_unlinkat(dir, path, flags);
+}
+
+int __wrap_fstatat(int dir, const char *path, struct stat *st, int flags)
+{
+    return fails_named("fstatat") ? -1 : __real_fstatat(dir, path, st, flags);
+}
+
+int __wrap_fstatvfs(int fd, struct statvfs *st)
+{
+    return fails_named("fstatvfs") ? -1 : __real_fstatvfs(fd, st);
+}
+
+int __wrap_flock(int fd, int operation)
+{
+    return fails_named("flock") ? -1 : __real_flock(fd, operation);
+}
+
+int __wrap_chmod(const char *path, mode_t mode)
+{
+    return fails_named("chmod") ? -1 : __real_chmod(path, mode);
+}
+
+int __wrap_fchmod(int fd, mode_t mode)
+{
+    return fails_named("fchmod") ? -1 : __real_fchmod(fd, mode);
+}
+
+off_t __wrap_lseek(int fd, off_t offset, int whence)
+{
+    return fails_named("lseek") ? -1 : __real_lseek(fd, offset, whence);
+}
+
+DIR *__wrap_fdopendir(int fd)
+{
+    return fails_named("fdopendir") ? NULL : __real_fdopendir(fd);
+}
+
+struct dirent *__wrap_readdir(DIR *dir)
+{
+    return fails_named("readdir") ? NULL : __real_readdir(dir);
+}
+
+char *__wrap_realpath(const char *path, char *out)
+{
+    return fails_named("realpath") ? NULL : __real_realpath(path, out);
 }
 
 /* These two return the error instead of setting errno. */

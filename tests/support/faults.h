@@ -9,8 +9,10 @@
  * through faults_alloc(). close() never fails: nobody can do anything about it.
  * munmap, mprotect, msync, mremap, mlock, fcntl, ioctl, poll, ppoll, eventfd,
  * epoll_create1, epoll_ctl, timerfd_create, timerfd_settime, socket, bind, connect,
- * send, sendto, sendmsg, recvmsg, syscall, setpriority, getrusage, sigaction, prctl
- * and pthread_attr_setstacksize count and fail only where faults_only() names them. */
+ * send, sendto, sendmsg, recvmsg, syscall, setpriority, getrusage, sigaction, prctl,
+ * renameat, unlinkat, fstatat, fstatvfs, flock, chmod, fchmod, lseek, fdopendir,
+ * readdir, realpath and pthread_attr_setstacksize count and fail only where
+ * faults_only() names them. */
 #ifndef GOV_TESTS_FAULTS_H
 #define GOV_TESTS_FAULTS_H
 
@@ -38,9 +40,15 @@ void faults_set_errno(int number);
 /* Only the calls named in this comma-separated list count ("write,fsync");
  * NULL means all. Reset by faults_reset(). */
 void faults_only(const char *names);
+/* read(), write(), pread() and pwrite() move no more than this at once; SIZE_MAX ends
+ * it. Reset by faults_reset(). */
+void faults_move_at_most(size_t bytes);
 /* Called before each pread() that does not fail, to see what is asked for or to
  * change the file under the reader; NULL ends it. Reset by faults_reset(). */
 void faults_watch_pread(void (*watch)(int fd, uint64_t offset, size_t bytes));
+/* Called before each call of this name, failing or not, to do what another process
+ * could do in the meantime; NULL ends it. Reset by faults_reset(). */
+void faults_before(const char *name, void (*hook)(void));
 /* Called after each syscall() that did not fail for a test, with what it was given
  * and returned, to change what it has written; NULL ends it. Reset likewise. */
 void faults_watch_syscall(void (*watch)(long number, const long given[6],

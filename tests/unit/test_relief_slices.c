@@ -343,7 +343,7 @@ END_TEST
 
 /* ---- what it costs ------------------------------------------------------------------ */
 
-static long faults_before, faults_inside;
+static long major_before, faults_inside;
 
 static void count_faults(struct slicer *s, const char *where)
 {
@@ -353,7 +353,7 @@ static void count_faults(struct slicer *s, const char *where)
     if (strcmp(where, "relieve") != 0)
         return;
     getrusage(RUSAGE_THREAD, &now);
-    faults_inside = now.ru_minflt - faults_before;
+    faults_inside = now.ru_minflt - major_before;
 }
 
 /* From the level that was judged to the action: no allocation, and no page of its
@@ -382,7 +382,7 @@ START_TEST(relief_takes_no_memory)
     faults_reset();
     faults_arm(0, true); /* whatever allocates, fails */
     getrusage(RUSAGE_THREAD, &now);
-    faults_before = now.ru_minflt;
+    major_before = now.ru_minflt;
     turn(250);
     ck_assert_uint_eq(faults_count(), 0);
     faults_reset();

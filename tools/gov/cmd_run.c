@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "tools/gov/kept.h"
 #include "tools/gov/output.h"
 #include "tools/gov/schedule.h"
 
@@ -25,6 +26,7 @@ struct run {
     uint64_t tokens, threads, repeat;
     bool json, ignore_end;
 
+    struct gov_kept kept;
     struct gov_schedule schedule;
     struct gov_planning planning;
     const struct gov_engine *engine;
@@ -280,6 +282,7 @@ static gov_status load(struct run *run, gov_error *err)
         .threads = (uint32_t)run->threads,
         .progress = on_progress,
         .progress_ctx = run,
+        .spill = run->kept.spill,
     };
     char line[GOV_MESSAGE_BYTES];
     uint64_t start = cli_now_us(), took;
@@ -333,6 +336,7 @@ static gov_status generate(struct run *run, const char *prompt, gov_error *err)
         .piece = on_piece,
         .stop = on_stop,
         .ctx = run,
+        .conversation = run->kept.id,
     };
     struct gov_generated out;
     gov_status status;
@@ -349,8 +353,9 @@ static gov_status generate(struct run *run, const char *prompt, gov_error *err)
     if (run->json && status == GOV_OK)
         gov_output_object(
             &run->output,
-            json_pack("{s:s, s:I, s:I, s:I, s:b, s:b}", "event", "turn",
-                      "prompt_tokens", (json_int_t)out.prompt_tokens, "tokens",
+            json_pack("{s:s, s:I, s:I, s:I, s:I, s:b, s:b}", "event", "turn",
+                      "prompt_tokens", (json_int_t)out.prompt_tokens,
+                      "known_tokens", (json_int_t)out.known_tokens, "tokens",
                       (json_int_t)out.tokens, "first_token_us",
                       (json_int_t)out.first_token_us, "ended", out.ended,
                       "context_full", out.context_full));
@@ -444,11 +449,17 @@ static int run_planned(struct run *run)
     if (status == GOV_OK)
         status = begin_record(run, &err);
     if (status == GOV_OK)
+        status = gov_kept_open(&run->kept, &err);
+    if (status == GOV_OK)
         status = load(run, &err);
+    if (status == GOV_OK)
+        status = gov_kept_begin(&run->kept, run->engine, run->session,
+                                &run->output, &err);
     if (status == GOV_OK)
         status = converse(run, &turns, &err);
     if (status == GOV_OK)
         print_done(run, turns);
+    gov_kept_end(&run->kept, run->engine, run->session);
     if (end_record(run, status == GOV_OK ? &err : NULL) != GOV_OK &&
         status == GOV_OK)
         status = err.status;
@@ -456,6 +467,7 @@ static int run_planned(struct run *run)
     gov_on_event(run->runtime, NULL, NULL);
     if (run->engine != NULL)
         run->engine->unload(run->session);
+    gov_kept_close(&run->kept);
     gov_close(run->runtime);
     if (cli_signal() != 0)
         return GOV_EXIT_FAILURE; /* the caller ends by the signal */
@@ -481,6 +493,16 @@ static int run_command(struct run *run)
     if (run->prompts.count == 0) {
         fprintf(stderr, "gov run: nothing to say; give --prompt TEXT. See gov "
                         "run --help\n");
+        return CLI_EXIT_USAGE;
+    }
+    if (run->kept.name != NULL && run->kept.directory == NULL) {
+        fprintf(stderr, "gov run: --name is of a conversation that is kept; "
+                        "give --keep DIR, too. See gov run --help\n");
+        return CLI_EXIT_USAGE;
+    }
+    if (run->repeat > 1 && run->kept.directory != NULL) {
+        fprintf(stderr, "gov run: a conversation that is kept is had once; "
+                        "give --keep or --repeat. See gov run --help\n");
         return CLI_EXIT_USAGE;
     }
     if (run->note != NULL && run->record == NULL) {
@@ -533,6 +555,11 @@ int gov_cmd_run(int argc, char **argv)
          "for gov replay"},
         {"--note", 0, CLI_TEXT, 0, 0, &run.note, "TEXT",
          "what happens in the recording, kept in its first line"},
+        {"--keep", 0, CLI_TEXT, 0, 0, &run.kept.directory, "DIR",
+         "keep the conversation in DIR, which is made: it goes there when "
+         "memory is short, and a later run continues it"},
+        {"--name", 0, CLI_TEXT, 0, 0, &run.kept.name, "NAME",
+         "its name there (main)"},
         {"--ignore-end", 0, CLI_FLAG, 0, 0, &run.ignore_end, NULL,
          "go on after the model's end token"},
         {"--repeat", 0, CLI_COUNT, 1, 1000, &run.repeat, "N",
