@@ -655,7 +655,7 @@ gov_status gov__llama_generate(gov_session *session,
 
     memset(out, 0, sizeof(*out));
     status = check_request(session, request, &talk, err);
-    if (status != GOV_OK)
+    if (status != GOV_OK || talk == NULL)
         return status;
     gov_activity_begin(session->runtime, "answering");
     session->request = request;
