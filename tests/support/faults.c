@@ -154,7 +154,7 @@ void faults_watch_pread(void (*watch)(int fd, uint64_t offset, size_t bytes))
 
 void faults_before(const char *name, void (*hook)(void))
 {
-    hook_of = NULL;
+    hook_of = (void (*)(void))0;
     hooked = name;
     hook_of = hook;
 }
