@@ -500,7 +500,7 @@ static gov_status llama_load(gov_session **out, const struct gov_load *load,
         session->plan.gpu_layers = 0;
     session->runtime = load->runtime;
     session->spill = load->spill;
-    session->talk = &session->first;
+    session->talk = session->talks = &session->first;
     session->first.sequence = -1;
     session->decrypt = load->decrypt;
     session->decrypt_ctx = load->decrypt_ctx;

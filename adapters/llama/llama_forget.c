@@ -210,7 +210,7 @@ static uint64_t offer_history(void *ctx, gov_level level)
 
     (void)level;
     pthread_mutex_lock(&session->shown);
-    for (const struct gov__llama_talk *talk = &session->first;
+    for (const struct gov__llama_talk *talk = session->talks;
          talk != NULL && session->revocable; talk = talk->next) {
         const struct cut cut = history_of(session, talk);
         const uint32_t past = talk->past;
@@ -229,7 +229,7 @@ static void run_history(void *ctx, gov_level level)
     (void)level;
     if (!session->revocable)
         return;
-    for (struct gov__llama_talk *talk = &session->first; talk != NULL;
+    for (struct gov__llama_talk *talk = session->talks; talk != NULL;
          talk = talk->next) {
         const struct cut cut = history_of(session, talk);
 
@@ -256,7 +256,7 @@ static struct gov__llama_talk *idle_talk(gov_session *session, gov_level level)
 
     if (session->spill == NULL)
         return NULL;
-    for (struct gov__llama_talk *talk = &session->first; talk != NULL;
+    for (struct gov__llama_talk *talk = session->talks; talk != NULL;
          talk = talk->next) {
         if (talk->sequence < 0 || talk->in_use || talk->past < LEAST_TOKENS ||
             talk->past < talk->count || session->storing.talk == talk ||

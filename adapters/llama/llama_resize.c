@@ -24,7 +24,7 @@ static gov_status check(gov_session *session, const struct gov_resize *what,
     status = gov__llama_check(&request, "resize", err);
     if (status != GOV_OK)
         return status;
-    for (const struct gov__llama_talk *talk = &session->first; talk != NULL;
+    for (const struct gov__llama_talk *talk = session->talks; talk != NULL;
          talk = talk->next)
         if (talk->count >= request.context)
             return gov_fail(err, GOV_E_INVALID, 0,
@@ -40,7 +40,7 @@ static bool make_lists(gov_session *session, uint32_t context)
 {
     const struct gov_alloc *alloc = gov_alloc_default();
 
-    for (struct gov__llama_talk *talk = &session->first; talk != NULL;
+    for (struct gov__llama_talk *talk = session->talks; talk != NULL;
          talk = talk->next) {
         talk->wider = alloc->alloc(alloc->ctx, ((size_t)context + 1) *
                                                    sizeof(*talk->tokens));
@@ -55,7 +55,7 @@ static void end_lists(gov_session *session, bool take)
 {
     const struct gov_alloc *alloc = gov_alloc_default();
 
-    for (struct gov__llama_talk *talk = &session->first; talk != NULL;
+    for (struct gov__llama_talk *talk = session->talks; talk != NULL;
          talk = talk->next) {
         llama_token *gone = take ? talk->tokens : talk->wider;
 
@@ -130,7 +130,7 @@ static void move(gov_session *session, struct gov__llama_talk *talk,
 static void forget_states(gov_session *session)
 {
     pthread_mutex_lock(&session->shown);
-    for (struct gov__llama_talk *talk = &session->first; talk != NULL;
+    for (struct gov__llama_talk *talk = session->talks; talk != NULL;
          talk = talk->next)
         talk->loadable = false;
     pthread_mutex_unlock(&session->shown);
@@ -179,7 +179,7 @@ static gov_status replace(gov_session *session, const struct gov_resize *what,
     atomic_store(&session->kv.given_back_bytes,
                  atomic_load(&cells->given_back_bytes));
     gov__llama_explore(session);
-    for (struct gov__llama_talk *talk = &session->first; talk != NULL;
+    for (struct gov__llama_talk *talk = session->talks; talk != NULL;
          talk = talk->next)
         move(session, talk, old, cells);
     if (plan.kv_type != session->plan.kv_type)

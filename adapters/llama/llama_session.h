@@ -168,10 +168,11 @@ struct gov_session {
     pthread_mutex_t
         shown;        /* what conversations() tells; never over a call out */
     gov_spill *spill; /* NULL: conversations stay in memory */
-    struct gov__llama_talk first; /* id 0, and the list of all */
-    struct gov__llama_talk *talk; /* the one used last */
-    uint32_t sequences, last_id;  /* of the engine; of conversations */
-    uint64_t last_version;        /* of any conversation */
+    struct gov__llama_talk first;  /* id 0, of every session */
+    struct gov__llama_talk *talks; /* all, the first one first */
+    struct gov__llama_talk *talk;  /* the one used last */
+    uint32_t sequences, last_id;   /* of the engine; of conversations */
+    uint64_t last_version;         /* of any conversation */
     struct gov__llama_storing storing;
     struct gov__llama_rate stored, brought, read; /* bytes, bytes, tokens */
     _Atomic uint32_t floor_tokens;                /* what kv.history leaves */

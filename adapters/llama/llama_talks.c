@@ -45,7 +45,7 @@ void gov__llama_set_past(gov_session *session, struct gov__llama_talk *talk,
 static bool others_in_memory(const gov_session *session,
                              const struct gov__llama_talk *talk)
 {
-    for (const struct gov__llama_talk *other = &session->first; other != NULL;
+    for (const struct gov__llama_talk *other = session->talks; other != NULL;
          other = other->next)
         if (other != talk && other->sequence >= 0)
             return true;
@@ -91,7 +91,7 @@ void gov__llama_empty(gov_session *session, struct gov__llama_talk *talk)
 
 struct gov__llama_talk *gov__llama_talk_find(gov_session *session, uint32_t id)
 {
-    struct gov__llama_talk *talk = &session->first;
+    struct gov__llama_talk *talk = session->talks;
 
     while (talk != NULL && talk->id != id)
         talk = talk->next;
@@ -107,7 +107,7 @@ choose_victim(gov_session *session, const struct gov__llama_talk *stays)
 {
     struct gov__llama_talk *victim = NULL;
 
-    for (struct gov__llama_talk *talk = &session->first; talk != NULL;
+    for (struct gov__llama_talk *talk = session->talks; talk != NULL;
          talk = talk->next) {
         if (talk == stays || talk->sequence < 0 || talk->in_use)
             continue;
@@ -162,7 +162,7 @@ static uint32_t cells_used(const gov_session *session)
 {
     uint32_t used = 0;
 
-    for (const struct gov__llama_talk *talk = &session->first; talk != NULL;
+    for (const struct gov__llama_talk *talk = session->talks; talk != NULL;
          talk = talk->next)
         used += talk->past;
     return used;
@@ -172,7 +172,7 @@ static int32_t free_sequence(const gov_session *session)
 {
     for (int32_t sequence = 0; sequence < (int32_t)session->sequences;
          sequence++) {
-        const struct gov__llama_talk *talk = &session->first;
+        const struct gov__llama_talk *talk = session->talks;
 
         while (talk != NULL && talk->sequence != sequence)
             talk = talk->next;
@@ -314,7 +314,7 @@ static void store_named(gov_session *session)
 {
     gov_error why;
 
-    for (struct gov__llama_talk *talk = &session->first; talk != NULL;
+    for (struct gov__llama_talk *talk = session->talks; talk != NULL;
          talk = talk->next)
         if (wants_file(session, talk) && talk->past == talk->count &&
             gov__llama_store(session, talk->id, &why) != GOV_OK)
@@ -337,7 +337,7 @@ void gov__llama_talks_close(gov_session *session)
 
 static bool name_is_used(const gov_session *session, const char *name)
 {
-    for (const struct gov__llama_talk *talk = &session->first; talk != NULL;
+    for (const struct gov__llama_talk *talk = session->talks; talk != NULL;
          talk = talk->next)
         if (strcmp(talk->name, name) == 0)
             return true;
@@ -423,7 +423,7 @@ gov_status gov__llama_converse(gov_session *session,
 /* The context is held. */
 static void unlink_talk(gov_session *session, struct gov__llama_talk *talk)
 {
-    struct gov__llama_talk *before = &session->first;
+    struct gov__llama_talk *before = session->talks;
 
     gov__llama_drop(session, talk);
     gov__kv_account(&session->kv);
@@ -567,7 +567,7 @@ size_t gov__llama_conversations(gov_session *session,
     size_t count = 0;
 
     pthread_mutex_lock(&session->shown);
-    for (const struct gov__llama_talk *talk = &session->first; talk != NULL;
+    for (const struct gov__llama_talk *talk = session->talks; talk != NULL;
          talk = talk->next) {
         if (count < room)
             show(session, talk, now_us, &out[count]);
