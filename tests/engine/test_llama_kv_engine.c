@@ -464,7 +464,7 @@ static void do_something(const struct setting *setting, unsigned int *seed)
         clear_both();
 }
 
-#define STEPS 160
+#define STEPS 80
 #define SEEDS 2
 
 START_TEST(released_cells_change_no_logit)
