@@ -719,7 +719,7 @@ static void check_behind(struct fixture *f, uint64_t most)
     static const struct timespec breath = {0, 5000000};
     uint64_t bytes = UINT64_MAX;
 
-    if (getenv("SAN") != NULL && *getenv("SAN") != '\0') {
+    if (is_sanitized()) {
         skip_test("an_order_by_name_stays_within_its_budget",
                   "a sanitizer slows the streamer, not the engine");
         return;
@@ -1653,7 +1653,7 @@ START_TEST(fifty_loads_leave_nothing_behind)
     now = holdings_now();
     ck_assert_int_eq(now.descriptors, warm.descriptors);
     ck_assert_int_le(now.mappings, warm.mappings + 4);
-    if (getenv("SAN") != NULL && *getenv("SAN") != '\0')
+    if (is_sanitized())
         skip_test("fifty_loads_leave_nothing_behind",
                   "a sanitizer keeps freed memory");
     else

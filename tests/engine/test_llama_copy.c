@@ -566,7 +566,7 @@ START_TEST(what_was_copied_is_not_kept)
     struct held h;
     struct gov_weights_account *account;
 
-    if (getenv("SAN") != NULL && *getenv("SAN") != '\0') {
+    if (is_sanitized()) {
         skip_test("what_was_copied_is_not_kept",
                   "a sanitizer slows the streamer, not the engine");
         return;

@@ -268,7 +268,7 @@ static struct {
 
 static bool under_sanitizer(const char *test)
 {
-    if (getenv("SAN") == NULL || *getenv("SAN") == '\0')
+    if (!is_sanitized())
         return false;
     skip_test(test, "a sanitizer's own memory is more than the budget");
     return true;

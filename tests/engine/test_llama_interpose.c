@@ -581,7 +581,7 @@ END_TEST
 /* What it keeps is footprint, and more than the budgets that are cut here. */
 static bool under_sanitizer(const char *test)
 {
-    if (getenv("SAN") == NULL || *getenv("SAN") == '\0')
+    if (!is_sanitized())
         return false;
     skip_test(test, "a sanitizer's own memory is more than the budget");
     return true;

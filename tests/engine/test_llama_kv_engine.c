@@ -158,12 +158,17 @@ static void open_side(struct side *side, const struct setting *setting,
     ck_assert_ptr_nonnull(side->context);
 }
 
+/* Positions of each sequence go on here. */
+static int32_t next[SEQUENCES];
+
 static void open_both(const struct setting *setting)
 {
     struct llama_model_params params = llama_model_default_params();
     int32_t window;
 
     llama_log_set(control_silent, NULL);
+    memset(next, 0, sizeof(next));
+    poisoning = false;
     params.n_gpu_layers = 0;
     params.use_extra_bufts = false;
     model = llama_model_load_from_file(in_directory(file_of(setting->preset)),
@@ -191,9 +196,6 @@ static llama_memory_t memory_of(int side)
 }
 
 /* ---- what a conversation does -------------------------------------------------------- */
-
-/* Positions of each sequence go on here. */
-static int32_t next[SEQUENCES];
 
 static uint32_t chance(unsigned int *seed, uint32_t n)
 {
@@ -472,9 +474,8 @@ START_TEST(released_cells_change_no_logit)
     const struct setting *setting = &settings[_i / SEEDS];
     unsigned int seed = (unsigned int)_i % SEEDS + 1;
 
-    poisoning = _i % SEEDS != 0;
-    memset(next, 0, sizeof(next));
     open_both(setting);
+    poisoning = _i % SEEDS != 0;
     for (int step = 0; step < STEPS; step++) {
         do_something(setting, &seed);
         check_state();

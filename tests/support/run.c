@@ -19,6 +19,13 @@ void skip_test(const char *test, const char *reason)
     fprintf(stderr, "skip: %s: %s\n", test, reason);
 }
 
+bool is_sanitized(void)
+{
+    const char *name = getenv("SAN");
+
+    return name != NULL && name[0] != '\0';
+}
+
 static int remove_entry(const char *path, const struct stat *st, int flag,
                         struct FTW *ftw)
 {

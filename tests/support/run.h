@@ -5,11 +5,16 @@
 #define GOV_TESTS_RUN_H
 
 #include <check.h>
+#include <stdbool.h>
 
 Suite *suite(void);
 
 /* Prints "skip: TEST: reason"; the caller returns. Counted by the runner. */
 void skip_test(const char *test, const char *reason);
+
+/* Whether this build is one for a sanitizer (SAN, as make sets it): many times slower,
+ * and with memory of its own. */
+bool is_sanitized(void);
 
 /* A fresh private directory, removed with all it holds when the test program
  * ends or on the next call of drop_directory(). Static buffer. */

@@ -1939,8 +1939,9 @@ START_TEST(reads_large_headers_fast)
     if (getenv("GOV_TEST_VERBOSE") != NULL)
         printf("header with 262144 tokens and 1000 tensors: %" PRIu64 " us\n",
                best);
-    /* Promised in 5 ms; twenty times that for sanitizers and busy machines. */
-    ck_assert_uint_lt(best, 100000);
+    /* Promised in 5 ms; twenty times that for busy machines, and a hundred times
+     * for sanitizers on them. */
+    ck_assert_uint_lt(best, is_sanitized() ? 500000 : 100000);
 }
 END_TEST
 
