@@ -30,8 +30,14 @@ esac
 [ -z "${SAN:-}" ] || CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-6}
 export CK_TIMEOUT_MULTIPLIER="${CK_TIMEOUT_MULTIPLIER:-2}"
 
+# What takes long says so: it is where the time goes.
 say() {
-    printf '%-34s %s\n' "$1" "$2"
+    took=$(($(date +%s) - began))
+    if [ "$took" -ge 10 ]; then
+        printf '%-34s %s (%s s)\n' "$1" "$2" "$took"
+    else
+        printf '%-34s %s\n' "$1" "$2"
+    fi
 }
 
 skips() {
@@ -43,6 +49,7 @@ skips() {
 # A Check program: "98%: Checks: 51, Failures: 1, Errors: 0".
 suite() {
     name=$(basename "$1")
+    began=$(date +%s)
     rc=0
     # What hangs where Check cannot end it, in one process, is a failure, too.
     timeout -k 10 900 "$@" > "$log" 2>&1 < /dev/null || rc=$?
@@ -70,6 +77,7 @@ suite() {
 # Anything whose exit status says it all; 77 is a skip whose last line says why.
 one() {
     name=$1
+    began=$(date +%s)
     shift
     rc=0
     "$@" > "$log" 2>&1 < /dev/null || rc=$?
