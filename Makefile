@@ -221,7 +221,7 @@ $(B)/governor/platform/mail.o: private EXTRA += $(if $(filter Linux,$(SYSTEM)),-
 $(B)/governor/device/measure_storage.o: private EXTRA += $(if $(filter Linux,$(SYSTEM)),-D_GNU_SOURCE)
 $(LLAMA_OBJ): private EXTRA = $(ENGINE_CFLAGS) $(DRY_RUN_FLAGS)
 # For madvise(), and anonymous memory.
-$(B)/adapters/llama/llama_gains.o: private EXTRA += -D_GNU_SOURCE
+$(B)/adapters/llama/llama_fresh.o $(B)/adapters/llama/llama_gains.o: private EXTRA += -D_GNU_SOURCE
 $(B)/adapters/llama/llama_dry_run.o: private EXTRA = $(ENGINE_CXXFLAGS) $(DRY_RUN_FLAGS)
 $(SERVER_OBJ): private EXTRA = $(SERVER_CFLAGS) $(SERVER_FLAGS)
 $(GOVTOP_OBJ): private EXTRA = $(NCURSES_CFLAGS)

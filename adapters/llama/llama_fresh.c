@@ -4,6 +4,7 @@
  * while a context is made; nothing of it stays. */
 #include <ggml-backend.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "adapters/llama/llama_session.h"
 #include "adapters/llama_interpose/interpose.h"
@@ -46,6 +47,20 @@ struct buffers {
     bool given, cleared;
 };
 
+/* Where the system gives huge pages to everybody (transparent_hugepage: always) the
+ * first token would take 2 MiB of each tensor, and half a huge page that is given back
+ * gives the machine nothing: a cache of 32768 tokens in 16 tensors began with 36.6 MB
+ * in place of 5.5. */
+static void keep_small(void *pages, size_t bytes)
+{
+#ifdef MADV_NOHUGEPAGE
+    (void)madvise(pages, bytes, MADV_NOHUGEPAGE);
+#else
+    (void)pages;
+    (void)bytes;
+#endif
+}
+
 /* Where the system takes nothing back (memory that is locked) it is cleared as ever. */
 static bool give_back(void *ctx, void *buffer, uint8_t value)
 {
@@ -64,6 +79,7 @@ static bool give_back(void *ctx, void *buffer, uint8_t value)
         buffers->cleared = true;
         return false;
     }
+    keep_small(base + before, (size_t)given);
     memset(base, 0, before);
     memset(base + before + given, 0, bytes - before - (size_t)given);
     buffers->given = true;

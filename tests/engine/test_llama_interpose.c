@@ -370,6 +370,25 @@ static uint64_t anonymous(void)
     return now.anon_bytes + now.swap_bytes;
 }
 
+/* Of this process's memory, what the system gives no huge pages. */
+static uint64_t small_bytes(void)
+{
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    uint64_t bytes = 0, size = 0;
+    char line[512];
+
+    ck_assert_ptr_nonnull(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        if (strncmp(line, "Size:", 5) == 0)
+            size = strtoull(line + 5, NULL, 10) * 1024;
+        else if (strncmp(line, "VmFlags:", 8) == 0 &&
+                 strstr(line, " nh") != NULL)
+            bytes += size;
+    }
+    fclose(maps);
+    return bytes;
+}
+
 /* llama.cpp's own context, made on a thread that loads nothing of ours, takes all of
  * its cache at once; ours takes some for the tokens that it holds. */
 START_TEST(a_context_takes_memory_as_it_is_used)
@@ -383,19 +402,25 @@ START_TEST(a_context_takes_memory_as_it_is_used)
     struct control control;
     gov_model *model;
     gov_session *session;
-    uint64_t before, after;
+    uint64_t before, after, small;
     gov_error err;
 
     ck_assert_int_eq(gov_engine_open(&engine, "llama", &err), GOV_OK);
     ck_assert_int_eq(
         gov_model_open(&model, in_directory("small.gguf"), NULL, &err), GOV_OK);
     load.model = model;
+    small = small_bytes();
     before = anonymous();
     ck_assert_msg(engine->load(&session, &load, &err) == GOV_OK, "%s",
                   err.message);
     after = anonymous();
     ck_assert_msg(after - before < cache / 4, "%llu bytes",
                   (unsigned long long)(after - before));
+    if (access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK) == 0)
+        ck_assert_uint_ge(small_bytes(), small + cache - 2 * gov_page_bytes());
+    else
+        skip_test("a_context_takes_memory_as_it_is_used: small pages",
+                  "this kernel has no huge ones");
     engine->unload(session);
 
     before = anonymous();
