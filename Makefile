@@ -62,7 +62,7 @@ GOV_LDFLAGS += -fsanitize=thread
 endif
 
 pkg = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
-LIB_PKGS  := yaml-0.1 jansson
+LIB_PKGS  := yaml-0.1 jansson sqlite3
 # Of xxhash the header is all: it is compiled in.
 LIB_CFLAGS := $(call pkg,--cflags,$(LIB_PKGS) libxxhash)
 LIB_LIBS  := $(call pkg,--libs,$(LIB_PKGS)) $(if $(filter Linux,$(SYSTEM)),-ldl)
@@ -123,6 +123,7 @@ READRATE := $(B)/tests/readrate
 CUT     := $(B)/tests/budget_cut
 HEAPLOAD := $(B)/tests/heapload
 TALK_TIME := $(B)/tests/talk_time
+TELEMETRY_TIME := $(B)/tests/telemetry_time
 SPILLER := $(B)/tests/spiller
 PRESS   := $(B)/tests/press
 PRESSURE_TIME := $(B)/tests/pressure_time
@@ -328,7 +329,7 @@ $(SHAPE): $(B)/tests/tools/shape.o
 	$(Q)$(LINK_CXX) -o $@ $^ -Wl,-rpath,$(ENGINE_LIBDIR) $(ENGINE_LIBS) $(LIBS)
 $(B)/tests/tools/shape.o: private EXTRA = $(ENGINE_CXXFLAGS)
 
-$(NEED) $(CUT) $(HEAPLOAD) $(SPILLER) $(PRESSURE_TIME) $(PRESSURE_TOOLS): $(B)/tests/%: $(B)/tests/tools/%.o $(LIB)
+$(NEED) $(CUT) $(HEAPLOAD) $(SPILLER) $(TELEMETRY_TIME) $(PRESSURE_TIME) $(PRESSURE_TOOLS): $(B)/tests/%: $(B)/tests/tools/%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(LIBS)
 
@@ -537,7 +538,7 @@ check-darwin: ## compile, link and analyse everything for macOS; nothing is run
 
 darwin-run: $(LIB_OBJ) $(CLI_OBJ) $(GOV_OBJ) $(GOVTOP_OBJ) $(if $(HAVE_ENGINE),$(LLAMA_OBJ)) $(DARWIN_ANALYSED)
 	$(Q)mkdir -p $(B)/lib/governor $(B)/bin
-	$(Q)$(DARWIN_LINK) -dynamiclib -install_name @rpath/$(notdir $(DARWIN_LIB)) -o $(DARWIN_LIB) $(LIB_OBJ) -lyaml -ljansson
+	$(Q)$(DARWIN_LINK) -dynamiclib -install_name @rpath/$(notdir $(DARWIN_LIB)) -o $(DARWIN_LIB) $(LIB_OBJ) -lyaml -ljansson -lsqlite3
 	$(Q)$(DARWIN_LINK) -o $(B)/bin/gov $(GOV_OBJ) $(CLI_OBJ) $(DARWIN_LIB) -ljansson
 	$(Q)$(DARWIN_LINK) -o $(B)/bin/govtop $(GOVTOP_OBJ) $(CLI_OBJ) $(DARWIN_LIB) -ljansson -lncursesw -ltinfo
 	$(if $(HAVE_ENGINE),$(Q)$(DARWIN_LINK) -dynamiclib -o $(B)/lib/governor/libgovernor-llama.so $(LLAMA_OBJ) $(DARWIN_LIB) -lllama -lggml -lggml-base)

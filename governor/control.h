@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Telling a governed process of the same user what to do: to take a level for the
  * one in force, as if there were that pressure. For trying out what an app does
- * under pressure, and for scripts. */
+ * under pressure, and for scripts. Or to give memory back now. */
 #ifndef GOV_CONTROL_H
 #define GOV_CONTROL_H
 
@@ -32,6 +32,19 @@ GOV_API GOV_NODISCARD gov_status gov_control_simulate(int32_t pid,
                                                       uint64_t for_ms,
                                                       const char *directory,
                                                       gov_error *err);
+
+/* Process `pid` gives back `bytes` now (0: as much as it would at that level), by its
+ * ladder and as if the level were WARN, and what cannot be undone stays. Actions that
+ * rest run all the same, but for those that gave nothing; each runs as under
+ * pressure, in slices and between passes, and takes memory again as after it. Its
+ * level does not change, nothing is simulated; what came of it are its next events, a
+ * RELIEF for each action and a NOTICE at the end, which is when the bytes were
+ * measured, or there is no more to give, or after a minute. What was asked for before
+ * is replaced. Told, and failing, as gov_control_simulate(). */
+GOV_API GOV_NODISCARD gov_status gov_control_relieve(int32_t pid,
+                                                     uint64_t bytes,
+                                                     const char *directory,
+                                                     gov_error *err);
 
 #ifdef __cplusplus
 }

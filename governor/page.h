@@ -60,7 +60,14 @@ extern "C" {
     X(RELIEF_BARREN, "relief_barren", "actions retired, having given nothing") \
     X(RELIEF_OVERDUE, "relief_overdue", "actions that do not return")          \
     X(MODELS, "models", "models that may be unloaded and come back")           \
-    X(MODELS_LOADED, "models_loaded", "of those, loaded")
+    X(MODELS_LOADED, "models_loaded", "of those, loaded")                      \
+    X(WEIGHTS_WAIT_US, "weights_wait_us", "waited for weights so far")         \
+    X(STALL_US, "stall_us", "passes stalled for memory so far")                \
+    X(REQUESTS, "requests", "prompts answered so far")                         \
+    X(CONVERSATIONS, "conversations", "that there are")                        \
+    X(CONVERSATIONS_STORED, "conversations_stored", "of those, on disk only")  \
+    X(STATE_BYTES, "state_bytes", "of conversations on disk")                  \
+    X(TELEMETRY_LOST, "telemetry_lost", "rows of telemetry that were lost")
 
 typedef enum gov_page_counter {
 #define GOV_PAGE_ENUM(id, name, sentence) GOV_PAGE_##id,
@@ -88,14 +95,47 @@ typedef enum gov_page_text {
         GOV_PAGE_TEXTS
 } gov_page_text;
 
+/* A relief action, in the order in which they go (governor/relief.h). */
+enum gov_page_action_flags {
+    GOV_PAGE_ACTION_RUNNING = 1 << 0,
+    GOV_PAGE_ACTION_RETIRED = 1 << 1, /* gave nothing, and rests until normal */
+    GOV_PAGE_ACTION_OVERDUE = 1 << 2, /* a call of it does not return */
+};
+
+struct gov_page_action {
+    char name[32];       /* "" ends the list */
+    uint32_t from_level; /* not before this one; above 100: never */
+    uint32_t flags;
+    uint32_t runs;
+    uint32_t rest_ms; /* still; 0: it may run */
+    uint64_t claimed_bytes, yield_bytes, last_yield_bytes;
+};
+
+/* What happened, as the listener of gov_on_event() was told. */
+struct gov_page_event {
+    uint64_t at_us; /* the clock of "updated_us"; 0: none */
+    uint32_t kind;  /* gov_event_kind */
+    uint32_t level;
+    uint64_t yield_bytes; /* of relief */
+    char text[120];       /* the sentence, cut */
+};
+
+#define GOV_PAGE_ACTIONS 16 /* the first ones of the ladder */
+#define GOV_PAGE_EVENTS 24  /* the last ones */
+
 /* A consistent copy of one process's page. Every text is NUL-terminated and
  * printable UTF-8, whatever was in the file. */
 struct gov_page {
     int32_t pid;
+    /* Of the page. One that this library does not read has its pid, its start and
+     * nothing else. */
+    uint32_t version;
     uint64_t start_ticks; /* start time of the process, 0 unknown */
     bool alive;
     uint64_t have; /* bit n: counter n was set */
     uint64_t counter[GOV_PAGE_COUNTERS];
+    struct gov_page_action action[GOV_PAGE_ACTIONS];
+    struct gov_page_event event[GOV_PAGE_EVENTS]; /* the oldest first */
 #define GOV_PAGE_FIELD(id, name, bytes) char text_##id[bytes];
     GOV_PAGE_TEXT_MAP(GOV_PAGE_FIELD)
 #undef GOV_PAGE_FIELD
@@ -116,8 +156,9 @@ GOV_API GOV_NODISCARD gov_status gov_page_directory(char *out, size_t bytes,
 /* Reads all pages of this user's governed processes that are alive, at most
  * `room`, ordered by pid; *count is how many there are to read. Pages of dead
  * processes are removed. Files that are no page, or not this user's, are passed
- * over. A missing directory is no error: *count is 0. directory NULL means the
- * default. */
+ * over. A page of another version, older or newer, is not: it has its version, pid
+ * and start, nothing in `have`, and a reason that says so. A missing directory is no
+ * error: *count is 0. directory NULL means the default. */
 GOV_API GOV_NODISCARD gov_status gov_page_list(struct gov_page *pages,
                                                size_t room, size_t *count,
                                                const char *directory,
@@ -144,8 +185,9 @@ GOV_API void gov_gauges_set(gov_runtime *runtime, uint32_t id,
 GOV_API void gov_gauges_text(gov_runtime *runtime, uint32_t id,
                              gov_page_text text, const char *value);
 
-/* The session is gone, and with it what it holds. What it has done (tokens, bytes
- * read ahead, late units, KV given back) goes on to count. */
+/* The session is gone, and with it what it holds. What it has done (tokens, prompts
+ * answered, bytes read ahead, late units, KV given back, time waited) goes on to
+ * count. */
 GOV_API void gov_gauges_free(gov_runtime *runtime, uint32_t id);
 
 /* ---- the machine, for viewers ---------------------------------------------- */

@@ -111,7 +111,8 @@ static inline struct gov_relief gov_relief_default(void)
  * missing; where it is stalls that raised the level, or a simulation, all run
  * that the level allows. An action then rests, by the policy (5 s at least, 30 s
  * when it gave little, where it says nothing); a rising level ends every rest.
- * While evidence is calm nothing runs, though the level takes its time to fall.
+ * While evidence is calm nothing runs, though the level takes its time to fall; but
+ * for what a person asks for (gov_control_relieve()), which runs as at WARN.
  * The first action goes first even where it waits for a pass to end; only at
  * CRITICAL others do not wait with it. At NORMAL those that ran take memory
  * again, one at a time and by and by, the last of the ladder first.

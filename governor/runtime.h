@@ -9,6 +9,7 @@
 #include "governor/memory.h"
 #include "governor/page.h"
 #include "governor/relief.h"
+#include "governor/telemetry.h"
 #include "policies/facts.h"
 #include "policies/policy_text.h"
 
@@ -38,6 +39,11 @@ struct gov_options {
     const char *policy;
     /* The shipped policy, or the one that is named over it, and nothing else. */
     bool no_policy_files;
+    /* A database of telemetry (governor/telemetry.h) to write to, copied; "": the
+     * usual one; NULL: none, nothing is recorded. One that cannot be written is no
+     * failure: gov_describe() and a NOTICE say so, and what is lost is counted. */
+    const char *telemetry;
+    uint64_t telemetry_bytes; /* how large it may become; 0: 64 MiB */
 };
 
 static inline struct gov_options gov_options_default(void)
@@ -50,7 +56,9 @@ static inline struct gov_options gov_options_default(void)
                                   false,
                                   NULL,
                                   NULL,
-                                  false};
+                                  false,
+                                  NULL,
+                                  0};
     return options;
 }
 
@@ -230,6 +238,16 @@ GOV_API GOV_NODISCARD gov_status gov_simulate_end(gov_runtime *runtime,
  * GOV_E_UNSUPPORTED  in a child of fork() */
 GOV_API GOV_NODISCARD gov_status gov_policy_reload(gov_runtime *runtime,
                                                    gov_error *err);
+
+/* ---- telemetry -------------------------------------------------------------- */
+
+/* A request is over: one row, copied, written by and by with others. Where the app
+ * asked for no telemetry, nothing. What the runtime knows itself (app, level,
+ * evictions, footprint) it fills in where the row leaves it zero. A mutex and no
+ * system call; any thread. Of more than 256 that wait the oldest is lost, and
+ * counted. */
+GOV_API void gov_request_done(gov_runtime *runtime,
+                              const struct gov_request *request);
 
 /* ---- publishing ------------------------------------------------------------ */
 

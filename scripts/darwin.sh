@@ -14,7 +14,7 @@
 #
 #   cc                a compiler: cc -target aarch64-macos.13.0 ...
 #   include           links to the headers of this system's libyaml, jansson, xxhash,
-#                     ncurses and, where there is an engine, of llama.cpp
+#                     SQLite, ncurses and, where there is an engine, of llama.cpp
 #   system            link to the headers of macOS, for clang's own analyser
 #   lib               lists of what those libraries export here (.tbd), which the
 #                     linker takes for their macOS versions
@@ -136,8 +136,8 @@ find_header() {
 }
 
 headers() {
-    for name in yaml.h jansson.h jansson_config.h xxhash.h curses.h term.h unctrl.h \
-        ncurses_dll.h; do
+    for name in yaml.h jansson.h jansson_config.h xxhash.h sqlite3.h curses.h term.h \
+        unctrl.h ncurses_dll.h; do
         from=$(find_header "$name")
         [ -n "$from" ] || die "there is no $name: scripts/deps.sh build \
 installs it"
@@ -169,6 +169,7 @@ END
 stubs() {
     stub yaml "$(cc -print-file-name=libyaml.so)" "$1"
     stub jansson "$(cc -print-file-name=libjansson.so)" "$1"
+    stub sqlite3 "$(cc -print-file-name=libsqlite3.so)" "$1"
     # libncursesw.so is a script of the linker.
     for name in ncursesw tinfo; do
         stub "$name" "$(cc -print-file-name="lib$name.so.6")" "$1"

@@ -25,7 +25,7 @@
 set -eu
 
 # Raise this when what the cache holds changes shape.
-layout=1
+layout=2
 
 export LC_ALL=C
 
@@ -57,7 +57,7 @@ amd64)
 arm64-16k)
     kind=$1 arch=arm64 meta=linux-image-arm64-16k
     packages='busybox-static libyaml-dev libyaml-0-2 libjansson-dev
-        libjansson4 libxxhash-dev libncurses-dev libncursesw6 libtinfo6 check libsubunit0
+        libjansson4 libxxhash-dev libsqlite3-dev libsqlite3-0 libncurses-dev libncursesw6 libtinfo6 check libsubunit0
         libsubunit-dev'
     ;;
 *)

@@ -2,6 +2,7 @@
 /* The conversation: prompt in, tokens out, one forward pass at a time. */
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -645,11 +646,73 @@ static void use(gov_session *session, struct gov__llama_talk *talk, bool in_use,
     gov__llama_rest(session);
 }
 
+/* ---- a turn ---------------------------------------------------------------------- */
+
+/* What the session has counted up to a moment. */
+struct counted {
+    uint64_t at_us, wait_us, stall_us, faults, read_bytes;
+};
+
+static struct counted count_now(gov_session *session)
+{
+    struct counted now = {.at_us = gov__llama_now_us(),
+                          .wait_us = session->weights_wait_us,
+                          .stall_us = session->stall_us};
+    struct gov_weights_account account;
+
+    if (session->weights != NULL) {
+        gov_weights_account(session->weights, false, &account);
+        now.faults = account.sum.major_faults;
+        now.read_bytes = account.sum.read_bytes;
+    }
+    return now;
+}
+
+/* A name for people; of a model that has none that of its file. */
+static const char *name_of(const gov_session *session)
+{
+    const char *name = gov_model_name(session->file);
+    const char *path = gov_model_path(session->file);
+    const char *slash = strrchr(path, '/');
+
+    if (*name != '\0')
+        return name;
+    return slash != NULL ? slash + 1 : path;
+}
+
+static void record(gov_session *session, const struct counted *from,
+                   const struct gov_generated *out, gov_status status)
+{
+    const struct counted now = count_now(session);
+    struct gov_request row = {
+        .size = sizeof(row),
+        .cold = session->requests == 0,
+        .end = status == GOV_OK            ? GOV_REQUEST_DONE
+               : status == GOV_E_CANCELLED ? GOV_REQUEST_STOPPED
+                                           : GOV_REQUEST_FAILED,
+        .prompt_tokens = out->prompt_tokens,
+        .reused_tokens = out->known_tokens,
+        .tokens = out->tokens,
+        .first_token_us = out->first_token_us,
+        .took_us = now.at_us - from->at_us,
+        .weights_wait_us = now.wait_us - from->wait_us,
+        .stall_us = now.stall_us - from->stall_us,
+        .major_faults = now.faults - from->faults,
+        .read_bytes = now.read_bytes - from->read_bytes,
+    };
+
+    snprintf(row.engine, sizeof(row.engine), "llama.cpp %s", llama_version());
+    snprintf(row.model, sizeof(row.model), "%s", name_of(session));
+    snprintf(row.strategy, sizeof(row.strategy), "%s",
+             gov_strategy_name(session->strategy));
+    gov_request_done(session->runtime, &row);
+}
+
 gov_status gov__llama_generate(gov_session *session,
                                const struct gov_generate *request,
                                struct gov_generated *out, gov_error *err)
 {
-    uint64_t start_us = gov__llama_now_us();
+    const struct counted from = count_now(session);
     struct gov__llama_talk *talk = NULL;
     gov_status status;
 
@@ -663,10 +726,12 @@ gov_status gov__llama_generate(gov_session *session,
     status = read_prompt(session, talk, request->prompt, out, err);
     use(session, talk, true, false);
     if (status == GOV_OK)
-        status = decode_tokens(session, talk, out, start_us, err);
+        status = decode_tokens(session, talk, out, from.at_us, err);
     use(session, talk, false, false);
     session->request = NULL;
     gov_activity_end(session->runtime);
+    record(session, &from, out, status);
+    session->requests += status == GOV_OK || out->tokens > 0;
     gov__llama_publish(session, true);
     return status;
 }

@@ -79,18 +79,45 @@ void gov__llama_publish_names(gov_session *session)
              gov_strategy_name(session->strategy));
 }
 
-void gov__llama_publish(gov_session *session, bool settled)
+/* What changes with every token. */
+static void publish_pace(gov_session *session)
 {
     struct gov__llama_kv *kv = &session->kv;
 
-    if (session->gauges == 0)
-        return;
     set(session, GOV_PAGE_TOKENS, session->generated);
     set(session, GOV_PAGE_CONTEXT_USED, session->past);
     set(session, GOV_PAGE_CONTEXT, llama_n_ctx(session->context));
     set(session, GOV_PAGE_KV_RESERVED, atomic_load(&kv->reserved_bytes));
     set(session, GOV_PAGE_KV_USED, atomic_load(&kv->used_bytes));
     set(session, GOV_PAGE_KV_GIVEN_BACK, atomic_load(&kv->given_back_bytes));
+}
+
+void gov__llama_publish_talks(gov_session *session)
+{
+    uint64_t count = 0, stored = 0, bytes = 0;
+
+    if (session->gauges == 0)
+        return;
+    pthread_mutex_lock(&session->shown);
+    for (const struct gov__llama_talk *talk = session->talks; talk != NULL;
+         talk = talk->next) {
+        count++;
+        stored += gov__llama_talk_place(talk) == GOV_CONVERSATION_STORED;
+        bytes += talk->stored_bytes;
+    }
+    pthread_mutex_unlock(&session->shown);
+    set(session, GOV_PAGE_CONVERSATIONS, count);
+    set(session, GOV_PAGE_CONVERSATIONS_STORED, stored);
+    set(session, GOV_PAGE_STATE_BYTES, bytes);
+}
+
+void gov__llama_publish(gov_session *session, bool settled)
+{
+    if (session->gauges == 0)
+        return;
+    publish_pace(session);
+    set(session, GOV_PAGE_REQUESTS, session->requests);
+    gov__llama_publish_talks(session);
     if (settled && session->weights != NULL)
         gov__llama_publish_weights(session, true);
 }
@@ -122,8 +149,13 @@ void gov__llama_publish_pass(gov_session *session)
 
     set(session, GOV_PAGE_PASS_US, pass->pass_us);
     set(session, GOV_PAGE_PASS_WEIGHTS_US, pass->weights_us);
-    if (pass->reclaim_known)
+    session->weights_wait_us += pass->weights_us;
+    set(session, GOV_PAGE_WEIGHTS_WAIT_US, session->weights_wait_us);
+    if (pass->reclaim_known) {
         set(session, GOV_PAGE_PASS_RECLAIM_US, pass->reclaim_us);
+        session->stall_us += pass->reclaim_us;
+        set(session, GOV_PAGE_STALL_US, session->stall_us);
+    }
     set(session, GOV_PAGE_PASS_MAJOR_FAULTS, pass->major_faults);
     if (pass->read_known)
         set(session, GOV_PAGE_PASS_READ, pass->read_bytes);
@@ -138,7 +170,10 @@ void gov__llama_publish_progress(gov_session *session,
     if (out->decode_us > 0)
         set(session, GOV_PAGE_TOKEN_RATE_MILLI,
             (uint64_t)(out->tokens - 1) * 1000000000 / out->decode_us);
-    if (settled)
-        session->published_us = now;
-    gov__llama_publish(session, settled);
+    if (!settled) {
+        publish_pace(session);
+        return;
+    }
+    session->published_us = now;
+    gov__llama_publish(session, true);
 }

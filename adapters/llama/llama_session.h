@@ -158,7 +158,8 @@ struct gov_session {
     gov_progress_fn warming;
     void *warming_ctx;
     struct gov__llama_hot hot;
-    struct gov_pass_account pass; /* the last one */
+    struct gov_pass_account pass;       /* the last one */
+    uint64_t weights_wait_us, stall_us; /* of all passes */
 
     struct gov__llama_kv kv;
     uint32_t relief_id, cache_id, weights_id, idle_id, history_id;
@@ -187,7 +188,7 @@ struct gov_session {
     atomic_bool computing;
     const float *logits; /* of the last token; NULL: there are none */
     float *kept_logits;  /* room for those of a prompt that was put back */
-    uint64_t generated;
+    uint64_t generated, requests;
     uint32_t gauges; /* what this session publishes */
     uint64_t published_us;
     _Atomic uint64_t expected;   /* gov_expect()ed, and still to come */
@@ -267,6 +268,8 @@ gov_status gov__llama_converse(gov_session *session,
                                uint32_t *id, gov_error *err);
 void gov__llama_leave(gov_session *session, uint32_t id);
 void gov__llama_erase(gov_session *session, uint32_t id);
+enum gov_conversation_place
+gov__llama_talk_place(const struct gov__llama_talk *talk);
 size_t gov__llama_conversations(gov_session *session,
                                 struct gov_conversation *out, size_t room);
 gov_status gov__llama_store(gov_session *session, uint32_t id, gov_error *err);
@@ -409,6 +412,8 @@ void gov__llama_expect_nothing(gov_session *session);
 void gov__llama_publish_names(gov_session *session);
 /* The counters of a session; `settled` also those that cost more. */
 void gov__llama_publish(gov_session *session, bool settled);
+/* How many conversations there are, and where. Takes `shown`. */
+void gov__llama_publish_talks(gov_session *session);
 /* `exact` also asks what is in memory, which takes 2 ms a GiB and more. */
 void gov__llama_publish_weights(gov_session *session, bool exact);
 void gov__llama_publish_pass(gov_session *session);

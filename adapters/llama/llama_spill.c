@@ -317,6 +317,7 @@ gov_status gov__llama_spill_end(gov_session *session, bool drop, gov_error *err)
     storing->talk = NULL;
     pthread_mutex_unlock(&session->shown);
     atomic_store(&storing->done, false);
+    gov__llama_publish_talks(session);
     return status;
 }
 

@@ -417,6 +417,7 @@ gov_status gov__llama_converse(gov_session *session,
     pthread_mutex_unlock(&session->shown);
     gov__llama_rest(session);
     *id = talk->id;
+    gov__llama_publish_talks(session);
     return GOV_OK;
 }
 
@@ -458,6 +459,7 @@ void gov__llama_leave(gov_session *session, uint32_t id)
     unlink_talk(session, talk);
     gov__llama_rest(session);
     free_talk(session, talk);
+    gov__llama_publish_talks(session);
 }
 
 void gov__llama_erase(gov_session *session, uint32_t id)
@@ -475,6 +477,7 @@ void gov__llama_erase(gov_session *session, uint32_t id)
     gov__llama_rest(session);
     if (id != 0)
         free_talk(session, talk);
+    gov__llama_publish_talks(session);
 }
 
 /* ---- asked from outside ------------------------------------------------------------- */
@@ -530,7 +533,8 @@ gov_status gov__llama_bring(gov_session *session, uint32_t id, gov_error *err)
     return status;
 }
 
-static enum gov_conversation_place place_of(const struct gov__llama_talk *talk)
+enum gov_conversation_place
+gov__llama_talk_place(const struct gov__llama_talk *talk)
 {
     if (talk->count == 0)
         return GOV_CONVERSATION_NEW;
@@ -547,7 +551,7 @@ static void show(const gov_session *session, const struct gov__llama_talk *talk,
     out->size = sizeof(*out);
     out->id = talk->id;
     out->priority = talk->priority;
-    out->place = place_of(talk);
+    out->place = gov__llama_talk_place(talk);
     out->tokens = talk->count;
     out->forgotten = talk->forgotten;
     out->stored_bytes = talk->stored_bytes;

@@ -462,6 +462,39 @@ static gov_status only_read(gov_session *session, struct gov__server_talk *talk,
     return status;
 }
 
+/* What waited and was read is another process's to know. */
+static void record(const struct answer *a, gov_status status)
+{
+    const gov_session *session = a->session;
+    const struct gov_generated *out = a->out;
+    const char *path = gov_model_path(session->file);
+    const char *name = gov_model_name(session->file);
+    const char *slash = strrchr(path, '/');
+    struct gov_request row = {
+        .size = sizeof(row),
+        .cold = session->requests == 0,
+        .end = status == GOV_OK            ? GOV_REQUEST_DONE
+               : status == GOV_E_CANCELLED ? GOV_REQUEST_STOPPED
+                                           : GOV_REQUEST_FAILED,
+        .prompt_tokens = out->prompt_tokens,
+        .reused_tokens = out->known_tokens,
+        .tokens = out->tokens,
+        .first_token_us = out->first_token_us,
+        .took_us = gov__server_now_us() - a->start_us,
+    };
+
+    if (*name == '\0')
+        name = slash != NULL ? slash + 1 : path;
+    snprintf(row.engine, sizeof(row.engine), "llama-server %.30s",
+             session->build);
+    snprintf(row.model, sizeof(row.model), "%s", name);
+    snprintf(row.strategy, sizeof(row.strategy), "%s",
+             gov_strategy_name(session->plan.strategy == GOV_STRATEGY_HEAP
+                                   ? GOV_STRATEGY_HEAP
+                                   : GOV_STRATEGY_MMAP));
+    gov_request_done(session->runtime, &row);
+}
+
 gov_status gov__server_generate(gov_session *session,
                                 const struct gov_generate *request,
                                 struct gov_generated *out, gov_error *err)
@@ -498,6 +531,10 @@ gov_status gov__server_generate(gov_session *session,
         status = end_turn(&answer, before, status, err);
     }
     gov__server_talk_use(session, talk, false);
+    record(&answer, status);
+    session->requests += status == GOV_OK || answer.told > 0;
+    gov_gauges_set(session->runtime, session->gauges, GOV_PAGE_REQUESTS,
+                   session->requests);
     gov_activity_end(session->runtime);
     gov__server_delete(answer.line);
     gov__server_delete(answer.text);

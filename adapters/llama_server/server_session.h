@@ -164,7 +164,7 @@ struct gov_session {
     uint32_t slots;
     uint64_t kv_bytes; /* for the whole context; 0: not known */
     uint32_t gauges;
-    uint64_t generated;
+    uint64_t generated, requests;
     uint64_t read_tokens, read_us; /* prompts, as the server measured them */
     /* Over the conversations, as other threads see them. Never held over a call. */
     pthread_mutex_t lock;

@@ -77,7 +77,30 @@ static gov_status find(gov_session *session, uint32_t id,
                                    id);
 }
 
-static void show(const gov_session *session, struct gov__server_talk *talk)
+/* How many there are, and where. Lock held. */
+static void publish_locked(gov_session *session)
+{
+    uint64_t count = 0, stored = 0, bytes = 0;
+
+    for (size_t i = 0; i < SERVER_TALKS; i++) {
+        const struct gov__server_talk *talk = session->talk[i];
+
+        if (talk == NULL)
+            continue;
+        count++;
+        stored += talk->shown.place == GOV_CONVERSATION_STORED;
+        bytes += talk->shown.stored_bytes;
+    }
+    gov_gauges_set(session->runtime, session->gauges, GOV_PAGE_CONVERSATIONS,
+                   count);
+    gov_gauges_set(session->runtime, session->gauges,
+                   GOV_PAGE_CONVERSATIONS_STORED, stored);
+    gov_gauges_set(session->runtime, session->gauges, GOV_PAGE_STATE_BYTES,
+                   bytes);
+}
+
+/* Lock held. */
+static void show(gov_session *session, struct gov__server_talk *talk)
 {
     struct gov_conversation *shown = &talk->shown;
 
@@ -93,6 +116,7 @@ static void show(const gov_session *session, struct gov__server_talk *talk)
     shown->bytes = 0;
     if (shown->place == GOV_CONVERSATION_MEMORY && session->context > 0)
         shown->bytes = session->kv_bytes / session->context * talk->count;
+    publish_locked(session);
 }
 
 static void show_now(gov_session *session, struct gov__server_talk *talk)
@@ -350,8 +374,8 @@ gov_status gov__server_converse(gov_session *session,
     }
     *id = ++session->last_id;
     pthread_mutex_lock(&session->lock);
-    show(session, talk);
     session->talk[at] = talk;
+    show(session, talk);
     pthread_mutex_unlock(&session->lock);
     return GOV_OK;
 }
@@ -388,6 +412,7 @@ static void end(gov_session *session, uint32_t id, bool erase)
     for (size_t i = 0; i < SERVER_TALKS; i++)
         if (session->talk[i] == talk)
             session->talk[i] = NULL;
+    publish_locked(session);
     pthread_mutex_unlock(&session->lock);
     talk_delete(talk);
 }

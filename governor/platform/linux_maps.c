@@ -23,15 +23,7 @@ static int path_in(void *ctx, const char *path, char *out, size_t bytes)
                           ((const struct gov__linux_root *)ctx)->root, path);
 }
 
-/* One line of maps. */
-struct map_line {
-    uint64_t start, end, offset, inode;
-    unsigned int major, minor;
-    char permissions[5]; /* "r--s" */
-    const char *path;
-};
-
-static bool parse_map_line(const char *line, struct map_line *out)
+bool gov__map_line_parse(const char *line, struct gov__map_line *out)
 {
     unsigned long start, end;
     unsigned long long offset, inode; /* 64 bits on every machine */
@@ -65,9 +57,9 @@ static bool is_locked(void *ctx, uint64_t start, uint64_t end)
         gov__lines_open(&lines, path) != 0)
         return false;
     while (!locked && (line = gov__lines_next(&lines)) != NULL) {
-        struct map_line map;
+        struct gov__map_line map;
 
-        if (parse_map_line(line, &map))
+        if (gov__map_line_parse(line, &map))
             inside = map.start < end && map.end > start;
         else if (inside && strncmp(line, "VmFlags:", 8) == 0)
             locked = strstr(line, " lo") != NULL;
@@ -97,7 +89,8 @@ static int name_file(struct wanted *out, int fd)
 
 /* On btrfs and overlayfs the device of stat() is not the one in maps; then inode
  * and path must both agree. */
-static bool same_file(const struct map_line *map, const struct wanted *file)
+static bool same_file(const struct gov__map_line *map,
+                      const struct wanted *file)
 {
     if (map->inode != file->st.st_ino)
         return false;
@@ -106,7 +99,7 @@ static bool same_file(const struct map_line *map, const struct wanted *file)
            (file->name[0] != '\0' && strcmp(map->path, file->name) == 0);
 }
 
-static void add_piece(struct gov__mapping *out, const struct map_line *map)
+static void add_piece(struct gov__mapping *out, const struct gov__map_line *map)
 {
     uint64_t end = (uint64_t)(uintptr_t)out->base + out->bytes;
 
@@ -130,7 +123,7 @@ static void add_piece(struct gov__mapping *out, const struct map_line *map)
 
 /* Cuts the line down to what lies in [within, within + bytes), of whole pages: the
  * kernel joins and splits mappings as it likes. False when nothing does. */
-static bool cut_to(struct map_line *map, const void *within, size_t bytes,
+static bool cut_to(struct gov__map_line *map, const void *within, size_t bytes,
                    uint64_t page)
 {
     uint64_t from = gov__round_down((uint64_t)(uintptr_t)within, page);
@@ -152,7 +145,7 @@ int gov__linux_find_mapping(void *ctx, int fd, const void *within, size_t bytes,
 {
     struct gov__lines lines;
     char path[GOV__CGROUP_PATH], *line;
-    struct map_line map;
+    struct gov__map_line map;
     struct wanted file;
     int rc;
 
@@ -166,7 +159,7 @@ int gov__linux_find_mapping(void *ctx, int fd, const void *within, size_t bytes,
     if (rc != 0)
         return rc;
     while ((line = gov__lines_next(&lines)) != NULL)
-        if (parse_map_line(line, &map) && same_file(&map, &file) &&
+        if (gov__map_line_parse(line, &map) && same_file(&map, &file) &&
             cut_to(&map, within, bytes, (uint64_t)sysconf(_SC_PAGESIZE)))
             add_piece(out, &map);
     rc = lines.error;
@@ -202,7 +195,7 @@ static bool maps_file(const char *path, const struct wanted *file,
                       unsigned *lines_left)
 {
     struct gov__lines lines;
-    struct map_line map;
+    struct gov__map_line map;
     bool found = false;
     char *line;
 
@@ -211,7 +204,7 @@ static bool maps_file(const char *path, const struct wanted *file,
     while (!found && *lines_left > 0 &&
            (line = gov__lines_next(&lines)) != NULL) {
         --*lines_left;
-        found = parse_map_line(line, &map) && same_file(&map, file);
+        found = gov__map_line_parse(line, &map) && same_file(&map, file);
     }
     gov__lines_close(&lines);
     return found;

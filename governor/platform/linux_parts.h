@@ -45,6 +45,32 @@ int gov__linux_find_mapping(void *ctx, int fd, const void *within, size_t bytes,
                             struct gov__mapping *out);
 int gov__linux_mapped_elsewhere(void *ctx, int fd, bool *out);
 
+/* One line of /proc/PID/maps or, before its figures, of smaps. */
+struct gov__map_line {
+    uint64_t start, end, offset, inode;
+    unsigned int major, minor;
+    char permissions[5]; /* "r--s" */
+    const char *path;
+};
+
+bool gov__map_line_parse(const char *line, struct gov__map_line *out);
+
+/* linux_processes.c */
+int gov__linux_others(void *ctx, const struct gov__others *wanted);
+
+/* What /proc/PID/stat says. */
+struct gov__linux_stat {
+    char name[64];
+    char state;     /* 'R', 'S', 'D', ... */
+    uint64_t flags; /* PF_ of the kernel's include/linux/sched.h */
+    uint64_t minor_faults, major_faults, start_ticks;
+    uint64_t resident_pages; /* of all kinds */
+};
+
+/* Cuts the text up. ESRCH: of a zombie, of which nothing is left but this line;
+ * ENODATA: it is none. */
+int gov__linux_stat_parse(char *text, struct gov__linux_stat *out);
+
 /* linux_place.c */
 int gov__linux_map_file(void *ctx, int fd, uint64_t offset, size_t bytes,
                         void *at, void **out);

@@ -71,6 +71,34 @@ struct gov__process {
     uint64_t start_ticks; /* start time, to tell a reused pid; 0 unknown */
 };
 
+/* A process of whoever's, as one sees it from outside. Figures are UINT64_MAX where
+ * the system does not tell this user. */
+struct gov__other {
+    int pid;
+    const char *name; /* as the process has chosen it: any bytes */
+    uint64_t start_ticks;
+    uint64_t footprint_bytes, swap_bytes; /* anonymous memory, with swap */
+    bool exact; /* those two were counted just now, not kept by the way */
+    uint64_t resident_file_bytes;
+    uint64_t mapped_bytes, mapped_resident_bytes; /* of model files */
+    const char *model; /* path of the one it maps most of; any bytes; or "" */
+    uint64_t minor_faults, major_faults, read_bytes;
+};
+
+enum gov__regard {
+    GOV__REGARD_NONE,     /* passed over */
+    GOV__REGARD_MAPPINGS, /* shown if it maps a model file */
+    GOV__REGARD_ALWAYS,   /* shown */
+};
+
+/* Which processes are wanted, and who is told of each. */
+struct gov__others {
+    void *ctx;
+    enum gov__regard (*regard)(void *ctx, int pid, const char *name);
+    bool (*is_model)(const char *path);
+    void (*show)(void *ctx, const struct gov__other *other); /* borrowed */
+};
+
 /* A mapping of a file in this process. */
 struct gov__mapping {
     void *base;
@@ -208,6 +236,9 @@ struct gov_platform {
     int (*process)(void *ctx, int pid, struct gov__process *out);
     /* 0 when a process with that start time lives, ESRCH when not. */
     int (*alive)(void *ctx, int pid, uint64_t start_ticks);
+    /* Every process of the system that is wanted. NULL where the system does not
+     * tell. Does not wait for processes that are stuck. Allocates. */
+    int (*others)(void *ctx, const struct gov__others *wanted);
 
     /* Waking: NULL where nothing wakes. watch_open() finds what there is and arms
      * nothing; that a source is not there is no failure. watch_polls() arms what is

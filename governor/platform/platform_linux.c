@@ -413,33 +413,22 @@ static struct gov__linux_kept *kept_for(void *ctx, int pid)
     return pid == 0 ? kept_of(ctx) : NULL;
 }
 
-/* Fields of /proc/PID/stat count from 1; the second is a name in parentheses
- * that may itself hold anything, so fields are counted from the last ')'. */
 static int read_stat(void *ctx, int pid, struct gov__process *out)
 {
-    char path[GOV__CGROUP_PATH], text[2048], *save = NULL, *at;
+    char path[GOV__CGROUP_PATH], text[2048];
+    struct gov__linux_stat stat;
     int rc = process_path(ctx, pid, "stat", path, sizeof(path));
 
     if (rc == 0)
         rc = gov__file_text(kept_for(ctx, pid), path, text, sizeof(text));
+    if (rc == 0)
+        rc = gov__linux_stat_parse(text, &stat);
     if (rc != 0)
         return rc == ENOENT ? ESRCH : rc;
-    at = strrchr(text, ')');
-    if (at == NULL)
-        return ENODATA;
-    at = strtok_r(at + 1, " ", &save);
-    for (int field = 3; at != NULL; field++, at = strtok_r(NULL, " ", &save)) {
-        /* A zombie still has a line, but nothing is left of the process. */
-        if (field == 3 && *at == 'Z')
-            return ESRCH;
-        if (field == 10)
-            (void)gov__parse_number(at, &out->minor_faults);
-        else if (field == 12)
-            (void)gov__parse_number(at, &out->major_faults);
-        else if (field == 22)
-            return gov__parse_number(at, &out->start_ticks) ? 0 : ENODATA;
-    }
-    return ENODATA;
+    out->minor_faults = stat.minor_faults;
+    out->major_faults = stat.major_faults;
+    out->start_ticks = stat.start_ticks;
+    return 0;
 }
 
 static int read_status(void *ctx, int pid, struct gov__process *out)
@@ -661,7 +650,7 @@ static int linux_object_path(void *ctx, const void *address, char *out,
         .limit = gov__linux_limit, .stall = gov__linux_stall,                  \
         .refaults = linux_refaults, .keep = gov__linux_keep,                   \
         .unkeep = gov__linux_unkeep, .process = linux_process,                 \
-        .watch_open = gov__linux_watch_open,                                   \
+        .others = gov__linux_others, .watch_open = gov__linux_watch_open,      \
         .watch_polls = gov__linux_watch_polls,                                 \
         .watch_heard = gov__linux_watch_heard,                                 \
         .watch_sources = gov__linux_watch_sources,                             \

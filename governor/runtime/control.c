@@ -47,10 +47,10 @@ void gov__control_encode(uint8_t bytes[GOV__CONTROL_BYTES], int32_t pid,
 {
     put(bytes + GOV__CONTROL_AT_MAGIC, 8, GOV__CONTROL_MAGIC);
     put(bytes + GOV__CONTROL_AT_VERSION, 4, GOV__CONTROL_VERSION);
-    put(bytes + GOV__CONTROL_AT_KIND, 4, GOV__CONTROL_SIMULATE);
+    put(bytes + GOV__CONTROL_AT_KIND, 4, (uint32_t)order->kind);
     put(bytes + GOV__CONTROL_AT_PID, 4, (uint32_t)pid);
     put(bytes + GOV__CONTROL_AT_LEVEL, 4, (uint32_t)order->level);
-    put(bytes + GOV__CONTROL_AT_FOR_MS, 8, order->for_ms);
+    put(bytes + GOV__CONTROL_AT_AMOUNT, 8, order->amount);
 }
 
 static bool is_level(uint64_t level)
@@ -59,22 +59,31 @@ static bool is_level(uint64_t level)
            level == GOV_LEVEL_CRITICAL;
 }
 
+/* Whether there is such an order. */
+static bool is_order(uint64_t kind, uint64_t level)
+{
+    if (kind == GOV__CONTROL_SIMULATE)
+        return is_level(level);
+    return kind == GOV__CONTROL_RELIEVE && level == GOV_LEVEL_WARN;
+}
+
 bool gov__control_decode(const uint8_t *bytes, size_t size, int32_t pid,
                          struct gov__control_order *out)
 {
-    uint64_t level;
+    uint64_t kind, level;
 
     if (size != GOV__CONTROL_BYTES ||
         get(bytes + GOV__CONTROL_AT_MAGIC, 8) != GOV__CONTROL_MAGIC ||
         get(bytes + GOV__CONTROL_AT_VERSION, 4) != GOV__CONTROL_VERSION ||
-        get(bytes + GOV__CONTROL_AT_KIND, 4) != GOV__CONTROL_SIMULATE ||
         get(bytes + GOV__CONTROL_AT_PID, 4) != (uint32_t)pid)
         return false;
+    kind = get(bytes + GOV__CONTROL_AT_KIND, 4);
     level = get(bytes + GOV__CONTROL_AT_LEVEL, 4);
-    if (!is_level(level))
+    if (!is_order(kind, level))
         return false;
+    out->kind = (enum gov__control_kind)kind;
     out->level = (gov_level)level;
-    out->for_ms = get(bytes + GOV__CONTROL_AT_FOR_MS, 8);
+    out->amount = get(bytes + GOV__CONTROL_AT_AMOUNT, 8);
     return true;
 }
 
@@ -211,9 +220,9 @@ void gov__control_follow(struct gov_runtime *runtime)
 void gov__control_turn(struct gov_runtime *runtime)
 {
     struct gov__control *control = &runtime->control;
-    struct gov__control_order order;
+    struct gov__control_order order, simulate = {0}, relieve = {0};
     uint8_t bytes[GOV__CONTROL_BYTES + 1]; /* one that is longer shows */
-    bool own, any = false;
+    bool own;
     size_t size;
     int taken = 0;
 
@@ -224,14 +233,21 @@ void gov__control_turn(struct gov_runtime *runtime)
            gov__mail_take(control->fd, bytes, sizeof(bytes), &size, &own) ==
                0) {
         taken++;
-        if (own &&
-            gov__control_decode(bytes, size, runtime->writer.pid, &order))
-            any = true;
+        if (!own ||
+            !gov__control_decode(bytes, size, runtime->writer.pid, &order))
+            continue;
+        /* Of a kind the last one counts. */
+        if (order.kind == GOV__CONTROL_SIMULATE)
+            simulate = order;
+        else
+            relieve = order;
     }
     if (taken > 0)
         control->quiet_until_ms = gov__runtime_ms(runtime) + QUIET_MS;
-    if (any)
-        gov__simulate_told(runtime, order.level, order.for_ms);
+    if (simulate.kind != 0)
+        gov__simulate_told(runtime, simulate.level, simulate.amount);
+    if (relieve.kind != 0)
+        gov__asked_told(runtime, relieve.amount);
 }
 
 int gov__control_fd(const struct gov_runtime *runtime, uint64_t *wait_ms)
@@ -283,12 +299,20 @@ static gov_status no_page(int32_t pid, const char *directory, gov_error *err)
     if (errno == EPERM)
         return gov_fail(err, GOV_E_PERMISSION, 0,
                         "process %" PRId32
-                        " is another user's; only that user can simulate "
-                        "pressure in it",
+                        " is another user's; only that user can tell it "
+                        "anything",
                         pid);
     return gov_fail(err, GOV_E_NOT_FOUND, 0,
                     "there is no process %" PRId32 "; govtop shows those that "
                     "are governed",
+                    pid);
+}
+
+static gov_status too_old(int32_t pid, gov_error *err)
+{
+    return gov_fail(err, GOV_E_UNSUPPORTED, 0,
+                    "process %" PRId32 " cannot be told that: it is governed "
+                    "by an older version; restart it with this one",
                     pid);
 }
 
@@ -336,9 +360,11 @@ static int send_order(int directory, const char *name,
     return rc;
 }
 
-static gov_status tell(int32_t pid, const uint8_t bytes[GOV__CONTROL_BYTES],
-                       const char *directory, gov_error *err)
+/* since: the version of the page of those that know such an order. */
+static gov_status tell(int32_t pid, const struct gov__control_order *order,
+                       uint32_t since, const char *directory, gov_error *err)
 {
+    uint8_t bytes[GOV__CONTROL_BYTES];
     char name[GOV__PAGE_NAME_BYTES];
     struct sockaddr_un address;
     struct gov_page page;
@@ -354,6 +380,11 @@ static gov_status tell(int32_t pid, const uint8_t bytes[GOV__CONTROL_BYTES],
         close(fd);
         return no_page(pid, directory, err);
     }
+    if (page.version < since) {
+        close(fd);
+        return too_old(pid, err);
+    }
+    gov__control_encode(bytes, pid, order);
     file_name(name, pid);
     status = find_address(&address, directory, name, err);
     rc = status == GOV_OK ? send_order(fd, name, &address, bytes) : 0;
@@ -361,12 +392,10 @@ static gov_status tell(int32_t pid, const uint8_t bytes[GOV__CONTROL_BYTES],
     return rc != 0 ? not_taken(pid, rc, err) : status;
 }
 
-gov_status gov_control_simulate(int32_t pid, gov_level level, uint64_t for_ms,
-                                const char *directory, gov_error *err)
+/* tell(), where the directory is the usual one for NULL. */
+static gov_status send_to(int32_t pid, const struct gov__control_order *what,
+                          uint32_t since, const char *directory, gov_error *err)
 {
-    const struct gov__control_order order = {
-        for_ms == 0 ? GOV_LEVEL_NORMAL : level, for_ms};
-    uint8_t bytes[GOV__CONTROL_BYTES];
     char usual[GOV__PAGE_PATH_BYTES];
     gov_status status;
 
@@ -375,16 +404,33 @@ gov_status gov_control_simulate(int32_t pid, gov_level level, uint64_t for_ms,
                         "%" PRId32 " is no process id; govtop shows those of "
                         "governed processes",
                         pid);
-    if (!is_level((uint64_t)order.level))
+    if (!is_level((uint64_t)what->level))
         return gov_fail(err, GOV_E_INVALID, 0,
                         "%d is no level; simulate normal, warn or critical",
-                        (int)level);
+                        (int)what->level);
     if (directory == NULL) {
         status = gov_page_directory(usual, sizeof(usual), err);
         if (status != GOV_OK)
             return status;
         directory = usual;
     }
-    gov__control_encode(bytes, pid, &order);
-    return tell(pid, bytes, directory, err);
+    return tell(pid, what, since, directory, err);
+}
+
+gov_status gov_control_simulate(int32_t pid, gov_level level, uint64_t for_ms,
+                                const char *directory, gov_error *err)
+{
+    const struct gov__control_order what = {
+        GOV__CONTROL_SIMULATE, for_ms == 0 ? GOV_LEVEL_NORMAL : level, for_ms};
+
+    return send_to(pid, &what, 1, directory, err);
+}
+
+gov_status gov_control_relieve(int32_t pid, uint64_t bytes,
+                               const char *directory, gov_error *err)
+{
+    const struct gov__control_order what = {GOV__CONTROL_RELIEVE,
+                                            GOV_LEVEL_WARN, bytes};
+
+    return send_to(pid, &what, 2, directory, err);
 }

@@ -20,14 +20,20 @@ enum gov__control_at {
     GOV__CONTROL_AT_KIND = 12,   /* u32 */
     GOV__CONTROL_AT_PID = 16,    /* u32, who is meant */
     GOV__CONTROL_AT_LEVEL = 20,  /* u32, of policies/level.h */
-    GOV__CONTROL_AT_FOR_MS = 24, /* u64 */
+    GOV__CONTROL_AT_AMOUNT = 24, /* u64 */
 };
 
-enum { GOV__CONTROL_SIMULATE = 1 };
+enum gov__control_kind {
+    /* A level, for so many milliseconds; 0: back to real evidence. */
+    GOV__CONTROL_SIMULATE = 1,
+    /* So many bytes, 0: all, as at a level, which is WARN. */
+    GOV__CONTROL_RELIEVE = 2,
+};
 
 struct gov__control_order {
+    enum gov__control_kind kind;
     gov_level level;
-    uint64_t for_ms; /* 0: back to real evidence */
+    uint64_t amount;
 };
 
 void gov__control_encode(uint8_t bytes[GOV__CONTROL_BYTES], int32_t pid,

@@ -11,12 +11,13 @@
 
 /* What a session has done, and what it holds. */
 #define DONE                                                                   \
-    (BIT(TOKENS) | BIT(WEIGHTS_STREAMED) | BIT(WEIGHTS_LATE) |                 \
-     BIT(KV_GIVEN_BACK))
+    (BIT(TOKENS) | BIT(REQUESTS) | BIT(WEIGHTS_STREAMED) | BIT(WEIGHTS_LATE) | \
+     BIT(KV_GIVEN_BACK) | BIT(WEIGHTS_WAIT_US) | BIT(STALL_US))
 #define HELD                                                                   \
     (BIT(WEIGHTS_MAPPED) | BIT(WEIGHTS_RESIDENT) | BIT(WEIGHTS_HOT) |          \
      BIT(WEIGHTS_COLD) | BIT(WEIGHTS_ANCHORED) | BIT(KV_RESERVED) |            \
-     BIT(KV_USED) | BIT(CONTEXT) | BIT(CONTEXT_USED))
+     BIT(KV_USED) | BIT(CONTEXT) | BIT(CONTEXT_USED) | BIT(CONVERSATIONS) |    \
+     BIT(CONVERSATIONS_STORED) | BIT(STATE_BYTES))
 /* All is warm when the least warm one is. */
 #define LEAST BIT(WEIGHTS_WARM)
 
@@ -73,17 +74,24 @@ void gov_gauges_set(gov_runtime *runtime, uint32_t id, gov_page_counter counter,
         atomic_fetch_or_explicit(&set->have, bit, memory_order_release);
 }
 
+static char *text_of(struct gov__gauge_set *set,
+                     const struct gov__page_field *field)
+{
+    return (char *)&set->texts + (field->at - GOV__PAGE_AT_TEXTS);
+}
+
 void gov_gauges_text(gov_runtime *runtime, uint32_t id, gov_page_text text,
                      const char *value)
 {
+    const struct gov__page_field *field = gov__page_field(text);
     struct gov__gauge_set *set = find(runtime, id);
 
-    if (set == NULL || value == NULL || (unsigned int)text >= GOV_PAGE_TEXTS ||
+    if (set == NULL || value == NULL || field == NULL ||
         gov__runtime_forked(runtime))
         return;
     pthread_mutex_lock(&runtime->lock);
     set->have_text |= UINT32_C(1) << text;
-    if (gov__page_put(&set->texts, text, value))
+    if (gov__page_cut(text_of(set, field), field->bytes, value))
         set->changed = ++runtime->gauges.changes;
     pthread_mutex_unlock(&runtime->lock);
 }
@@ -149,17 +157,16 @@ static void add_counters_locked(struct gov__gauges *gauges,
     page->have |= had;
 }
 
-static void add_texts_locked(const struct gov__gauges *gauges,
-                             struct gov_page *page)
+static void add_texts_locked(struct gov__gauges *gauges, struct gov_page *page)
 {
-    const struct gov__gauge_set *shown = NULL;
+    struct gov__gauge_set *shown = NULL;
     char name[sizeof(page->text_MODEL) + 32];
     int models = 0;
 
     for (int n = 0; n < GOV__GAUGES; n++) {
-        const struct gov__gauge_set *set = &gauges->set[n];
+        struct gov__gauge_set *set = &gauges->set[n];
 
-        models += set->texts.text_MODEL[0] != '\0';
+        models += set->texts.MODEL[0] != '\0';
         if (set->changed > (shown == NULL ? 0 : shown->changed))
             shown = set;
     }
@@ -169,11 +176,10 @@ static void add_texts_locked(const struct gov__gauges *gauges,
         if (shown->have_text >> i & 1)
             (void)gov__page_put(
                 page, (gov_page_text)i,
-                gov_page_text_get(&shown->texts, (gov_page_text)i));
+                text_of(shown, gov__page_field((gov_page_text)i)));
     /* The count is not to be cut off. */
-    if (models > 1 && shown->texts.text_MODEL[0] != '\0') {
-        snprintf(name, sizeof(name), "1 of %d: %s", models,
-                 shown->texts.text_MODEL);
+    if (models > 1 && shown->texts.MODEL[0] != '\0') {
+        snprintf(name, sizeof(name), "1 of %d: %s", models, shown->texts.MODEL);
         (void)gov__page_put(page, GOV_PAGE_TEXT_MODEL, name);
     }
 }

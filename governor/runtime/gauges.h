@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-#include "governor/page.h"
+#include "governor/runtime/page_layout.h"
 
 #define GOV__GAUGES 16
 
@@ -18,9 +18,9 @@ struct gov__gauge_set {
     _Atomic uint64_t have; /* as in struct gov_page */
     _Atomic uint64_t counter[GOV_PAGE_COUNTERS];
     /* The runtime's lock. */
-    uint32_t have_text;    /* bit n: text n was set */
-    uint64_t changed;      /* gauges->changes when a text of it last did */
-    struct gov_page texts; /* of which the texts */
+    uint32_t have_text; /* bit n: text n was set */
+    uint64_t changed;   /* gauges->changes when a text of it last did */
+    struct gov__page_texts texts;
 };
 
 struct gov__gauges {

@@ -107,6 +107,8 @@ uint64_t gov__look_pace_locked(const struct gov_runtime *runtime)
         left = last->headroom_bytes / FILL_BYTES_PER_MS;
     if (wait > left)
         wait = left;
+    if (runtime->asked.on) /* as at WARN, where what is given is watched */
+        wait = 0;
     return wait < GOV__MIN_SAMPLE_MS ? GOV__MIN_SAMPLE_MS : wait;
 }
 

@@ -216,7 +216,7 @@ static bool stirs_locked(const struct gov_runtime *runtime,
 {
     return judged->level != GOV_LEVEL_NORMAL ||
            judged->level != judged->before || judged->hand_over ||
-           judged->budget_changed || runtime->passes > 0 ||
+           judged->budget_changed || runtime->passes > 0 || runtime->asked.on ||
            gov__relief_regrows_locked(runtime) ||
            judged->sample.evidence.now_ms - runtime->woke_ms >= QUIET_MS;
 }

@@ -20,172 +20,6 @@
 /* A torn read takes a writer at work in the same microsecond. */
 #define READ_TRIES 4
 
-/* ---- names ----------------------------------------------------------------- */
-
-/* The texts back to back, as on the page. */
-struct text_area {
-#define GOV_PAGE_FIELD(id, name, bytes) char id[bytes];
-    GOV_PAGE_TEXT_MAP(GOV_PAGE_FIELD)
-#undef GOV_PAGE_FIELD
-};
-
-_Static_assert(GOV__PAGE_AT_TEXTS + sizeof(struct text_area) <=
-                   GOV__PAGE_AT_CHECKSUM,
-               "the texts do not fit the page; longer ones need version 2");
-
-const char *gov_page_counter_name(gov_page_counter counter)
-{
-    static const char *const names[GOV_PAGE_COUNTERS] = {
-#define GOV_PAGE_NAME(id, name, sentence) name,
-        GOV_PAGE_COUNTER_MAP(GOV_PAGE_NAME)
-#undef GOV_PAGE_NAME
-    };
-
-    if ((unsigned)counter >= GOV_PAGE_COUNTERS)
-        return NULL;
-    return names[counter];
-}
-
-const struct gov__page_field *gov__page_field(gov_page_text text)
-{
-    static const struct gov__page_field fields[GOV_PAGE_TEXTS] = {
-#define GOV_PAGE_FIELD(id, name, bytes)                                        \
-    {name, offsetof(struct gov_page, text_##id),                               \
-     GOV__PAGE_AT_TEXTS + offsetof(struct text_area, id), bytes},
-        GOV_PAGE_TEXT_MAP(GOV_PAGE_FIELD)
-#undef GOV_PAGE_FIELD
-    };
-
-    if ((unsigned)text >= GOV_PAGE_TEXTS)
-        return NULL;
-    return &fields[text];
-}
-
-const char *gov_page_text_name(gov_page_text text)
-{
-    const struct gov__page_field *field = gov__page_field(text);
-
-    return field == NULL ? NULL : field->name;
-}
-
-const char *gov_page_text_get(const struct gov_page *page, gov_page_text text)
-{
-    const struct gov__page_field *field = gov__page_field(text);
-
-    return field == NULL ? "" : (const char *)page + field->offset;
-}
-
-/* ---- decoding -------------------------------------------------------------- */
-
-uint64_t gov__page_checksum(const uint8_t bytes[GOV__PAGE_BYTES])
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (size_t i = 0; i < GOV__PAGE_AT_CHECKSUM; i++)
-        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
-static uint64_t get(const uint8_t *at, size_t bytes)
-{
-    uint64_t n = 0;
-
-    for (size_t i = bytes; i-- > 0;)
-        n = n << 8 | at[i];
-    return n;
-}
-
-/* Characters that would move the cursor, start a control sequence or turn the
- * text around in a terminal. */
-static bool is_harmful(uint32_t c)
-{
-    return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x061C ||
-           (c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) ||
-           (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF ||
-           (c >= 0xFFF9 && c <= 0xFFFB);
-}
-
-/* Length of the printable UTF-8 character at `at`, 0 when there is none there.
- * *skip is how many bytes to leave out then. Stops at a NUL. */
-static size_t character(const uint8_t *at, size_t *skip)
-{
-    static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t bytes = 1;
-    uint32_t c = at[0];
-
-    *skip = 1;
-    if (c >= 0xC0 && c < 0xF8) {
-        bytes = c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
-        c &= 0x7FU >> bytes;
-    } else if (c >= 0x80) {
-        return 0;
-    }
-    for (size_t i = 1; i < bytes; i++) {
-        if ((at[i] & 0xC0) != 0x80)
-            return 0;
-        c = c << 6 | (at[i] & 0x3FU);
-    }
-    if (c < lowest[bytes] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000))
-        return 0;
-    *skip = bytes;
-    return is_harmful(c) ? 0 : bytes;
-}
-
-/* Copies a field; what is not printable becomes one '?' a character, and what
- * follows the NUL becomes zero. */
-static void copy_text(char *out, const uint8_t *field, size_t bytes)
-{
-    uint8_t text[sizeof(struct text_area)]; /* any field fits */
-    size_t used = 0, skip;
-
-    memset(out, 0, bytes);
-    memcpy(text, field, bytes);
-    text[bytes - 1] = '\0';
-    for (const uint8_t *at = text; *at != '\0'; at += skip) {
-        size_t length = character(at, &skip);
-
-        if (length == 0)
-            out[used++] = '?';
-        for (size_t i = 0; i < length; i++)
-            out[used++] = (char)at[i];
-    }
-}
-
-enum gov__page_verdict gov__page_decode(const uint8_t *bytes, size_t size,
-                                        struct gov_page *out)
-{
-    const uint64_t known = UINT64_MAX >> (64 - GOV_PAGE_COUNTERS);
-    uint64_t pid;
-
-    if (size != GOV__PAGE_BYTES ||
-        get(bytes + GOV__PAGE_AT_MAGIC, 8) != GOV__PAGE_MAGIC ||
-        get(bytes + GOV__PAGE_AT_VERSION, 4) != GOV__PAGE_VERSION ||
-        get(bytes + GOV__PAGE_AT_SIZE, 4) != GOV__PAGE_BYTES)
-        return GOV__PAGE_FOREIGN;
-    /* The cheap test first: a reader that overtakes the writer sees the new
-     * head and the old tail. */
-    if (get(bytes + GOV__PAGE_AT_SEQUENCE, 8) !=
-            get(bytes + GOV__PAGE_AT_TAIL, 8) ||
-        get(bytes + GOV__PAGE_AT_CHECKSUM, 8) != gov__page_checksum(bytes))
-        return GOV__PAGE_TORN;
-    pid = get(bytes + GOV__PAGE_AT_PID, 4);
-    if (pid == 0 || pid > INT32_MAX)
-        return GOV__PAGE_FOREIGN;
-    memset(out, 0, sizeof(*out));
-    out->pid = (int32_t)pid;
-    out->start_ticks = get(bytes + GOV__PAGE_AT_START, 8);
-    out->have = get(bytes + GOV__PAGE_AT_HAVE, 8) & known;
-    for (size_t i = 0; i < GOV_PAGE_COUNTERS; i++)
-        if (out->have >> i & 1)
-            out->counter[i] = get(bytes + GOV__PAGE_AT_COUNTERS + 8 * i, 8);
-    for (int i = 0; i < GOV_PAGE_TEXTS; i++) {
-        const struct gov__page_field *field = gov__page_field((gov_page_text)i);
-
-        copy_text((char *)out + field->offset, bytes + field->at, field->bytes);
-    }
-    return GOV__PAGE_VALID;
-}
-
 /* ---- the directory --------------------------------------------------------- */
 
 /* XDG_RUNTIME_DIR counts when it is what the standard says: an absolute name of
@@ -302,24 +136,31 @@ static int32_t pid_of_name(const char *name, const char **rest)
     return (int32_t)pid;
 }
 
+/* Of a page that is none of ours no more is read than its head. */
 static bool read_file(int fd, int32_t pid, struct gov_page *out)
 {
     uint8_t bytes[GOV__PAGE_BYTES + 1];
     struct stat st;
     enum gov__page_verdict verdict = GOV__PAGE_TORN;
+    size_t wanted = sizeof(bytes);
+    ssize_t n = 0;
 
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
-        st.st_size != GOV__PAGE_BYTES)
+        st.st_size < GOV__PAGE_HEAD_BYTES)
         return false;
+    if (st.st_size != GOV__PAGE_BYTES)
+        wanted = GOV__PAGE_HEAD_BYTES;
     for (int i = 0; i < READ_TRIES && verdict == GOV__PAGE_TORN; i++) {
-        ssize_t n = pread(fd, bytes, sizeof(bytes), 0);
-
+        n = pread(fd, bytes, wanted, 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return false;
         verdict = gov__page_decode(bytes, (size_t)n, out);
     }
+    if (verdict == GOV__PAGE_FOREIGN && n >= GOV__PAGE_HEAD_BYTES &&
+        gov__page_head(bytes, (uint64_t)st.st_size, out))
+        verdict = GOV__PAGE_VALID;
     return verdict == GOV__PAGE_VALID && out->pid == pid;
 }
 

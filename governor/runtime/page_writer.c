@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 _Static_assert(GOV_PAGE_COUNTERS <= GOV__PAGE_SLOTS,
-               "a page has 64 counters; more need version 2");
+               "a page has 128 counters; more need version 3");
 
 /* The longest start of a text that has less than `room` bytes and does not end
  * within a UTF-8 character. */
@@ -25,27 +25,55 @@ static size_t whole_characters(const char *text, size_t room)
     return n < room ? n : last;
 }
 
+bool gov__page_cut(char *to, size_t bytes, const char *value)
+{
+    const size_t n = whole_characters(value, bytes);
+
+    if (strnlen(to, bytes) == n && memcmp(to, value, n) == 0)
+        return false;
+    memcpy(to, value, n);
+    memset(to + n, 0, bytes - n);
+    return true;
+}
+
 bool gov__page_put(struct gov_page *page, gov_page_text text, const char *value)
 {
     const struct gov__page_field *field = gov__page_field(text);
-    char *to;
-    size_t n;
 
-    if (field == NULL || value == NULL)
-        return false;
-    to = (char *)page + field->offset;
-    n = whole_characters(value, field->bytes);
-    if (strlen(to) == n && memcmp(to, value, n) == 0)
-        return false;
-    memcpy(to, value, n);
-    memset(to + n, 0, field->bytes - n);
-    return true;
+    return field != NULL && value != NULL &&
+           gov__page_cut((char *)page + field->offset, field->bytes, value);
 }
 
 static void put(uint8_t *at, size_t bytes, uint64_t n)
 {
     for (size_t i = 0; i < bytes; i++)
         at[i] = (uint8_t)(n >> (8 * i));
+}
+
+static void put_text(uint8_t *at, size_t bytes, const char *text)
+{
+    memcpy(at, text, strnlen(text, bytes - 1));
+}
+
+static void encode_action(uint8_t *at, const struct gov_page_action *action)
+{
+    put_text(at + GOV__ACTION_AT_NAME, sizeof(action->name), action->name);
+    put(at + GOV__ACTION_AT_FROM_LEVEL, 4, action->from_level);
+    put(at + GOV__ACTION_AT_FLAGS, 4, action->flags);
+    put(at + GOV__ACTION_AT_RUNS, 4, action->runs);
+    put(at + GOV__ACTION_AT_REST_MS, 4, action->rest_ms);
+    put(at + GOV__ACTION_AT_CLAIMED, 8, action->claimed_bytes);
+    put(at + GOV__ACTION_AT_YIELD, 8, action->yield_bytes);
+    put(at + GOV__ACTION_AT_LAST_YIELD, 8, action->last_yield_bytes);
+}
+
+static void encode_event(uint8_t *at, const struct gov_page_event *event)
+{
+    put(at + GOV__EVENT_AT_TIME, 8, event->at_us);
+    put(at + GOV__EVENT_AT_KIND, 4, event->kind);
+    put(at + GOV__EVENT_AT_LEVEL, 4, event->level);
+    put(at + GOV__EVENT_AT_YIELD, 8, event->yield_bytes);
+    put_text(at + GOV__EVENT_AT_TEXT, sizeof(event->text), event->text);
 }
 
 static void encode(uint8_t bytes[GOV__PAGE_BYTES],
@@ -67,10 +95,17 @@ static void encode(uint8_t bytes[GOV__PAGE_BYTES],
             put(bytes + GOV__PAGE_AT_COUNTERS + 8 * i, 8, page->counter[i]);
     for (int i = 0; i < GOV_PAGE_TEXTS; i++) {
         const struct gov__page_field *field = gov__page_field((gov_page_text)i);
-        const char *text = (const char *)page + field->offset;
 
-        memcpy(bytes + field->at, text, strnlen(text, field->bytes - 1));
+        put_text(bytes + field->at, field->bytes,
+                 (const char *)page + field->offset);
     }
+    for (size_t i = 0; i < GOV_PAGE_ACTIONS && page->action[i].name[0] != '\0';
+         i++)
+        encode_action(bytes + GOV__PAGE_AT_ACTIONS + i * GOV__ACTION_BYTES,
+                      &page->action[i]);
+    for (size_t i = 0; i < GOV_PAGE_EVENTS && page->event[i].at_us != 0; i++)
+        encode_event(bytes + GOV__PAGE_AT_EVENTS + i * GOV__EVENT_BYTES,
+                     &page->event[i]);
     put(bytes + GOV__PAGE_AT_CHECKSUM, 8, gov__page_checksum(bytes));
     put(bytes + GOV__PAGE_AT_TAIL, 8, writer->sequence);
 }

@@ -25,6 +25,10 @@ struct gov__page_writer {
     char directory[GOV__PAGE_PATH_BYTES];
 };
 
+/* Copies a text into `bytes` bytes, cut at a character boundary and filled up with
+ * NUL. True when it was another one. */
+bool gov__page_cut(char *to, size_t bytes, const char *value);
+
 /* Sets a text of *page, cut to its field at a character boundary. True when it was
  * another one. */
 bool gov__page_put(struct gov_page *page, gov_page_text text,
@@ -43,9 +47,9 @@ GOV_NODISCARD gov_status gov__page_writer_open(struct gov__page_writer *writer,
                                                uint64_t start_ticks,
                                                gov_error *err);
 
-/* Publishes counter[], have and the texts of *page; its pid, start_ticks and
- * alive are passed over, those given at open are written. A text without a NUL
- * is cut.
+/* Publishes counter[], have, the texts, actions and events of *page; its pid,
+ * version, start_ticks and alive are passed over, those given at open are written.
+ * A text without a NUL is cut.
  *
  * A file that was removed meanwhile (a directory swept, a session ended) is made
  * again. A failure is not final: the next update tries again. GOV_OK and nothing

@@ -57,6 +57,7 @@ static void write_page(struct gov_runtime *runtime)
         page.counter[i] =
             atomic_load_explicit(&runtime->counter[i], memory_order_relaxed);
     gov__gauges_fill(runtime, &page);
+    gov__shown_fill(runtime, &page);
     status = gov__page_writer_update(&runtime->writer, &page, &err);
     pthread_mutex_lock(&runtime->lock);
     runtime->publish_problem[0] = '\0';

@@ -21,8 +21,7 @@ static uint64_t begin_turn(struct gov_runtime *runtime)
     bool pressed;
 
     pthread_mutex_lock(&runtime->lock);
-    pressed =
-        runtime->machine.level >= GOV_LEVEL_WARN && !runtime->machine.calm;
+    pressed = gov__need_any_locked(runtime);
     if (pressed)
         turn = gov__turn_take_locked(runtime, GOV__LANE_TURN);
     if (turn != 0 || !pressed)
@@ -59,7 +58,7 @@ static void place_rung_locked(struct gov_runtime *runtime,
                     (between && late);
     rung->gave = rung->gave && !slot->account.open;
     gov_ladder_guard(rung, &runtime->machine);
-    if (rung->destructive && is_late_for_good_locked(runtime))
+    if (rung->destructive && (inv->asked || is_late_for_good_locked(runtime)))
         rung->blocked = true;
     inv->at[inv->count] = at;
     inv->elsewhere[inv->count] =
@@ -105,13 +104,14 @@ static bool list_slot(struct gov_runtime *runtime, struct gov__inventory *inv,
 bool gov__inventory_take(struct gov_runtime *runtime,
                          struct gov__inventory *inv, bool asks)
 {
+    struct gov__need need;
     bool mine = true;
 
     pthread_mutex_lock(&runtime->lock);
-    inv->level = runtime->machine.level;
-    inv->wanted_bytes = runtime->wanted_bytes;
-    inv->given_bytes =
-        runtime->given_bytes + gov__relief_expected_locked(runtime);
+    need = gov__need_locked(runtime, inv->asked);
+    inv->level = need.level;
+    inv->wanted_bytes = need.wanted_bytes;
+    inv->given_bytes = need.given_bytes + gov__relief_expected_locked(runtime);
     pthread_mutex_unlock(&runtime->lock);
     inv->count = 0;
     for (size_t at = 0; mine && at < GOV__RELIEFS; at++)
@@ -150,6 +150,7 @@ static int choose(struct gov_runtime *runtime, struct gov__inventory *inv)
 
     if (next == GOV_LADDER_DONE || !inv->elsewhere[next])
         return next;
+    inv->more = true;
     postpone(runtime, &inv->slots[next]);
     if (inv->level < GOV_LEVEL_CRITICAL)
         return GOV_LADDER_DONE;
@@ -175,7 +176,8 @@ static bool run_turn(struct gov_runtime *runtime, struct gov__inventory *inv,
     bool mine = gov__regrow_stop(runtime, inv->turn);
 
     for (int n = 0; mine && n < GOV_LADDER_PER_TURN; n++) {
-        struct gov__act act = {.turn = inv->turn, .where = inv->where};
+        struct gov__act act = {
+            .turn = inv->turn, .where = inv->where, .asked = inv->asked};
         int next;
 
         if (!gov__inventory_take(runtime, inv, true))
@@ -192,6 +194,7 @@ static bool run_turn(struct gov_runtime *runtime, struct gov__inventory *inv,
         mine = gov__relief_act(runtime, &act) &&
                gov__turn_mine(runtime, inv->turn);
         inv->full[act.at] = act.full;
+        inv->more = true;
         *late = mine && is_late(runtime, inv);
         if (*late)
             break;
@@ -210,6 +213,29 @@ static bool is_all_given_locked(const struct gov_runtime *runtime)
     return true;
 }
 
+/* For the level, or for what was asked for: nothing where there is no such need.
+ * False: the turn is another thread's. */
+static bool run_for(struct gov_runtime *runtime, struct gov__inventory *inv,
+                    bool asked, bool *late)
+{
+    bool pressed, mine;
+
+    pthread_mutex_lock(&runtime->lock);
+    pressed = gov__need_locked(runtime, asked).pressed;
+    pthread_mutex_unlock(&runtime->lock);
+    if (!pressed || *late)
+        return true;
+    inv->asked = asked;
+    inv->more = false;
+    mine = run_turn(runtime, inv, late);
+    if (!asked || !mine)
+        return mine;
+    pthread_mutex_lock(&runtime->lock);
+    runtime->asked.more = inv->more;
+    pthread_mutex_unlock(&runtime->lock);
+    return true;
+}
+
 void gov__relief_run(struct gov_runtime *runtime, enum gov__where where)
 {
     const struct gov_platform *p = runtime->platform;
@@ -221,7 +247,8 @@ void gov__relief_run(struct gov_runtime *runtime, enum gov__where where)
         return;
     if (where == GOV__IN_PASS_END)
         inv.until_us = p->now_us(p->ctx) + GOV__SLICE_US;
-    if (!run_turn(runtime, &inv, &late))
+    if (!run_for(runtime, &inv, false, &late) ||
+        !run_for(runtime, &inv, true, &late))
         return;
     pthread_mutex_lock(&runtime->lock);
     if (gov__turn_mine_locked(runtime, inv.turn) &&

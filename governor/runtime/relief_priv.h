@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Actions that give memory back, as the runtime holds them: slots (relief_slots.c),
  * turns and calls (relief_turn.c), what an action gave (relief_yield.c), one action
- * in slices (relief_slices.c), the ladder (relief.c), and taking memory again
- * (relief_regrow.c).
+ * in slices (relief_slices.c), the ladder (relief.c), what for (relief_asked.c), and
+ * taking memory again (relief_regrow.c).
  *
  * One thread at a time has the turn: it gives back, regrows or tells floors. It
  * calls actions with no lock held, and each call is written down with the time it
@@ -181,6 +181,11 @@ bool gov__relief_regrows_locked(const struct gov_runtime *runtime);
  * text, and policies name it. */
 bool gov__name_is_plain(const char *name);
 
+/* What is known of one action. Lock held. */
+void gov__slot_state_locked(const struct gov_runtime *runtime,
+                            const struct gov__relief_slot *slot,
+                            uint64_t now_ms, struct gov_relief_state *out);
+
 /* Bytes in the registered caches; false when there is none. */
 bool gov__relief_cache_bytes(struct gov_runtime *runtime, uint64_t *bytes);
 
@@ -227,6 +232,42 @@ uint64_t gov__relief_expected_locked(const struct gov_runtime *runtime);
 
 /* ---- one action: relief_slices.c ------------------------------------------- */
 
+/* What a person asked for (relief_asked.c), beside what the level does: under the
+ * runtime's lock. */
+struct gov__asked {
+    bool on;
+    bool more;            /* something ran for it in the last turn, or waits */
+    uint64_t bytes;       /* 0: all that WARN allows */
+    uint64_t given_bytes; /* measured since */
+    uint64_t until_ms;
+};
+
+/* What relief is run for. */
+struct gov__need {
+    bool pressed;
+    gov_level level;
+    uint64_t wanted_bytes; /* 0: all that the level allows */
+    uint64_t given_bytes;  /* what is on its way apart */
+};
+
+/* Of the level in force, or of what was asked for. Lock held. */
+struct gov__need gov__need_locked(const struct gov_runtime *runtime,
+                                  bool asked);
+
+/* Whether there is either. Lock held. */
+bool gov__need_any_locked(const struct gov_runtime *runtime);
+
+/* The level for what takes memory again: while something is asked for, WARN at
+ * least. Lock held. */
+gov_level gov__need_level_locked(const struct gov_runtime *runtime);
+
+/* So much was measured, whoever it was run for. Lock held. */
+void gov__asked_given_locked(struct gov_runtime *runtime, uint64_t bytes);
+
+/* Ends what was asked for where it was given, or there is no more to give: to be
+ * called with every turn of work, after relief. Tells it. */
+void gov__asked_end(struct gov_runtime *runtime);
+
 /* Where the ladder is run. */
 enum gov__where {
     GOV__IN_STEP,     /* gov_step(): whatever need not wait for a pass */
@@ -236,6 +277,7 @@ enum gov__where {
 struct gov__act {
     uint64_t turn;
     enum gov__where where;
+    bool asked;
     size_t at;
     uint32_t id;
     gov_level level;
@@ -253,6 +295,8 @@ bool gov__relief_act(struct gov_runtime *runtime, struct gov__act *act);
 /* What every action offers now. The slots are copies. */
 struct gov__inventory {
     enum gov__where where;
+    bool asked; /* run for what was asked for, not for the level */
+    bool more;  /* out: something ran, or goes on elsewhere */
     uint64_t turn;
     uint64_t until_us; /* of GOV__IN_PASS_END: nothing begins after */
     gov_level level;
@@ -270,7 +314,8 @@ struct gov__inventory {
 bool gov__inventory_take(struct gov_runtime *runtime,
                          struct gov__inventory *inv, bool asks);
 
-/* Runs the ladder for the level in force, unless another thread does. */
+/* Runs the ladder for the level in force, and for what was asked for, unless another
+ * thread does. */
 void gov__relief_run(struct gov_runtime *runtime, enum gov__where where);
 
 /* Measures what settles, stops what regrows if the level says so, tells every

@@ -9,7 +9,7 @@
 
 bool gov__relief_regrows_locked(const struct gov_runtime *runtime)
 {
-    if (runtime->machine.level >= GOV_LEVEL_WARN)
+    if (gov__need_level_locked(runtime) >= GOV_LEVEL_WARN)
         return false;
     for (size_t at = 0; at < GOV__RELIEFS; at++) {
         const struct gov__relief_slot *slot = &runtime->slots[at];
@@ -69,9 +69,9 @@ void gov__relief_regrow(struct gov_runtime *runtime)
     if (turn != 0 && !gov__inventory_take(runtime, &inv, false))
         return;
     pthread_mutex_lock(&runtime->lock);
-    next = gov_regrow_next(&runtime->regrow, &runtime->relief_rules.regrow,
-                           inv.rungs, inv.count, runtime->machine.level,
-                           gov__runtime_ms(runtime), NULL, 0);
+    next = gov_regrow_next(
+        &runtime->regrow, &runtime->relief_rules.regrow, inv.rungs, inv.count,
+        gov__need_level_locked(runtime), gov__runtime_ms(runtime), NULL, 0);
     pthread_mutex_unlock(&runtime->lock);
     if (next != GOV_LADDER_DONE)
         regrow(runtime, turn, inv.at[next], inv.slots[next].id);
@@ -82,7 +82,7 @@ void gov__relief_regrow(struct gov_runtime *runtime)
 
 bool gov__regrow_stops_locked(const struct gov_runtime *runtime)
 {
-    if (runtime->machine.level < GOV_LEVEL_WARN)
+    if (gov__need_level_locked(runtime) < GOV_LEVEL_WARN)
         return false;
     for (size_t at = 0; at < GOV__RELIEFS; at++)
         if (runtime->slots[at].id != 0 && runtime->slots[at].growing)
@@ -96,8 +96,8 @@ static bool takes_stop(struct gov_runtime *runtime, size_t at)
     bool stops;
 
     pthread_mutex_lock(&runtime->lock);
-    stops =
-        runtime->machine.level >= GOV_LEVEL_WARN && runtime->slots[at].growing;
+    stops = gov__need_level_locked(runtime) >= GOV_LEVEL_WARN &&
+            runtime->slots[at].growing;
     if (stops)
         runtime->slots[at].growing = false;
     pthread_mutex_unlock(&runtime->lock);

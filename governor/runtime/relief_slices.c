@@ -73,26 +73,25 @@ static bool is_wanted(struct gov_runtime *runtime, const struct gov__act *act,
                       const struct gov__relief_slot *slot,
                       struct gov_relief_want *want)
 {
+    struct gov__need need;
     uint64_t given;
     bool wanted;
 
     pthread_mutex_lock(&runtime->lock);
+    need = gov__need_locked(runtime, act->asked);
     /* What it set on its way itself is not there yet, but it is not missing. */
-    given = runtime->given_bytes;
+    given = need.given_bytes;
     if (slot->relief.settle_ms > 0 && runtime->slots[act->at].barren == 0 &&
         runtime->slots[act->at].account.claimed_bytes >
             runtime->slots[act->at].account.yield_bytes)
         given += runtime->slots[act->at].account.claimed_bytes -
                  runtime->slots[act->at].account.yield_bytes;
     given += gov__relief_expected_locked(runtime);
-    want->level = runtime->machine.level;
-    want->bytes =
-        runtime->wanted_bytes > given ? runtime->wanted_bytes - given : 0;
-    wanted = runtime->machine.level >= GOV_LEVEL_WARN &&
-             !runtime->machine.calm &&
-             runtime->machine.level >= slot->from_level &&
+    want->level = need.level;
+    want->bytes = need.wanted_bytes > given ? need.wanted_bytes - given : 0;
+    wanted = need.pressed && need.level >= slot->from_level &&
              !runtime->slots[act->at].removed &&
-             (runtime->wanted_bytes == 0 || want->bytes > 0);
+             (need.wanted_bytes == 0 || want->bytes > 0);
     pthread_mutex_unlock(&runtime->lock);
     return wanted;
 }

@@ -345,9 +345,9 @@ void gov__relief_wake_locked(struct gov_runtime *runtime)
 
 /* ---- who is there ---------------------------------------------------------- */
 
-static void state_locked(const struct gov_runtime *runtime,
-                         const struct gov__relief_slot *slot, uint64_t now_ms,
-                         struct gov_relief_state *out)
+void gov__slot_state_locked(const struct gov_runtime *runtime,
+                            const struct gov__relief_slot *slot,
+                            uint64_t now_ms, struct gov_relief_state *out)
 {
     *out = (struct gov_relief_state){
         .size = sizeof(*out),
@@ -397,7 +397,7 @@ size_t gov_relief_list(gov_runtime *runtime, struct gov_relief_state *out,
     for (slot = after_locked(runtime, 0); slot != NULL;
          slot = after_locked(runtime, slot->id)) {
         if (out != NULL && count < room)
-            state_locked(runtime, slot, now_ms, &out[count]);
+            gov__slot_state_locked(runtime, slot, now_ms, &out[count]);
         count++;
     }
     pthread_mutex_unlock(&runtime->lock);

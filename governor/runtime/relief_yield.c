@@ -108,6 +108,7 @@ static void believe_locked(struct gov_runtime *runtime, size_t at,
     account->yield_bytes =
         account->fell_bytes > 0 ? (uint64_t)account->fell_bytes : 0;
     runtime->given_bytes += given;
+    gov__asked_given_locked(runtime, given);
     for (size_t m = 0; m < 2; m++)
         runtime->turn.credited_bytes[m] +=
             smaller(fell(slice->before.bytes[m], slice->after.bytes[m]), most);
@@ -244,6 +245,9 @@ static void tell(struct gov_runtime *runtime, const struct told *told)
     gov__trace_relief(runtime, told->name, account->offered_bytes,
                       account->yield_bytes, account->took_us,
                       !account->unknown);
+    gov__requests_relief(runtime, told->name, account->claimed_bytes,
+                         account->yield_bytes, account->took_us,
+                         !account->unknown);
     gov_publish_text(runtime, GOV_PAGE_TEXT_LAST_RELIEF, told->name);
     tell_event(runtime, told);
     if (told->retired)
@@ -325,6 +329,7 @@ static void measure_locked(struct gov_runtime *runtime,
     if (measure == GOV_RELIEF_FOOTPRINT) /* resident is that and more */
         runtime->turn.credited_bytes[GOV_RELIEF_RESIDENT] +=
             later - account->later_bytes;
+    gov__asked_given_locked(runtime, later - account->later_bytes);
     account->later_bytes = later;
     account->yield_bytes = early + later;
 }
@@ -336,8 +341,7 @@ static bool settle_locked(struct gov_runtime *runtime,
                           struct told *told)
 {
     struct gov__account *account = &slot->account;
-    const bool pressed =
-        runtime->machine.level >= GOV_LEVEL_WARN && !runtime->machine.calm;
+    const bool pressed = gov__need_any_locked(runtime);
     const bool waits = slot->relief.between_passes && runtime->passes > 0;
     const uint64_t past_ms =
         now_ms > account->slice_ms ? now_ms - account->slice_ms : 0;

@@ -128,6 +128,7 @@ static void destroy(struct gov_runtime *runtime)
     const bool forked = gov__runtime_forked(runtime);
     struct gov_alloc alloc = runtime->alloc;
 
+    gov__requests_close(runtime);
     gov__policy_end(runtime);
     gov__control_close(runtime);
     gov__page_writer_close(&runtime->writer);
@@ -190,6 +191,9 @@ gov_status gov__open_on(gov_runtime **out, const struct gov_options *options,
         return GOV_E_NOMEM;
     prepare(runtime, &own, platform);
     status = gov__policy_begin(runtime, &own, err);
+    if (status != GOV_OK)
+        goto fail;
+    status = gov__requests_open(runtime, &own, err);
     if (status != GOV_OK)
         goto fail;
     runtime->budget_given = own.budget_bytes != 0;
@@ -300,6 +304,7 @@ static size_t put_watched(const struct gov_runtime *runtime, char *out,
 
 char *gov_describe(gov_runtime *runtime, char *out, size_t bytes)
 {
+    char problem[GOV_MESSAGE_BYTES];
     size_t at;
 
     if (bytes == 0)
@@ -308,6 +313,7 @@ char *gov_describe(gov_runtime *runtime, char *out, size_t bytes)
         snprintf(out, bytes, "not governed");
         return out;
     }
+    gov__requests_problem(runtime, problem);
     pthread_mutex_lock(&runtime->lock);
     at = put_watched(runtime, out, bytes);
     at = gov__put(out, bytes, at, "; budget %" PRIu64 " MiB",
@@ -321,6 +327,9 @@ char *gov_describe(gov_runtime *runtime, char *out, size_t bytes)
     if (runtime->publish_problem[0] != '\0')
         at = gov__put(out, bytes, at, "; not shown in govtop: %s",
                       runtime->publish_problem);
+    if (problem[0] != '\0')
+        at =
+            gov__put(out, bytes, at, "; no telemetry is recorded: %s", problem);
     if (runtime->control.problem[0] != '\0')
         at = gov__put(out, bytes, at,
                       "; no pressure is simulated from outside: %s",

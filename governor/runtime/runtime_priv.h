@@ -25,9 +25,11 @@
 #include "governor/runtime/activity_priv.h"
 #include "governor/runtime/gauges.h"
 #include "governor/runtime/models_priv.h"
+#include "governor/runtime/page_shown.h"
 #include "governor/runtime/page_writer.h"
 #include "governor/runtime/policy_watch.h"
 #include "governor/runtime/relief_priv.h"
+#include "governor/runtime/requests.h"
 #include "policies/ladder.h"
 
 #define GOV__STEPS 16     /* that the app has waiting */
@@ -126,6 +128,7 @@ struct gov_runtime {
     _Atomic uint64_t have;     /* counters set, as in struct gov_page */
     _Atomic uint64_t counter[GOV_PAGE_COUNTERS];
     struct gov__gauges gauges;
+    struct gov__requests *requests; /* NULL: no telemetry; has its own lock */
     struct gov__page_writer writer; /* of the thread that keeps house */
     struct gov__trace
         *_Atomic trace;             /* trace_write.c's; NULL: never recorded */
@@ -174,6 +177,8 @@ struct gov_runtime {
     uint32_t last_id;
     struct gov__models models;
     struct gov__activity activity;
+    struct gov__shown shown;
+    struct gov__asked asked;
     bool relieving;  /* one thread runs the ladder, regrows, or tells floors */
     bool exclusive;  /* an action that must not race a pass is running */
     bool pending;    /* an action waits for the end of a pass */
@@ -282,6 +287,9 @@ void gov__simulate_due_locked(struct gov_runtime *runtime, uint64_t now_ms);
  * it sent before. */
 void gov__simulate_told(struct gov_runtime *runtime, gov_level level,
                         uint64_t for_ms);
+
+/* What gov_control_relieve() sent: relief_asked.c. */
+void gov__asked_told(struct gov_runtime *runtime, uint64_t bytes);
 
 /* The control socket. A page that was made again, because the directory was swept
  * or another runtime of this process had the name, gets one again, by who writes

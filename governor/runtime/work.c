@@ -33,8 +33,11 @@ void gov__runtime_event(struct gov_runtime *runtime, struct gov_event *event)
     gov_event_fn fn = NULL;
     uint64_t now_us;
     bool waits; /* for a file system, meanwhile and after */
+    bool known;
     void *ctx;
 
+    if (event->kind != GOV_EVENT_LEVEL)
+        event->level = gov_level_now(runtime);
     pthread_mutex_lock(&runtime->lock);
     /* Asked here, so that another thread that was let in before is no later. */
     now_us = p->now_us(p->ctx);
@@ -47,17 +50,18 @@ void gov__runtime_event(struct gov_runtime *runtime, struct gov_event *event)
         gov__turn_tells_locked(runtime, now_us);
     }
     /* Who hangs is told the level when it is back. */
-    if (event->kind == GOV_EVENT_LEVEL &&
-        (fn != NULL || runtime->event == NULL))
+    known =
+        event->kind != GOV_EVENT_LEVEL || fn != NULL || runtime->event == NULL;
+    if (event->kind == GOV_EVENT_LEVEL && known)
         runtime->told_level = event->level;
+    if (known)
+        gov__shown_add_locked(&runtime->shown, event, now_us);
     ctx = runtime->event_ctx;
     pthread_mutex_unlock(&runtime->lock);
     if (fn == NULL)
         return;
     event->size = sizeof(*event);
     event->at_ms = gov__runtime_ms(runtime);
-    if (event->kind != GOV_EVENT_LEVEL)
-        event->level = gov_level_now(runtime);
     fn(ctx, event);
     pthread_mutex_lock(&runtime->lock);
     runtime->delivering--;
@@ -135,6 +139,7 @@ static bool is_told(struct gov_runtime *runtime, gov_level level)
 static void tell(struct gov_runtime *runtime, uint64_t turn,
                  const struct gov__judged *judged)
 {
+    gov__requests_sample(runtime, &judged->sample, judged->level);
     if (judged->level != judged->before)
         gov_heap_decay(judged->level);
     if (judged->budget_changed)
@@ -185,6 +190,7 @@ static void keep_house(struct gov_runtime *runtime, bool policy)
     if (policy)
         gov__policy_follow(runtime);
     gov__trace_flush(runtime);
+    gov__requests_flush(runtime);
     pthread_mutex_lock(&runtime->lock);
     last = runtime->last;
     memcpy(reason, runtime->machine.reason, sizeof(reason));
@@ -280,6 +286,8 @@ void gov__work(struct gov_runtime *runtime, bool policy)
         tell(runtime, turn, &judged);
     if (goes_on(runtime, turn))
         gov__relief_run(runtime, GOV__IN_STEP);
+    if (goes_on(runtime, turn))
+        gov__asked_end(runtime);
     if (goes_on(runtime, turn))
         gov__relief_regrow(runtime);
     if (goes_on(runtime, turn))

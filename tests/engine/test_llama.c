@@ -1733,6 +1733,12 @@ START_TEST(what_runs_is_published)
                       4 * 2 * 256 * (out.prompt_tokens + 10));
     ck_assert_uint_gt(page.counter[GOV_PAGE_WEIGHTS_COLD], 0);
     ck_assert_uint_gt(page.counter[GOV_PAGE_WEIGHTS_MAPPED], 1000000);
+    ck_assert_uint_eq(page.counter[GOV_PAGE_REQUESTS], 1);
+    ck_assert_uint_eq(page.counter[GOV_PAGE_CONVERSATIONS], 1);
+    ck_assert_uint_eq(page.counter[GOV_PAGE_CONVERSATIONS_STORED], 0);
+    ck_assert_uint_eq(page.have >> GOV_PAGE_WEIGHTS_WAIT_US & 1, 1);
+    ck_assert_uint_ge(page.counter[GOV_PAGE_WEIGHTS_WAIT_US],
+                      page.counter[GOV_PAGE_PASS_WEIGHTS_US]);
     f.engine->reset(f.session);
     gov_step(f.runtime);
     ck_assert_uint_eq(own_page()->counter[GOV_PAGE_KV_USED], 0);

@@ -84,7 +84,7 @@ static void send_raw(const void *data, size_t size)
 
 static void encode(gov_level level, uint64_t for_ms)
 {
-    struct gov__control_order order = {level, for_ms};
+    struct gov__control_order order = {GOV__CONTROL_SIMULATE, level, for_ms};
 
     gov__control_encode(bytes, (int32_t)getpid(), &order);
 }
@@ -103,19 +103,25 @@ START_TEST(an_order_reads_as_it_was_written)
             ck_assert(gov__control_decode(bytes, sizeof(bytes),
                                           (int32_t)getpid(), &got));
             ck_assert_int_eq(got.level, levels[i]);
-            ck_assert_uint_eq(got.for_ms, times[j]);
+            ck_assert_int_eq(got.kind, GOV__CONTROL_SIMULATE);
+            ck_assert_uint_eq(got.amount, times[j]);
         }
 }
 END_TEST
 
 START_TEST(whatever_else_is_no_order)
 {
-    const struct gov__control_order untouched = {CRITICAL, 7};
+    const struct gov__control_order untouched = {GOV__CONTROL_SIMULATE,
+                                                 CRITICAL, 7};
+    const struct gov__control_order relieve = {GOV__CONTROL_RELIEVE, WARN, 9};
     struct gov__control_order got = untouched;
     uint8_t longer[GOV__CONTROL_BYTES + 1] = {0};
 
-    encode(WARN, 1000);
-    for (size_t i = 0; i < GOV__CONTROL_AT_FOR_MS; i++)
+    if (_i == 0)
+        encode(WARN, 1000);
+    else
+        gov__control_encode(bytes, (int32_t)getpid(), &relieve);
+    for (size_t i = 0; i < GOV__CONTROL_AT_AMOUNT; i++)
         for (int bit = 0; bit < 8; bit++) {
             bytes[i] ^= (uint8_t)(1 << bit);
             ck_assert_msg(!gov__control_decode(bytes, sizeof(bytes),
@@ -130,7 +136,7 @@ START_TEST(whatever_else_is_no_order)
     got = untouched;
     ck_assert(!gov__control_decode(bytes, 31, (int32_t)getpid(), &got));
     ck_assert_int_eq(got.level, CRITICAL);
-    ck_assert_uint_eq(got.for_ms, 7);
+    ck_assert_uint_eq(got.amount, 7);
 }
 END_TEST
 
@@ -209,6 +215,417 @@ START_TEST(a_thread_follows_at_once)
            native->now_us(native->ctx) - began < 10000000)
         nanosleep(&pause, NULL);
     ck_assert_int_eq(gov_level_now(own), CRITICAL);
+}
+END_TEST
+
+/* ---- giving back ------------------------------------------------------------------ */
+
+static void ask(uint64_t size)
+{
+    ck_assert_int_eq(
+        gov_control_relieve((int32_t)getpid(), size, directory, &err), GOV_OK);
+}
+
+#define ASKED "event asked to give back "
+
+START_TEST(memory_is_given_back_as_at_warn)
+{
+    struct action dear = {.name = "dear",
+                          .cost = 9,
+                          .offers = 500 * MIB,
+                          .gives = 500 * MIB},
+                  cheap = {.name = "cheap",
+                           .cost = 1,
+                           .offers = 100 * MIB,
+                           .gives = 100 * MIB};
+
+    add(&dear);
+    add(&cheap);
+    ask(80 * MIB);
+    ck_assert_int_eq(cheap.runs, 0);
+    ck_assert_int_eq(after(250), NORMAL);
+    ck_assert_int_eq(cheap.level, WARN);
+    ck_assert_uint_eq(rt->counter[GOV_PAGE_LEVEL_SIMULATED], 0);
+    ck_happened("run cheap\n"
+                "event cheap gave back 102400 KiB of 102400 KiB offered\n" ASKED
+                "81920 KiB: 102400 KiB were given back\n");
+    ck_assert_int_eq(after(60000), NORMAL);
+    ck_assert_int_eq(dear.runs, 0);
+    gov_relief_remove(rt, dear.id);
+    gov_relief_remove(rt, cheap.id);
+}
+END_TEST
+
+/* As it would be at a level that is. */
+static void corroborate(struct action *action)
+{
+    (void)action;
+    rt->machine.corroborated = true;
+}
+
+/* What waits for CRITICAL, and what cannot be undone, stays. */
+START_TEST(all_is_what_warn_allows)
+{
+    struct action actions[] = {
+        {.name = "a",
+         .cost = 1,
+         .offers = MIB,
+         .gives = MIB,
+         .on_offer = corroborate},
+        {.name = "b", .cost = 2, .offers = 2 * MIB, .gives = 2 * MIB},
+        {.name = "c", .cost = 3, .offers = GIB, .gives = GIB},
+        {.name = "d",
+         .cost = 4,
+         .offers = GIB,
+         .gives = GIB,
+         .from_level = CRITICAL},
+    };
+
+    for (size_t i = 0; i < 4; i++)
+        add(&actions[i]);
+    rt->slots[2].relief.destructive = true;
+    ask(0);
+    turn(250);
+    turn(250);
+    ck_happened("run a\n"
+                "event a gave back 1024 KiB of 1024 KiB offered\n"
+                "run b\n"
+                "event b gave back 2048 KiB of 2048 KiB offered\n" ASKED
+                "what there is: 3072 KiB were given back\n");
+    ask(GIB);
+    turn(250);
+    ck_happened(ASKED "1048576 KiB: 0 KiB were given back; there is no more to "
+                      "give\n");
+    for (size_t i = 0; i < 4; i++)
+        gov_relief_remove(rt, actions[i].id);
+}
+END_TEST
+
+START_TEST(rests_end_but_not_of_the_barren)
+{
+    struct action gives = {.name = "gives", .offers = 8 * GIB, .gives = MIB},
+                  barren = {.name = "barren", .cost = 1, .offers = MIB};
+
+    add(&gives);
+    add(&barren);
+    for (int i = 1; i <= 3; i++) {
+        ask(2 * MIB);
+        turn(250);
+        turn(250);
+        ck_assert_int_eq(gives.runs, i); /* and not twice: it rests again */
+        ck_assert_int_eq(barren.runs, i);
+    }
+    happened[0] = '\0';
+    simulate(WARN); /* the level is not normal: they stay retired */
+    turn(250);
+    ck_assert_int_eq(gives.runs, 4);
+    rt->slots[1].retired = true;
+    ask(0);
+    turn(250);
+    ck_assert_int_eq(gives.runs, 5);
+    ck_assert_int_eq(barren.runs, 4);
+    gov_relief_remove(rt, gives.id);
+    gov_relief_remove(rt, barren.id);
+}
+END_TEST
+
+START_TEST(a_pass_is_waited_for)
+{
+    struct action kv = {
+        .name = "kv", .between_passes = true, .offers = MIB, .gives = MIB};
+
+    add(&kv);
+    gov_pass_begin(rt);
+    ask(MIB);
+    turn(250);
+    turn(250);
+    ck_assert_int_eq(kv.runs, 0);
+    gov_pass_end(rt);
+    ck_happened("run kv\nevent kv gave back 1024 KiB of 1024 KiB offered\n");
+    turn(250);
+    ck_happened(ASKED "1024 KiB: 1024 KiB were given back\n");
+    gov_pass_begin(rt);
+    kv.offers = MIB;
+    ask(MIB);
+    turn(250);
+    turn(59999);
+    ck_happened("");
+    turn(1);
+    ck_happened(ASKED "1024 KiB: 0 KiB were given back, and that is over "
+                      "now\n");
+    gov_pass_end(rt);
+    ck_assert_int_eq(kv.runs, 1);
+    gov_relief_remove(rt, kv.id);
+}
+END_TEST
+
+static int slices;
+static uint64_t comes; /* at once, of a slice of 1 MiB */
+
+static uint64_t slice(void *ctx, const struct gov_relief_want *want)
+{
+    (void)ctx;
+    slices++;
+    ck_assert_int_eq(want->level, WARN);
+    sim_advance_ms(&sim, 10);
+    sim_grow(&sim, -(int64_t)comes);
+    return MIB;
+}
+
+static uint64_t offers_all(void *ctx, gov_level level)
+{
+    (void)ctx;
+    (void)level;
+    return GIB;
+}
+
+static uint32_t add_sliced(uint32_t settle_ms)
+{
+    struct gov_relief relief = gov_relief_default();
+    uint32_t id;
+
+    relief.name = "sliced";
+    relief.offer = offers_all;
+    relief.relieve = slice;
+    relief.settle_ms = settle_ms;
+    slices = 0;
+    comes = settle_ms == 0 ? MIB : 0;
+    ck_assert_int_eq(gov_relief_add(rt, &relief, &id, &err), GOV_OK);
+    return id;
+}
+
+START_TEST(slices_go_on_from_turn_to_turn)
+{
+    const uint32_t id = add_sliced(0);
+
+    ask(25 * MIB);
+    turn(250);
+    ck_assert_int_eq(slices, 10);
+    turn(250);
+    ck_assert_int_eq(slices, 20);
+    ck_happened("");
+    turn(250);
+    ck_assert_int_eq(slices, 25);
+    ck_happened("event sliced gave back 25600 KiB of 1048576 KiB offered; it "
+                "says 25600 KiB\n" ASKED
+                "25600 KiB: 25600 KiB were given back\n");
+    gov_relief_remove(rt, id);
+}
+END_TEST
+
+/* What is on its way is waited for, and others run when it does not come. */
+START_TEST(what_comes_later_counts)
+{
+    const uint32_t id = add_sliced(2000);
+    struct action other = {
+        .name = "other", .cost = 9, .offers = 100 * MIB, .gives = 100 * MIB};
+
+    add(&other);
+    ask(5 * MIB);
+    turn(250);
+    ck_assert_int_eq(slices, 5);
+    turn(250);
+    ck_assert_int_eq(other.runs, 0);
+    ck_happened("");
+    if (_i == 0)
+        sim_grow(&sim, -(int64_t)(5 * MIB));
+    turn(2000);
+    turn(250);
+    ck_assert_int_eq(other.runs, _i);
+    if (_i == 0)
+        ck_happened(
+            "event sliced gave back 5120 KiB of 1048576 KiB offered; it "
+            "says 5120 KiB\n" ASKED "5120 KiB: 5120 KiB were given back\n");
+    else
+        ck_happened("event sliced gave back 0 KiB of 1048576 KiB offered; it "
+                    "says 5120 KiB\n"
+                    "run other\n"
+                    "event other gave back 102400 KiB of 102400 KiB "
+                    "offered\n" ASKED "5120 KiB: 102400 KiB were given back\n");
+    gov_relief_remove(rt, other.id);
+    gov_relief_remove(rt, id);
+}
+END_TEST
+
+static void is_late(struct action *action)
+{
+    (void)action;
+    sim_advance_ms(&sim, 2000);
+    ck_assert(gov__relief_overdue(rt, sim.now_us));
+}
+
+START_TEST(one_that_does_not_return_is_done_without)
+{
+    struct action late = {.name = "late",
+                          .offers = 9 * MIB,
+                          .gives = 9 * MIB,
+                          .inside = is_late},
+                  other = {
+                      .name = "other", .cost = 1, .offers = MIB, .gives = MIB};
+
+    add(&late);
+    add(&other);
+    ask(MIB);
+    turn(250);
+    ck_happened("run late\n"
+                "event late ran; what it gave back cannot be measured\n");
+    turn(250);
+    ck_happened("event run() of late has not returned for 2000 ms: relief goes "
+                "on without it; see what it waits for\n"
+                "run other\n"
+                "event other gave back 1024 KiB of 1024 KiB offered\n" ASKED
+                "1024 KiB: 1024 KiB were given back\n");
+    gov_relief_remove(rt, late.id);
+    gov_relief_remove(rt, other.id);
+}
+END_TEST
+
+START_TEST(what_is_asked_replaces_what_was_asked)
+{
+    struct action kv = {
+        .name = "kv", .between_passes = true, .offers = MIB, .gives = MIB};
+
+    add(&kv);
+    gov_pass_begin(rt);
+    ask(GIB);
+    turn(250);
+    ask(4096);
+    turn(250);
+    gov_pass_end(rt);
+    turn(250);
+    ck_happened("run kv\nevent kv gave back 1024 KiB of 1024 KiB "
+                "offered\n" ASKED "4 KiB: 1024 KiB were given back\n");
+    gov_relief_remove(rt, kv.id);
+}
+END_TEST
+
+/* It was normal for long, and what was given is not taken again at once. */
+START_TEST(it_is_taken_again_as_after_pressure)
+{
+    struct action cache = {.name = "cache", .offers = MIB, .gives = MIB};
+
+    add(&cache);
+    turn(60000);
+    turn(60000);
+    ask(0);
+    turn(250);
+    ck_assert_int_eq(cache.runs, 1);
+    for (int i = 0; i < 15; i++)
+        turn(1000);
+    ck_assert_int_eq(cache.regrows, 0);
+    turn(1000);
+    ck_assert_int_eq(cache.regrows, 1);
+    gov_relief_remove(rt, cache.id);
+}
+END_TEST
+
+/* What is given for the level counts. */
+START_TEST(real_pressure_goes_first)
+{
+    struct action cheap = {.name = "cheap", .offers = MIB, .gives = MIB},
+                  dear = {
+                      .name = "dear", .cost = 9, .offers = MIB, .gives = MIB};
+
+    add(&cheap);
+    add(&dear);
+    simulate(CRITICAL);
+    ask(2 * MIB);
+    turn(250);
+    ck_happened("event critical: simulated\n"
+                "run cheap\n"
+                "event cheap gave back 1024 KiB of 1024 KiB offered\n"
+                "run dear\n"
+                "event dear gave back 1024 KiB of 1024 KiB offered\n" ASKED
+                "2048 KiB: 2048 KiB were given back\n");
+    ck_assert_int_eq(dear.level, CRITICAL);
+    gov_relief_remove(rt, cheap.id);
+    gov_relief_remove(rt, dear.id);
+}
+END_TEST
+
+/* While evidence is calm the level asks for nothing, though it falls later. */
+START_TEST(a_level_that_is_calm_asks_for_nothing)
+{
+    struct action cheap = {.name = "cheap"},
+                  dear = {.name = "dear", .cost = 9, .gives = MIB};
+
+    add(&cheap);
+    add(&dear);
+    sim.process.footprint_bytes = 4 * GIB - 100 * MIB;
+    ck_assert_int_ge(after(250), WARN);
+    sim.process.footprint_bytes = GIB;
+    ck_assert_int_ge(after(250), WARN);
+    ck_assert(rt->machine.calm);
+    cheap.offers = cheap.gives = dear.offers = MIB;
+    ask(MIB);
+    ck_assert_int_ge(after(250), WARN);
+    ck_assert_int_eq(cheap.runs, 1);
+    ck_assert_int_eq(dear.runs, 0);
+    gov_relief_remove(rt, cheap.id);
+    gov_relief_remove(rt, dear.id);
+}
+END_TEST
+
+START_TEST(a_thread_gives_back_at_once)
+{
+    const struct timespec pause = {0, 10000000};
+    const struct gov_platform *native = gov__platform_native();
+    struct action cheap = {.name = "cheap", .offers = MIB, .gives = MIB};
+    uint64_t began;
+
+    tear_down();
+    sim.table.now_us = native->now_us;
+    rt = open_here(directory, false);
+    add(&cheap);
+    began = native->now_us(native->ctx);
+    ask(MIB);
+    while (atomic_load(&rt->counter[GOV_PAGE_RELIEFS]) == 0 &&
+           native->now_us(native->ctx) - began < 10000000)
+        nanosleep(&pause, NULL);
+    ck_assert_uint_eq(atomic_load(&rt->counter[GOV_PAGE_RELIEFS]), 1);
+    gov_relief_remove(rt, cheap.id);
+}
+END_TEST
+
+/* While something is asked for it is looked at as often as at WARN. */
+START_TEST(who_asks_does_not_wait)
+{
+    struct action kv = {
+        .name = "kv", .between_passes = true, .offers = MIB, .gives = MIB};
+
+    add(&kv);
+    rt->adaptive = true;
+    ck_assert_uint_gt(gov__look_pace_locked(rt), GOV__MIN_SAMPLE_MS);
+    gov_pass_begin(rt);
+    ask(0);
+    turn(250);
+    ck_assert_uint_eq(gov__look_pace_locked(rt), GOV__MIN_SAMPLE_MS);
+    gov_pass_end(rt);
+    turn(250);
+    ck_assert_uint_gt(gov__look_pace_locked(rt), GOV__MIN_SAMPLE_MS);
+    gov_relief_remove(rt, kv.id);
+}
+END_TEST
+
+START_TEST(no_other_order_gives_back)
+{
+    struct gov__control_order order = {GOV__CONTROL_RELIEVE, CRITICAL, 0};
+    struct action cheap = {.name = "cheap", .offers = MIB, .gives = MIB};
+
+    add(&cheap);
+    gov__control_encode(bytes, (int32_t)getpid(), &order);
+    send_raw(bytes, sizeof(bytes));
+    order.kind = (enum gov__control_kind)3;
+    order.level = WARN;
+    gov__control_encode(bytes, (int32_t)getpid(), &order);
+    send_raw(bytes, sizeof(bytes));
+    turn(250);
+    ck_happened("");
+    ck_assert_int_eq(gov_control_relieve(0, MIB, directory, &err),
+                     GOV_E_INVALID);
+    ck_assert_str_eq(err.message, "0 is no process id; govtop shows those of "
+                                  "governed processes");
+    gov_relief_remove(rt, cheap.id);
 }
 END_TEST
 
@@ -627,6 +1044,33 @@ START_TEST(each_refusal_says_why)
 }
 END_TEST
 
+/* A library of before: its page is of version 1, and it passes over what it does not
+ * know, so it is not asked. */
+START_TEST(an_older_one_cannot_be_asked)
+{
+    uint8_t page[2048] = "GOVPAGE\n\1\0\0\0\0\10\0\0";
+    char name[1024];
+    FILE *file;
+
+    for (int i = 0; i < 4; i++)
+        page[GOV__PAGE_AT_PID + i] = (uint8_t)(getpid() >> 8 * i);
+    snprintf(name, sizeof(name), "%s/%d.page", directory, (int)getpid());
+    file = fopen(name, "w");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(page, 1, sizeof(page), file), sizeof(page));
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert_int_eq(
+        gov_control_relieve((int32_t)getpid(), MIB, directory, &err),
+        GOV_E_UNSUPPORTED);
+    ck_assert_str_eq(err.message,
+                     sentence("process %d cannot be told that: it is governed "
+                              "by an older version; restart it with this one",
+                              (int)getpid()));
+    ck_assert_int_eq(tell_own(WARN, 60000), GOV_OK); /* that it knows */
+    ck_assert_int_eq(after(250), WARN);
+}
+END_TEST
+
 START_TEST(another_users_process_is_refused)
 {
     int status;
@@ -644,7 +1088,7 @@ START_TEST(another_users_process_is_refused)
                                  &err) != GOV_E_PERMISSION)
             _exit(1);
         _exit(strstr(err.message, " is another user's; only that user can "
-                                  "simulate pressure in it") == NULL);
+                                  "tell it anything") == NULL);
     }
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
@@ -699,7 +1143,7 @@ Suite *suite(void)
     TCase *pure = tcase_create("message"), *t = tcase_create("socket");
 
     tcase_add_test(pure, an_order_reads_as_it_was_written);
-    tcase_add_test(pure, whatever_else_is_no_order);
+    tcase_add_loop_test(pure, whatever_else_is_no_order, 0, 2);
     suite_add_tcase(s, pure);
     tcase_add_checked_fixture(t, set_up_control, tear_down_control);
     tcase_set_timeout(t, 30);
@@ -709,6 +1153,20 @@ Suite *suite(void)
     tcase_add_test(t, the_apps_own_steps_stay);
     tcase_add_test(t, a_thread_follows_at_once);
     tcase_add_test(t, what_is_no_order_is_passed_over);
+    tcase_add_test(t, memory_is_given_back_as_at_warn);
+    tcase_add_test(t, all_is_what_warn_allows);
+    tcase_add_test(t, rests_end_but_not_of_the_barren);
+    tcase_add_test(t, a_pass_is_waited_for);
+    tcase_add_test(t, slices_go_on_from_turn_to_turn);
+    tcase_add_loop_test(t, what_comes_later_counts, 0, 2);
+    tcase_add_test(t, one_that_does_not_return_is_done_without);
+    tcase_add_test(t, what_is_asked_replaces_what_was_asked);
+    tcase_add_test(t, it_is_taken_again_as_after_pressure);
+    tcase_add_test(t, real_pressure_goes_first);
+    tcase_add_test(t, a_level_that_is_calm_asks_for_nothing);
+    tcase_add_test(t, a_thread_gives_back_at_once);
+    tcase_add_test(t, who_asks_does_not_wait);
+    tcase_add_test(t, no_other_order_gives_back);
 #ifdef SCM_CREDENTIALS
     tcase_add_test(t, another_user_is_not_listened_to);
 #endif
@@ -725,6 +1183,7 @@ Suite *suite(void)
     tcase_add_test(t, readers_sweep_what_the_dead_left);
     tcase_add_test(t, a_page_goes_with_its_socket);
     tcase_add_test(t, each_refusal_says_why);
+    tcase_add_test(t, an_older_one_cannot_be_asked);
     tcase_add_test(t, another_users_process_is_refused);
     tcase_add_loop_test(t, a_socket_that_cannot_be_made_is_no_failure, 0, 2);
     suite_add_tcase(s, t);

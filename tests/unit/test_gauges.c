@@ -49,6 +49,12 @@ static const struct {
     {GOV_PAGE_WEIGHTS_LATE, 30, 30, 30},
     {GOV_PAGE_KV_GIVEN_BACK, 30, 30, 30},
     {GOV_PAGE_TOKENS, 30, 30, 30},
+    {GOV_PAGE_REQUESTS, 30, 30, 30},
+    {GOV_PAGE_WEIGHTS_WAIT_US, 30, 30, 30},
+    {GOV_PAGE_STALL_US, 30, 30, 30},
+    {GOV_PAGE_CONVERSATIONS, 30, 20, 0},
+    {GOV_PAGE_CONVERSATIONS_STORED, 30, 20, 0},
+    {GOV_PAGE_STATE_BYTES, 30, 20, 0},
     /* The least warm. */
     {GOV_PAGE_WEIGHTS_WARM, 10, 20, 0},
     /* The last. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* gov pressure: simulates pressure in governed processes, shows levels as they
- * change, and what tells of them. */
+/* gov pressure: simulates pressure in governed processes, makes them give memory
+ * back, shows levels as they change, and what tells of them. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +11,13 @@
 
 /* A monitor looks four times a second; a host of its own loop perhaps less. */
 #define FOLLOW_MS 2000
+/* Relief waits for the end of a pass, and is measured for a while. */
+#define RELIEVE_MS 10000
+#define NOT_GIVEN UINT64_MAX
 
 struct pressure {
-    const char *simulate; /* NULL: --watch or --sources */
+    const char *simulate; /* NULL: not given */
+    uint64_t relieve;     /* NOT_GIVEN */
     bool watch, sources, all, json;
     uint64_t pid, for_ms; /* 0: not given */
     bool end;             /* "real" */
@@ -44,21 +48,30 @@ static bool read_level(struct pressure *pressure)
 
 /* ---- simulating ------------------------------------------------------------------ */
 
-/* Whether the page shows what was asked for. */
-static bool follows(const struct pressure *pressure, int32_t pid)
+/* NULL: there is none. */
+static const struct gov_page *page_of(int32_t pid)
 {
     size_t count;
 
     if (gov_page_list(pages, GOV_WATCH_PROCESSES, &count, NULL, NULL) != GOV_OK)
-        return false;
+        return NULL;
     for (size_t i = 0; i < count; i++)
         if (pages[i].pid == pid)
-            return pressure->end
-                       ? pages[i].counter[GOV_PAGE_LEVEL_SIMULATED] == 0
-                       : pages[i].counter[GOV_PAGE_LEVEL_SIMULATED] == 1 &&
-                             pages[i].counter[GOV_PAGE_LEVEL] ==
-                                 (uint64_t)pressure->level;
-    return false;
+            return &pages[i];
+    return NULL;
+}
+
+/* Whether the page shows what was asked for. */
+static bool follows(const struct pressure *pressure, int32_t pid)
+{
+    const struct gov_page *page = page_of(pid);
+
+    if (page == NULL)
+        return false;
+    return pressure->end
+               ? page->counter[GOV_PAGE_LEVEL_SIMULATED] == 0
+               : page->counter[GOV_PAGE_LEVEL_SIMULATED] == 1 &&
+                     page->counter[GOV_PAGE_LEVEL] == (uint64_t)pressure->level;
 }
 
 static bool wait_until_it_follows(const struct pressure *pressure, int32_t pid)
@@ -103,7 +116,60 @@ static bool simulate_in(const struct pressure *pressure, int32_t pid,
     return true;
 }
 
-static int simulate(const struct pressure *pressure)
+/* ---- relieving ------------------------------------------------------------------- */
+
+/* What came of it, which its page shows when it is over; NULL: it is not. */
+static const char *outcome(int32_t pid, uint64_t since_us)
+{
+    static const char begin[] = "asked to give back ";
+    const struct gov_page *page = page_of(pid);
+
+    for (size_t i = 0; page != NULL && i < GOV_PAGE_EVENTS; i++) {
+        const struct gov_page_event *event = &page->event[i];
+
+        if (event->at_us >= since_us && event->kind == GOV_EVENT_NOTICE &&
+            strncmp(event->text, begin, sizeof(begin) - 1) == 0)
+            return event->text;
+    }
+    return NULL;
+}
+
+/* False, and it has printed why, when the process was not told or is not done. */
+static bool relieve_in(const struct pressure *pressure, int32_t pid,
+                       const char *app)
+{
+    const struct timespec pause = {0, 20000000};
+    const uint64_t now_us = cli_now_us();
+    const char *what = NULL;
+    gov_error err;
+
+    if (gov_control_relieve(pid, pressure->relieve, NULL, &err) != GOV_OK) {
+        gov_fails("pressure", &err);
+        return false;
+    }
+    while ((what = outcome(pid, now_us)) == NULL) {
+        if (cli_now_us() - now_us > RELIEVE_MS * UINT64_C(1000)) {
+            fprintf(stderr,
+                    "gov pressure: process %" PRId32 " was told and is not "
+                    "done; is it stopped, or in a long pass?\n",
+                    pid);
+            return false;
+        }
+        nanosleep(&pause, NULL);
+    }
+    printf("%" PRId32 "%s%s: %s\n", pid, app[0] != '\0' ? " " : "", app, what);
+    return true;
+}
+
+/* ---- all of them ----------------------------------------------------------------- */
+
+static bool tell(const struct pressure *pressure, int32_t pid, const char *app)
+{
+    return pressure->simulate != NULL ? simulate_in(pressure, pid, app)
+                                      : relieve_in(pressure, pid, app);
+}
+
+static int tell_them(const struct pressure *pressure)
 {
     struct {
         int32_t pid;
@@ -114,7 +180,7 @@ static int simulate(const struct pressure *pressure)
     bool all = true;
 
     if (pressure->pid != 0) {
-        all = simulate_in(pressure, (int32_t)pressure->pid, "");
+        all = tell(pressure, (int32_t)pressure->pid, "");
         return all ? gov_finish("pressure") : GOV_EXIT_FAILURE;
     }
     if (gov_page_list(pages, GOV_WATCH_PROCESSES, &count, NULL, &err) != GOV_OK)
@@ -132,7 +198,7 @@ static int simulate(const struct pressure *pressure)
         memcpy(targets[i].app, pages[i].text_APP, sizeof(targets[i].app));
     }
     for (size_t i = 0; i < count; i++)
-        all &= simulate_in(pressure, targets[i].pid, targets[i].app);
+        all &= tell(pressure, targets[i].pid, targets[i].app);
     return all ? gov_finish("pressure") : GOV_EXIT_FAILURE;
 }
 
@@ -140,8 +206,13 @@ static int simulate(const struct pressure *pressure)
 
 static int run_command(struct pressure *pressure)
 {
-    if (pressure->watch + pressure->sources + (pressure->simulate != NULL) != 1)
-        return wrong("give one of --simulate LEVEL, --watch and --sources.");
+    const bool relieve = pressure->relieve != NOT_GIVEN;
+
+    if (pressure->watch + pressure->sources + (pressure->simulate != NULL) +
+            relieve !=
+        1)
+        return wrong("give one of --simulate LEVEL, --relieve BYTES, --watch "
+                     "and --sources.");
     if (pressure->sources)
         return pressure->pid != 0 || pressure->all || pressure->for_ms != 0
                    ? wrong("--sources takes nothing but --json.")
@@ -155,6 +226,10 @@ static int run_command(struct pressure *pressure)
         return wrong("--json is for --watch and --sources.");
     if (pressure->pid != 0 && pressure->all)
         return wrong("--pid is one process and --all are all of them.");
+    if (relieve)
+        return pressure->for_ms != 0
+                   ? wrong("--for is for --simulate and --watch.")
+                   : tell_them(pressure);
     if (!read_level(pressure)) {
         fprintf(stderr,
                 "gov pressure: %s is no level; simulate normal, warn or "
@@ -164,16 +239,19 @@ static int run_command(struct pressure *pressure)
     }
     if (pressure->for_ms == 0)
         pressure->for_ms = 60000;
-    return simulate(pressure);
+    return tell_them(pressure);
 }
 
 int gov_cmd_pressure(int argc, char **argv)
 {
-    struct pressure pressure = {0};
+    struct pressure pressure = {.relieve = NOT_GIVEN};
     const struct cli_option options[] = {
         {"--simulate", 's', CLI_TEXT, 0, 0, &pressure.simulate, "LEVEL",
          "tell a governed process to take normal, warn or critical for the "
          "level in force; real ends it"},
+        {"--relieve", 'r', CLI_BYTES, 0, INT64_MAX, &pressure.relieve, "BYTES",
+         "make a governed process give back so much now, as at warn, and print "
+         "what it gave; 0: all that it would"},
         {"--watch", 'w', CLI_FLAG, 0, 0, &pressure.watch, NULL,
          "print levels as they change, with the reason, until interrupted; "
          "this "
@@ -187,7 +265,7 @@ int gov_cmd_pressure(int argc, char **argv)
         {"--pid", 'p', CLI_COUNT, 1, INT32_MAX, &pressure.pid, "N",
          "the governed process N; not needed where there is only one"},
         {"--all", 'a', CLI_FLAG, 0, 0, &pressure.all, NULL,
-         "simulate in all governed processes of this user"},
+         "tell all governed processes of this user"},
         {"--json", 0, CLI_FLAG, 0, 0, &pressure.json, NULL,
          "print JSON; with --watch, one object a line"},
     };
@@ -195,12 +273,13 @@ int gov_cmd_pressure(int argc, char **argv)
         .name = "gov pressure",
         .synopsis =
             "--simulate LEVEL [--for TIME] [--pid N | --all]\n"
+            "       gov pressure --relieve BYTES [--pid N | --all]\n"
             "       gov pressure --watch [--for TIME] [--pid N] [--json]\n"
             "       gov pressure --sources [--json]",
         .sentence =
             "Simulates memory pressure in running governed processes, "
-            "to see what they do; or shows levels as they change, and what "
-            "tells of them.",
+            "to see what they do; makes them give memory back; or shows levels "
+            "as they change, and what tells of them.",
         .options = options,
         .option_count = sizeof(options) / sizeof(options[0]),
     };
