@@ -102,7 +102,7 @@ PUBLIC_H  := $(sort $(wildcard governor/*.h)) policies/alloc.h policies/capacity
 
 LIB_OBJ   := $(patsubst %.c,$(B)/%.o,$(LIB_SRC)) $(B)/shipped.o
 CLI_OBJ   := $(patsubst %.c,$(B)/%.o,$(CLI_SRC))
-GOV_OBJ   := $(patsubst %.c,$(B)/%.o,$(GOV_SRC))
+GOV_OBJ   := $(patsubst %.c,$(B)/%.o,$(GOV_SRC)) $(B)/report_page.o
 GOVTOP_OBJ := $(patsubst %.c,$(B)/%.o,$(GOVTOP_SRC))
 LLAMA_OBJ := $(patsubst %.c,$(B)/%.o,$(LLAMA_SRC))
 SERVER_OBJ := $(patsubst %.c,$(B)/%.o,$(SERVER_SRC))
@@ -123,6 +123,7 @@ READRATE := $(B)/tests/readrate
 CUT     := $(B)/tests/budget_cut
 HEAPLOAD := $(B)/tests/heapload
 TALK_TIME := $(B)/tests/talk_time
+TELEMETRY_MAKE := $(B)/tests/telemetry_make
 TELEMETRY_TIME := $(B)/tests/telemetry_time
 SPILLER := $(B)/tests/spiller
 PRESS   := $(B)/tests/press
@@ -239,6 +240,18 @@ $(B)/shipped.c: $(SHIPPED:%=configs/%.yaml)
 	  printf ';\nconst size_t gov__shipped_%s_bytes = sizeof(gov__shipped_%s) - 1;\n' $${name##*/} $${name##*/}; \
 	 done; } > $@
 
+# The page of gov report, as text, in the command.
+$(B)/report_page.c: tools/gov/report.html
+	$(Q)mkdir -p $(@D)
+	$(Q){ printf '/* Made from report.html; do not edit. */\n'; \
+	 printf '#include "tools/gov/report_html.h"\n'; \
+	 printf 'const char gov_report_page[] =\n'; \
+	 sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/    "/' -e 's/$$/\\n"/' $<; \
+	 printf ';\n'; } > $@
+$(B)/report_page.o: private EXTRA = -Wno-overlength-strings
+$(B)/report_page.o: $(B)/report_page.c $(B)/.flags
+	$(Q)$(COMPILE)
+
 # ISO C promises 4095 bytes of a string; every compiler here takes more.
 $(B)/shipped.o: private EXTRA = -Wno-overlength-strings
 $(B)/shipped.o: $(B)/shipped.c $(B)/.flags
@@ -329,7 +342,7 @@ $(SHAPE): $(B)/tests/tools/shape.o
 	$(Q)$(LINK_CXX) -o $@ $^ -Wl,-rpath,$(ENGINE_LIBDIR) $(ENGINE_LIBS) $(LIBS)
 $(B)/tests/tools/shape.o: private EXTRA = $(ENGINE_CXXFLAGS)
 
-$(NEED) $(CUT) $(HEAPLOAD) $(SPILLER) $(TELEMETRY_TIME) $(PRESSURE_TIME) $(PRESSURE_TOOLS): $(B)/tests/%: $(B)/tests/tools/%.o $(LIB)
+$(NEED) $(CUT) $(HEAPLOAD) $(SPILLER) $(TELEMETRY_MAKE) $(TELEMETRY_TIME) $(PRESSURE_TIME) $(PRESSURE_TOOLS): $(B)/tests/%: $(B)/tests/tools/%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(LIBS)
 
@@ -384,6 +397,7 @@ $(B)/tests/fakes/%.so: tests/fakes/%.c $(B)/.flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CFLAGS) $(VULKAN_CFLAGS) $(CFLAGS) -MMD -MP $(GOV_LDFLAGS) $(LDFLAGS) -shared -o $@ $<
 $(B)/tests/test_gpus: $(FAKES)
+$(B)/tests/test_metrics: $(B)/tools/gov/metrics_text.o $(B)/tools/gov/metrics_lines.o
 $(B)/tests/unit/test_gpus.o: private EXTRA += -DFAKES='"$(B)/tests/fakes/"'
 
 $(ENGINE_TEST_BIN): $(B)/tests/%: $(B)/tests/engine/%.o $(B)/tests/support/run.o $(LIB)
@@ -411,7 +425,7 @@ check: ## build and run every test, setting up what they need
 check-run: all tests check-headers check-symbols check-generic check-docs
 	$(Q)B=$(B) SAN=$(SAN) tests/run.sh
 
-tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(DENY) $(STOCK) $(SPILLER) $(POLICY_TIME) $(PLAINHOST) $(JEHOST) $(if $(DRY_RUN),$(SHAPE) $(NEED)) $(if $(HAVE_ENGINE),$(TALK_TIME) $(ENGINE_TEST_BIN))
+tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(DENY) $(STOCK) $(SPILLER) $(TELEMETRY_MAKE) $(POLICY_TIME) $(PLAINHOST) $(JEHOST) $(if $(DRY_RUN),$(SHAPE) $(NEED)) $(if $(HAVE_ENGINE),$(TALK_TIME) $(ENGINE_TEST_BIN))
 
 check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=asan check

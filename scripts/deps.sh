@@ -49,6 +49,7 @@ check    check                 check         pc:check
 check    clang                 xcode         cmd:clang
 check    libclang-rt-dev       -             rt:fuzzer
 check    mesa-vulkan-drivers   -             icd:lvp
+check    chromium              -             cmd:chromium
 
 lint     clang-format          clang-format  cmd:clang-format
 lint     clang-tidy            llvm          cmd:clang-tidy

@@ -29,7 +29,7 @@ compare() {
     cat "$tmp/help" >> "$tmp/all-$(basename "$page")"
 }
 
-for command in profile model capacity plan run policy replay pressure; do
+for command in profile model capacity plan run policy replay pressure metrics report; do
     compare "gov $command" docs/man/gov.1 "$B/bin/gov" "$command"
 done
 for verb in check show facts test; do

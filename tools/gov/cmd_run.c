@@ -22,6 +22,8 @@ struct run {
     struct gov_wishes wishes;
     const char *engine_name, *simulate;
     const char *record, *note; /* NULL: nothing is recorded */
+    const char *telemetry;     /* NULL: none, or with `records` the usual one */
+    bool records;
     struct cli_list prompts;
     uint64_t tokens, threads, repeat;
     bool json, ignore_end;
@@ -203,12 +205,29 @@ static bool on_stop(void *ctx)
 
 /* ---- steps ----------------------------------------------------------------------- */
 
+/* Who asks for it wants to know at once that it cannot be had; that another process
+ * writes there just now is nothing. */
+static gov_status try_telemetry(const char *path, gov_error *err)
+{
+    gov_telemetry *telemetry;
+    gov_status status = gov_telemetry_open(&telemetry, path, 0, NULL, err);
+
+    gov_telemetry_close(telemetry);
+    return status == GOV_E_BUSY ? GOV_OK : status;
+}
+
 static gov_status open_runtime(struct run *run, gov_error *err)
 {
     struct gov_options options = gov_options_default();
-    gov_status status;
+    gov_status status = GOV_OK;
 
     options.app = "gov run";
+    if (run->records || run->telemetry != NULL)
+        options.telemetry = run->telemetry == NULL ? "" : run->telemetry;
+    if (options.telemetry != NULL)
+        status = try_telemetry(options.telemetry, err);
+    if (status != GOV_OK)
+        return status;
     options.policy = run->wishes.policy_name;
     /* Else the runtime follows a limit that changes. */
     if (run->wishes.budget_bytes != 0)
@@ -457,9 +476,13 @@ static int run_planned(struct run *run)
                                 &run->output, &err);
     if (status == GOV_OK)
         status = converse(run, &turns, &err);
+    /* Before it is said to be done. */
+    if (gov_kept_end(&run->kept, run->engine, run->session,
+                     status == GOV_OK ? &err : NULL) != GOV_OK &&
+        status == GOV_OK)
+        status = err.status;
     if (status == GOV_OK)
         print_done(run, turns);
-    gov_kept_end(&run->kept, run->engine, run->session);
     if (end_record(run, status == GOV_OK ? &err : NULL) != GOV_OK &&
         status == GOV_OK)
         status = err.status;
@@ -555,6 +578,11 @@ int gov_cmd_run(int argc, char **argv)
          "for gov replay"},
         {"--note", 0, CLI_TEXT, 0, 0, &run.note, "TEXT",
          "what happens in the recording, kept in its first line"},
+        {"--telemetry", 0, CLI_FLAG, 0, 0, &run.records, NULL,
+         "record what each turn cost, for gov report; no word of it"},
+        {"--telemetry-file", 0, CLI_TEXT, 0, 0, &run.telemetry, "FILE",
+         "record it in FILE instead of "
+         "~/.local/state/governor/telemetry.db"},
         {"--keep", 0, CLI_TEXT, 0, 0, &run.kept.directory, "DIR",
          "keep the conversation in DIR, which is made: it goes there when "
          "memory is short, and a later run continues it"},

@@ -25,6 +25,8 @@ int gov_cmd_policy(int argc, char **argv);
 int gov_cmd_capacity(int argc, char **argv);
 int gov_cmd_replay(int argc, char **argv);
 int gov_cmd_pressure(int argc, char **argv);
+int gov_cmd_metrics(int argc, char **argv);
+int gov_cmd_report(int argc, char **argv);
 
 /* Prints "gov NAME: sentence" to stderr; returns the exit status of a failure. */
 int gov_fails(const char *name, const gov_error *err);

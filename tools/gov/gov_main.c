@@ -24,6 +24,10 @@ static const struct {
      "replay recorded memory pressure under other policies"},
     {"pressure", gov_cmd_pressure,
      "simulate memory pressure in running processes, or watch it"},
+    {"report", gov_cmd_report,
+     "show what requests cost, as text or as a page with plots"},
+    {"metrics", gov_cmd_metrics,
+     "print the figures of governed processes for scrapers"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -18,9 +18,9 @@ gov_status gov_kept_open(struct gov_kept *kept, gov_error *err);
 gov_status gov_kept_begin(struct gov_kept *kept,
                           const struct gov_engine *engine, gov_session *session,
                           struct gov_output *output, gov_error *err);
-/* Stores it. */
-void gov_kept_end(struct gov_kept *kept, const struct gov_engine *engine,
-                  gov_session *session);
+/* Stores it; GOV_OK says that it is on the disk. */
+gov_status gov_kept_end(struct gov_kept *kept, const struct gov_engine *engine,
+                        gov_session *session, gov_error *err);
 /* After the session was unloaded. */
 void gov_kept_close(struct gov_kept *kept);
 
