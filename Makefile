@@ -126,6 +126,7 @@ TALK_TIME := $(B)/tests/talk_time
 TELEMETRY_MAKE := $(B)/tests/telemetry_make
 TELEMETRY_TIME := $(B)/tests/telemetry_time
 SPILLER := $(B)/tests/spiller
+CROWD   := $(if $(filter Linux,$(SYSTEM)),$(B)/tests/crowd)
 PRESS   := $(B)/tests/press
 PRESSURE_TIME := $(B)/tests/pressure_time
 # More that tests/pressure runs: governed processes, each for one question.
@@ -346,6 +347,12 @@ $(NEED) $(CUT) $(HEAPLOAD) $(SPILLER) $(TELEMETRY_MAKE) $(TELEMETRY_TIME) $(PRES
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(LIBS)
 
+# Writes pages of its own: tests/system/govtop_load.sh.
+$(CROWD): $(B)/tests/tools/crowd.o $(LIBA)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $^ $(LIB_LIBS) $(LIBS)
+$(B)/tests/tools/crowd.o: private EXTRA = -D_GNU_SOURCE
+
 # A context without memory behind its cache is where its figures begin.
 $(TALK_TIME): $(B)/tests/tools/talk_time.o $(LIB) $(INTERPOSE)
 	$(Q)mkdir -p $(@D)
@@ -425,7 +432,7 @@ check: ## build and run every test, setting up what they need
 check-run: all tests check-headers check-symbols check-generic check-docs
 	$(Q)B=$(B) SAN=$(SAN) tests/run.sh
 
-tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(DENY) $(STOCK) $(SPILLER) $(TELEMETRY_MAKE) $(POLICY_TIME) $(PLAINHOST) $(JEHOST) $(if $(DRY_RUN),$(SHAPE) $(NEED)) $(if $(HAVE_ENGINE),$(TALK_TIME) $(ENGINE_TEST_BIN))
+tests: $(UNIT_BIN) $(REPLAY_BIN) $(MKMODEL) $(MEMLIMIT) $(DENY) $(STOCK) $(SPILLER) $(CROWD) $(TELEMETRY_MAKE) $(POLICY_TIME) $(PLAINHOST) $(JEHOST) $(if $(DRY_RUN),$(SHAPE) $(NEED)) $(if $(HAVE_ENGINE),$(TALK_TIME) $(ENGINE_TEST_BIN))
 
 check-asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=asan check

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* govtop: what governed processes publish, live. Reads pages and the machine's
- * own figures; never writes to a process. */
+/* govtop: what governed processes publish, live. Reads pages and the machine's own
+ * figures; a process is told something only when the user asks for it. */
+#include <errno.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -10,25 +11,36 @@
 
 #include "tools/cli/options.h"
 #include "tools/cli/text.h"
+#include "tools/govtop/top_csv.h"
 #include "tools/govtop/top_json.h"
+#include "tools/govtop/top_parts.h"
+#include "tools/govtop/top_sample.h"
 #include "tools/govtop/top_screen.h"
 
-/* Between the two samples of --once, from which rates come. */
-#define ONCE_MS 500
+/* Between the first two samples, from which the first rates come. */
+#define FIRST_MS 500
+#define NO_BATCH UINT64_MAX
 
 static struct {
-    bool once, json;
-    uint64_t delay_ms;
+    bool once, json, csv, all;
+    uint64_t delay_ms, batch;
     const char *directory;
-} wish = {false, false, 1000, NULL};
+} wish = {.delay_ms = 1000, .batch = NO_BATCH};
 
 static const struct cli_option options[] = {
     {"--delay", 'd', CLI_SECONDS, 100, 60000, &wish.delay_ms, "SECONDS",
      "time between two samples, 0.1 to 60; 1 unless given"},
+    {"--all", 'a', CLI_FLAG, 0, 0, &wish.all, NULL,
+     "also processes that run models and are not governed"},
     {"--once", '1', CLI_FLAG, 0, 0, &wish.once, NULL,
      "print one frame as text and exit; as wide as $COLUMNS, or 100"},
     {"--json", 'j', CLI_FLAG, 0, 0, &wish.json, NULL,
      "print one sample as a JSON object and exit"},
+    {"--csv", 'c', CLI_FLAG, 0, 0, &wish.csv, NULL,
+     "print one sample as comma-separated values, a row a process, and exit"},
+    {"--batch", 'b', CLI_COUNT, 0, 0, &wish.batch, "N",
+     "print N samples, the delay apart, and exit; 0 for ever; frames, or with "
+     "--json or --csv lines"},
     {"--directory", 0, CLI_TEXT, 0, 0, &wish.directory, "DIR",
      "read the pages in DIR"},
 };
@@ -45,27 +57,8 @@ static const struct cli_command command = {
     .notes = "In the live view, F1 lists the keys. See govtop(1).",
 };
 
-/* ---- sampling --------------------------------------------------------------- */
-
-static struct gov_machine machine;
-static struct gov_page pages[TOP_PROCESSES];
-static size_t page_count;
+static struct top_source source;
 static struct top_model model;
-
-static gov_status sample(gov_error *err)
-{
-    gov_machine_now(&machine);
-    return gov_page_list(pages, TOP_PROCESSES, &page_count, wish.directory,
-                         err);
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static int fail(const char *message)
 {
@@ -73,17 +66,12 @@ static int fail(const char *message)
     return 1;
 }
 
-/* ---- one frame -------------------------------------------------------------- */
+/* ---- output that is not live ------------------------------------------------ */
 
-static int print_json(void)
+/* Whoever reads the pipe has seen enough. */
+static int fail_output(const char *message)
 {
-    gov_error err;
-
-    if (sample(&err) != GOV_OK)
-        return fail(err.message);
-    if (!top_json_write(&machine, pages, page_count, stdout))
-        return fail("cannot write the sample to the standard output");
-    return 0;
+    return errno == EPIPE ? 0 : fail(message);
 }
 
 static int columns(void)
@@ -108,29 +96,91 @@ static bool wants_colour(void)
            (no_colour == NULL || no_colour[0] == '\0');
 }
 
-static int print_frame(void)
+static bool print_frame(uint64_t number)
 {
-    struct top_state state = {.sort = TOP_FOOTPRINT, .plain = true};
-    struct timespec pause = {0, (long)ONCE_MS * 1000000};
+    struct top_state state = {
+        .sort = TOP_FOOTPRINT, .plain = true, .others = wish.all};
     struct top_grid grid = {0};
-    gov_error err;
 
-    if (sample(&err) != GOV_OK)
-        return fail(err.message);
-    top_model_update(&model, &machine, pages, page_count);
-    nanosleep(&pause, NULL);
-    if (sample(&err) != GOV_OK)
-        return fail(err.message);
-    top_model_update(&model, &machine, pages, page_count);
+    if (number > 0)
+        putchar('\n');
     if (!top_grid_open(&grid, columns(), top_view_height(&model, &state),
                        cli_utf8()))
-        return fail("out of memory");
+        return false;
     top_view_draw(&grid, &model, &state);
     top_grid_write(&grid, stdout, wants_colour());
     top_grid_close(&grid);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return fail("cannot write the frame to the standard output");
-    return 0;
+    return fflush(stdout) == 0 && !ferror(stdout);
+}
+
+static int64_t unix_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool print_sample(uint64_t number)
+{
+    if (wish.csv)
+        return top_csv_write(&model, wish.all, unix_ms(), stdout);
+    if (wish.json)
+        return top_json_write(&source.sample, wish.all, wish.batch != NO_BATCH,
+                              stdout);
+    return print_frame(number);
+}
+
+static void wait_until(uint64_t due_ms)
+{
+    uint64_t now = top_now_ms(), left = due_ms > now ? due_ms - now : 0;
+    struct timespec pause = {(time_t)(left / 1000),
+                             (long)(left % 1000 * 1000000)};
+
+    while (nanosleep(&pause, &pause) != 0 && errno == EINTR)
+        ;
+}
+
+static bool sample(gov_error *err)
+{
+    if (top_source_take(&source, err) != GOV_OK ||
+        top_source_look(&source, wish.all, err) != GOV_OK)
+        return false;
+    top_model_update(&model, &source.sample);
+    return true;
+}
+
+static int print_all(void)
+{
+    const char *what = wish.csv || wish.json
+                           ? "cannot write the sample to the standard output"
+                           : "cannot write the frame to the standard output";
+    uint64_t wanted = wish.batch == NO_BATCH ? 1 : wish.batch, n = 0, due;
+    gov_error err;
+
+    /* A reader that has gone is told by write(). */
+    signal(SIGPIPE, SIG_IGN);
+    if (wish.csv && !top_csv_header(stdout))
+        return fail_output(what);
+    if (!sample(&err))
+        return fail(err.message);
+    due = top_now_ms();
+    if (!wish.json) { /* rates need a sample before */
+        due += wish.delay_ms < FIRST_MS ? wish.delay_ms : FIRST_MS;
+        wait_until(due);
+    }
+    for (;;) {
+        if ((n > 0 || !wish.json) && !sample(&err))
+            return fail(err.message);
+        errno = 0;
+        if (!print_sample(n))
+            return fail_output(what);
+        n++;
+        if (n == wanted)
+            return 0;
+        due += wish.delay_ms;
+        wait_until(due);
+    }
 }
 
 /* ---- live ------------------------------------------------------------------- */
@@ -147,33 +197,40 @@ static bool draw(struct top_grid *grid, struct top_state *state)
     return true;
 }
 
-/* Takes the keys that are there; false when one of them ends the program. */
-static bool take_keys(struct top_state *state)
-{
-    bool more = true;
-
-    while (more)
-        if (!top_view_key(state, &model, top_screen_key(&more)))
-            return false;
-    return true;
-}
-
 static void take_sample(struct top_state *state)
 {
     gov_error err;
 
     state->problem[0] = '\0';
-    if (sample(&err) != GOV_OK) {
+    if (top_source_take(&source, &err) != GOV_OK)
         memcpy(state->problem, err.message, sizeof(state->problem));
-        page_count = 0;
+    if (top_source_look(&source, state->others, &err) != GOV_OK) {
+        top_say(state, true, "%s", err.message);
+        state->others = false;
     }
-    top_model_update(&model, &machine, pages, page_count);
+    top_model_update(&model, &source.sample);
+}
+
+/* Takes the keys that are there; false when one of them ends the program. */
+static bool take_keys(struct top_state *state)
+{
+    bool more = true, others = state->others;
+
+    while (more) {
+        if (!top_view_key(state, &model, top_screen_key(&more)))
+            return false;
+        top_order_run(state, wish.directory);
+    }
+    if (state->others && !others)
+        take_sample(state); /* whoever asks for them sees them at once */
+    return true;
 }
 
 static bool live(struct top_grid *grid)
 {
-    struct top_state state = {.sort = TOP_FOOTPRINT, .delay_ms = wish.delay_ms};
-    uint64_t last = now_ms();
+    struct top_state state = {
+        .sort = TOP_FOOTPRINT, .others = wish.all, .delay_ms = wish.delay_ms};
+    uint64_t last = top_now_ms();
 
     take_sample(&state);
     for (;;) {
@@ -182,16 +239,16 @@ static bool live(struct top_grid *grid)
 
         if (!draw(grid, &state))
             return false;
-        now = now_ms();
+        now = top_now_ms();
         due = last + state.delay_ms;
         wait = top_screen_wait(due > now ? due - now : 0);
         if (wait == TOP_WAIT_END)
             return true;
         if (wait == TOP_WAIT_INPUT && !take_keys(&state))
             return true;
-        if (now_ms() < last + state.delay_ms)
+        if (top_now_ms() < last + state.delay_ms)
             continue;
-        last = now_ms();
+        last = top_now_ms();
         if (!state.paused)
             take_sample(&state);
     }
@@ -225,11 +282,17 @@ int main(int argc, char **argv)
     setlocale(LC_CTYPE, ""); /* NOLINT(concurrency-mt-unsafe): one thread */
     if (cli_settled(&command, argc, argv, &exit_code))
         return exit_code;
-    if (wish.json && wish.once) {
-        fail("--json and --once are two kinds of output; choose one");
+    if (wish.json + wish.csv + wish.once > 1) {
+        fail("--once, --json and --csv are kinds of output; choose one");
         return CLI_EXIT_USAGE;
     }
-    if (wish.json)
-        return print_json();
-    return wish.once ? print_frame() : run_live();
+    if (wish.once && wish.batch != NO_BATCH) {
+        fail("--once is one frame; use --batch without it");
+        return CLI_EXIT_USAGE;
+    }
+    source.directory = wish.directory;
+    top_source_gpu(&model.gpu);
+    if (wish.once || wish.json || wish.csv || wish.batch != NO_BATCH)
+        return print_all();
+    return run_live();
 }

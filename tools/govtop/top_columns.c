@@ -9,27 +9,39 @@ static const struct info {
     const char *title;
     int width, most; /* a column that can use more room grows up to `most` */
     int rank;        /* the lowest stay longest on a narrow terminal */
+    int spare;       /* cells that must be left for others to grow */
     bool right;
     const char *sentence;
 } columns[TOP_COLUMNS] = {
-    [TOP_PID] = {"PID", 7, 7, 0, true, "process id"},
-    [TOP_APP] = {"APP", 10, 20, 1, false, "name that the app gave itself"},
-    [TOP_MODEL] = {"MODEL", 14, 44, 6, false, "model in use"},
-    [TOP_STRATEGY] = {"STRATEGY", 8, 8, 10, false,
-                      "how the weights are held: mmap, hybrid or heap"},
-    [TOP_LEVEL] = {"LEVEL", 9, 9, 2, false,
-                   "memory pressure; a star means that it is simulated"},
-    [TOP_FOOTPRINT] = {"FOOTPRINT", 9, 9, 3, true,
-                       "memory charged to the process that cannot be dropped"},
-    [TOP_HEADROOM] = {"HEADROOM", 8, 8, 4, true, "budget less footprint"},
-    [TOP_BUDGET] = {"BUDGET", 6, 6, 12, true, "what the process may use"},
-    [TOP_WEIGHTS] = {"WEIGHTS", 11, 11, 8, true,
-                     "weights in memory / mapped; clean, not footprint"},
-    [TOP_KV] = {"KV", 11, 11, 9, true, "KV cache that holds tokens / reserved"},
-    [TOP_TOKENS] = {"TOK/S", 5, 5, 5, true, "tokens generated a second"},
-    [TOP_READ] = {"READ/s", 6, 6, 7, true, "read from storage, bytes a second"},
-    [TOP_RELIEF] = {"LAST RELIEF", 18, 32, 11, false,
-                    "last relief action, and what it gave back (measured)"},
+    [TOP_PID] = {"PID", 7, 7, 0, 0, true, "process id"},
+    [TOP_APP] = {"APP", 12, 20, 1, 0, false, "name that the app gave itself"},
+    [TOP_ENGINE] = {"ENGINE", 10, 24, 17, 8, false, "engine that runs it"},
+    [TOP_MODEL] = {"MODEL", 14, 44, 6, 0, false, "model in use"},
+    [TOP_STRATEGY] = {"STRATEGY", 8, 8, 11, 0, false,
+                      "mmap, hybrid or heap: where weights are"},
+    [TOP_LEVEL] = {"LEVEL", 9, 12, 2, 0, false,
+                   "memory pressure; a star: simulated"},
+    [TOP_FOOTPRINT] = {"FOOTPRINT", 9, 9, 3, 0, true,
+                       "charged to it, and cannot be dropped"},
+    [TOP_FOOTPRINT_LINE] = {"HISTORY", 10, 10, 15, 0, false,
+                            "the footprint, against the budget"},
+    [TOP_HEADROOM] = {"HEADROOM", 8, 8, 4, 0, true, "budget less footprint"},
+    [TOP_BUDGET] = {"BUDGET", 6, 6, 19, 8, true, "what it may use"},
+    [TOP_WEIGHTS] = {"WEIGHTS", 11, 11, 8, 0, true,
+                     "in memory / mapped; never footprint"},
+    [TOP_HOT] = {"HOT", 5, 5, 13, 0, true, "share of the weights that stays"},
+    [TOP_KV] = {"KV", 11, 11, 9, 0, true, "cache that holds tokens / reserved"},
+    [TOP_CACHES] = {"CACHES", 6, 6, 18, 8, true,
+                    "other caches it can give back"},
+    [TOP_FAULTS] = {"FAULT/s", 7, 7, 14, 0, true,
+                    "page faults that read storage"},
+    [TOP_READ] = {"READ/s", 6, 6, 7, 0, true, "read from storage, bytes"},
+    [TOP_TOKENS] = {"TOK/S", 5, 5, 5, 0, true, "tokens generated"},
+    [TOP_WAIT] = {"WAIT", 6, 6, 10, 0, true, "time spent waiting for weights"},
+    [TOP_STALL_LINE] = {"STALL", 8, 8, 16, 0, false,
+                        "time lost for memory, up to 40 %"},
+    [TOP_RELIEF] = {"LAST RELIEF", 18, 32, 12, 0, false,
+                    "the last action, and what it gave back"},
 };
 
 const char *top_column_title(enum top_column column)
@@ -108,12 +120,28 @@ static enum top_style show_pair(char out[TOP_CELL_BYTES], uint64_t part,
     return TOP_PLAIN;
 }
 
-static enum top_style show_level(char out[TOP_CELL_BYTES],
-                                 const struct gov_page *page)
+/* Of the weights, what stays. */
+static uint64_t hot_share(const struct gov_page *page)
 {
+    return top_permille(top_counter(page, GOV_PAGE_WEIGHTS_HOT),
+                        top_counter(page, GOV_PAGE_WEIGHTS_MAPPED));
+}
+
+static enum top_style show_level(char out[TOP_CELL_BYTES],
+                                 const struct top_process *process)
+{
+    const struct gov_page *page = &process->page;
     uint64_t level = top_counter(page, GOV_PAGE_LEVEL);
     uint64_t simulated = top_counter(page, GOV_PAGE_LEVEL_SIMULATED);
 
+    if (!process->governed) {
+        snprintf(out, TOP_CELL_BYTES, "not governed");
+        return TOP_FAINT;
+    }
+    if (top_is_foreign(process)) {
+        snprintf(out, TOP_CELL_BYTES, "page v%u", (unsigned)page->version);
+        return TOP_WARN;
+    }
     snprintf(out, TOP_CELL_BYTES, "%s%s", top_level_text(level),
              simulated != TOP_UNKNOWN && simulated != 0 ? "*" : "");
     return top_level_style(level);
@@ -147,12 +175,14 @@ enum top_style top_column_cell(enum top_column column,
         return TOP_PLAIN;
     case TOP_APP:
         return show(out, page->text_APP);
+    case TOP_ENGINE:
+        return show(out, page->text_ENGINE);
     case TOP_MODEL:
         return show(out, page->text_MODEL);
     case TOP_STRATEGY:
         return show(out, page->text_STRATEGY);
     case TOP_LEVEL:
-        return show_level(out, page);
+        return show_level(out, process);
     case TOP_FOOTPRINT:
         show(out, top_bytes(number, top_counter(page, GOV_PAGE_FOOTPRINT)));
         return TOP_STRONG;
@@ -168,18 +198,48 @@ enum top_style top_column_cell(enum top_column column,
     case TOP_KV:
         return show_pair(out, top_counter(page, GOV_PAGE_KV_USED),
                          top_counter(page, GOV_PAGE_KV_RESERVED));
+    case TOP_HOT:
+        return show(out, top_percent(number, hot_share(page)));
+    case TOP_CACHES:
+        return show(out, top_bytes(number, top_counter(page, GOV_PAGE_CACHE)));
+    case TOP_FAULTS:
+        return show(out, top_count(number, process->rates.major_faults));
     case TOP_TOKENS:
         return show(
             out,
             top_milli(number, top_counter(page, GOV_PAGE_TOKEN_RATE_MILLI)));
     case TOP_READ:
         return show(out, top_bytes(number, process->rates.read_bytes));
+    case TOP_WAIT:
+        if (show(out, top_percent(number, process->rates.weights)) == TOP_FAINT)
+            return TOP_FAINT;
+        return process->rates.weights >= 500   ? TOP_BAD
+               : process->rates.weights >= 200 ? TOP_WARN
+                                               : TOP_PLAIN;
     case TOP_RELIEF:
         return show_relief(out, page);
+    case TOP_FOOTPRINT_LINE:
+    case TOP_STALL_LINE:
     case TOP_COLUMNS:
         break;
     }
     return show(out, "");
+}
+
+const struct top_series *top_column_line(enum top_column column,
+                                         const struct top_process *process,
+                                         uint64_t *full)
+{
+    if (column == TOP_STALL_LINE) {
+        *full = TOP_STALL_FULL;
+        return &process->stall;
+    }
+    if (column != TOP_FOOTPRINT_LINE)
+        return NULL;
+    *full = top_counter(&process->page, GOV_PAGE_BUDGET);
+    if (*full == TOP_UNKNOWN)
+        *full = top_series_peak(&process->footprint, TOP_HISTORY);
+    return &process->footprint;
 }
 
 /* ---- order ----------------------------------------------------------------- */
@@ -191,6 +251,9 @@ static bool text_of(enum top_column column, const struct top_process *process,
     switch (column) {
     case TOP_APP:
         *text = process->page.text_APP;
+        return true;
+    case TOP_ENGINE:
+        *text = process->page.text_ENGINE;
         return true;
     case TOP_MODEL:
         *text = process->page.text_MODEL;
@@ -209,21 +272,38 @@ static bool text_of(enum top_column column, const struct top_process *process,
 static uint64_t number_of(enum top_column column,
                           const struct top_process *process)
 {
-    static const gov_page_counter counters[TOP_COLUMNS] = {
-        [TOP_LEVEL] = GOV_PAGE_LEVEL,
-        [TOP_FOOTPRINT] = GOV_PAGE_FOOTPRINT,
-        [TOP_HEADROOM] = GOV_PAGE_HEADROOM,
-        [TOP_BUDGET] = GOV_PAGE_BUDGET,
-        [TOP_WEIGHTS] = GOV_PAGE_WEIGHTS_RESIDENT,
-        [TOP_KV] = GOV_PAGE_KV_USED,
-        [TOP_TOKENS] = GOV_PAGE_TOKEN_RATE_MILLI,
-    };
+    const struct gov_page *page = &process->page;
 
-    if (column == TOP_PID)
-        return (uint64_t)process->page.pid;
-    if (column == TOP_READ)
+    switch (column) {
+    case TOP_PID:
+        return (uint64_t)page->pid;
+    case TOP_LEVEL:
+        return top_counter(page, GOV_PAGE_LEVEL);
+    case TOP_HEADROOM:
+        return top_counter(page, GOV_PAGE_HEADROOM);
+    case TOP_BUDGET:
+        return top_counter(page, GOV_PAGE_BUDGET);
+    case TOP_WEIGHTS:
+        return top_counter(page, GOV_PAGE_WEIGHTS_RESIDENT);
+    case TOP_HOT:
+        return hot_share(page);
+    case TOP_KV:
+        return top_counter(page, GOV_PAGE_KV_USED);
+    case TOP_CACHES:
+        return top_counter(page, GOV_PAGE_CACHE);
+    case TOP_FAULTS:
+        return process->rates.major_faults;
+    case TOP_READ:
         return process->rates.read_bytes;
-    return top_counter(&process->page, counters[column]);
+    case TOP_TOKENS:
+        return top_counter(page, GOV_PAGE_TOKEN_RATE_MILLI);
+    case TOP_WAIT:
+        return process->rates.weights;
+    case TOP_STALL_LINE:
+        return process->rates.stall;
+    default:
+        return top_counter(page, GOV_PAGE_FOOTPRINT);
+    }
 }
 
 int top_column_compare(enum top_column column, bool reverse,
@@ -266,10 +346,11 @@ static int total(const int widths[TOP_COLUMNS], int gap)
     return sum - gap;
 }
 
-int top_columns_fit(int width, int widths[TOP_COLUMNS])
+int top_columns_fit(int width, bool others, int widths[TOP_COLUMNS])
 {
-    static const enum top_column growing[] = {TOP_MODEL, TOP_RELIEF, TOP_APP};
-    int gap = width >= 100 ? 2 : 1;
+    static const enum top_column growing[] = {TOP_LEVEL, TOP_MODEL, TOP_RELIEF,
+                                              TOP_ENGINE, TOP_APP};
+    int gap = 1;
 
     for (int c = 0; c < TOP_COLUMNS; c++)
         widths[c] = 0;
@@ -278,14 +359,16 @@ int top_columns_fit(int width, int widths[TOP_COLUMNS])
             if (columns[c].rank != rank)
                 continue;
             widths[c] = columns[c].width;
-            if (total(widths, gap) > width)
+            if (total(widths, gap) + columns[c].spare > width)
                 widths[c] = 0;
         }
+    if (width >= 100 && total(widths, 2) <= width)
+        gap = 2;
     for (size_t i = 0; i < sizeof(growing) / sizeof(growing[0]); i++) {
         enum top_column c = growing[i];
         int room = width - total(widths, gap);
 
-        if (widths[c] == 0 || room <= 0)
+        if (widths[c] == 0 || room <= 0 || (c == TOP_LEVEL && !others))
             continue;
         if (room > columns[c].most - widths[c])
             room = columns[c].most - widths[c];

@@ -102,6 +102,32 @@ char *top_duration(char out[TOP_NUMBER], uint64_t us)
     return out;
 }
 
+char *top_ago(char out[TOP_NUMBER], uint64_t us)
+{
+    static const struct {
+        uint64_t seconds, below; /* one of them, and where the next is better */
+        const char *name;
+    } units[] = {
+        {1, 60, "s"},
+        {60, 3600, "min"},
+        {3600, 86400, "h"},
+        {86400, 1000 * UINT64_C(86400), "d"},
+    };
+    uint64_t seconds = us / 1000000;
+
+    if (us == TOP_UNKNOWN)
+        return text(out, "-");
+    if (seconds == 0)
+        return text(out, "now");
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+        if (seconds < units[i].below) {
+            snprintf(out, TOP_NUMBER, "%u %s ago",
+                     (unsigned)(seconds / units[i].seconds), units[i].name);
+            return out;
+        }
+    return text(out, "long ago");
+}
+
 uint64_t top_permille(uint64_t part, uint64_t whole)
 {
     if (part == TOP_UNKNOWN || whole == TOP_UNKNOWN || whole == 0)

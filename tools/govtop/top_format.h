@@ -15,6 +15,7 @@ char *top_count(char out[TOP_NUMBER], uint64_t n);     /* "9999", "12.3k" */
 char *top_milli(char out[TOP_NUMBER], uint64_t milli); /* 11234: "11.2" */
 char *top_percent(char out[TOP_NUMBER], uint64_t permille); /* "3.2%" */
 char *top_duration(char out[TOP_NUMBER], uint64_t us); /* "312ms", "1.42s" */
+char *top_ago(char out[TOP_NUMBER], uint64_t us);      /* "now", "12 s ago" */
 
 /* part / whole in thousandths, which may be over 1000; unknown when one of them
  * is, or when whole is 0. */

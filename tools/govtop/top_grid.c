@@ -17,7 +17,7 @@ bool top_grid_open(struct top_grid *grid, int width, int height, bool utf8)
         cell = realloc(cell, (cells > 0 ? cells : 1) * sizeof(*cell));
     if (cell == NULL)
         return false;
-    *grid = (struct top_grid){width, height, utf8, cell};
+    *grid = (struct top_grid){width, height, utf8, cell, 0, height};
     for (size_t i = 0; i < cells; i++)
         cell[i] = (struct top_cell){' ', TOP_PLAIN, false};
     return true;
@@ -34,9 +34,15 @@ static void set(struct top_grid *grid, int row, int column,
 {
     struct top_cell *cell;
 
-    if (row < 0 || row >= grid->height || column < 0 || column >= grid->width)
+    if (row < grid->top || row >= grid->end || column < 0 ||
+        column >= grid->width)
         return;
     cell = &grid->cell[(size_t)row * (size_t)grid->width + (size_t)column];
+    /* What is left of a wide one that was half overdrawn is a blank. */
+    if (cell->character == 0 && character != 0 && column > 0)
+        cell[-1].character = ' ';
+    if (column + 1 < grid->width && cell[1].character == 0)
+        cell[1].character = ' ';
     cell->character = character;
     cell->style = (uint8_t)style;
 }
@@ -109,17 +115,23 @@ int top_grid_put(struct top_grid *grid, int row, int column, int end,
     return column;
 }
 
-void top_grid_put_right(struct top_grid *grid, int row, int column, int end,
-                        enum top_style style, const char *text)
+int top_grid_width(const struct top_grid *grid, const char *text)
 {
-    const char *at = text;
     int width = 0;
 
-    while (*at != '\0') {
-        uint32_t c = next_character(&at);
+    while (*text != '\0') {
+        uint32_t c = next_character(&text);
 
         width += cells_of(grid, &c);
     }
+    return width;
+}
+
+void top_grid_put_right(struct top_grid *grid, int row, int column, int end,
+                        enum top_style style, const char *text)
+{
+    int width = top_grid_width(grid, text);
+
     if (end - width > column)
         column = end - width;
     top_grid_put(grid, row, column, end, style, text);
@@ -144,13 +156,50 @@ void top_grid_fill(struct top_grid *grid, int row, int from, int end,
         set(grid, row, column, style, character);
 }
 
-void top_grid_select(struct top_grid *grid, int row)
+static void mark(struct top_grid *grid, int row, int from, int end, bool on)
 {
-    if (row < 0 || row >= grid->height)
+    if (row < grid->top || row >= grid->end)
         return;
-    for (int column = 0; column < grid->width; column++)
+    for (int column = from < 0 ? 0 : from; column < end && column < grid->width;
+         column++)
         grid->cell[(size_t)row * (size_t)grid->width + (size_t)column]
-            .selected = true;
+            .selected = on;
+}
+
+void top_grid_select(struct top_grid *grid, int row, int from, int end)
+{
+    mark(grid, row, from, end, true);
+}
+
+void top_grid_clip(struct top_grid *grid, int top, int end)
+{
+    grid->top = top < 0 ? 0 : top;
+    grid->end = end > grid->height ? grid->height : end;
+}
+
+void top_grid_box(struct top_grid *grid, int row, int column, int height,
+                  int width, const char *title)
+{
+    int bottom = row + height - 1, right = column + width - 1;
+    uint32_t rule = top_grid_symbol(grid, TOP_RULE);
+    uint32_t edge = top_grid_symbol(grid, TOP_EDGE);
+
+    for (int r = row; r <= bottom; r++) {
+        mark(grid, r, column, right + 1, false);
+        top_grid_fill(grid, r, column, right + 1, TOP_FAINT,
+                      r == row || r == bottom ? rule : ' ');
+        if (r > row && r < bottom) {
+            set(grid, r, column, TOP_FAINT, edge);
+            set(grid, r, right, TOP_FAINT, edge);
+        }
+    }
+    set(grid, row, column, TOP_FAINT, top_grid_symbol(grid, TOP_CORNER_1));
+    set(grid, row, right, TOP_FAINT, top_grid_symbol(grid, TOP_CORNER_2));
+    set(grid, bottom, right, TOP_FAINT, top_grid_symbol(grid, TOP_CORNER_3));
+    set(grid, bottom, column, TOP_FAINT, top_grid_symbol(grid, TOP_CORNER_4));
+    column = top_grid_put(grid, row, column + 2, right - 2, TOP_STRONG, " ");
+    column = top_grid_put(grid, row, column, right - 2, TOP_STRONG, title);
+    top_grid_put(grid, row, column, right - 1, TOP_STRONG, " ");
 }
 
 uint32_t top_grid_symbol(const struct top_grid *grid, enum top_symbol symbol)
@@ -159,18 +208,27 @@ uint32_t top_grid_symbol(const struct top_grid *grid, enum top_symbol symbol)
         uint32_t utf8;
         char ascii;
     } symbols[] = {
-        [TOP_BAR_FULL] = {0x2501, '='},      /* heavy line */
-        [TOP_BAR_EMPTY] = {0x2500, '-'},     /* light line */
-        [TOP_RULE] = {0x2500, '-'},          /* light line */
-        [TOP_CUT] = {0x2026, '~'},           /* ellipsis */
-        [TOP_UNIT_HOT] = {0x2588, 'H'},      /* full block */
-        [TOP_UNIT_STREAMED] = {0x2592, 's'}, /* medium shade */
-        [TOP_UNIT_ABSENT] = {0x00B7, '-'},   /* middle dot */
-        [TOP_NO_VALUE] = {0x00B7, ' '},      /* middle dot */
-        [TOP_SORT_UP] = {0x25B2, '^'},       /* triangle */
-        [TOP_SORT_DOWN] = {0x25BC, 'v'},     /* triangle */
-        [TOP_DOT] = {0x00B7, '|'},           /* middle dot */
-        [TOP_DASH] = {0x2014, '-'},          /* em dash */
+        [TOP_BAR_FULL] = {0x2501, '='},       /* heavy line */
+        [TOP_BAR_EMPTY] = {0x2500, '-'},      /* light line */
+        [TOP_RULE] = {0x2500, '-'},           /* light line */
+        [TOP_CUT] = {0x2026, '~'},            /* ellipsis */
+        [TOP_UNIT_HOT] = {0x2588, 'H'},       /* full block */
+        [TOP_UNIT_RESIDENT] = {0x2592, 's'},  /* medium shade */
+        [TOP_UNIT_STREAMING] = {0x2591, 'h'}, /* light shade */
+        [TOP_UNIT_DEMAND] = {0x254C, '.'},    /* dashed line */
+        [TOP_UNIT_ABSENT] = {0x00B7, '-'},    /* middle dot */
+        [TOP_NO_VALUE] = {0x00B7, ' '},       /* middle dot */
+        [TOP_SORT_UP] = {0x25B2, '^'},        /* triangle */
+        [TOP_SORT_DOWN] = {0x25BC, 'v'},      /* triangle */
+        [TOP_DOT] = {0x00B7, '|'},            /* middle dot */
+        [TOP_DASH] = {0x2014, '-'},           /* em dash */
+        [TOP_UNIT_PARTLY] = {0x2584, '+'},    /* lower half block */
+        [TOP_EDGE] = {0x2502, '|'},           /* light line */
+        [TOP_CORNER_1] = {0x250C, '+'},       /* light corners */
+        [TOP_CORNER_2] = {0x2510, '+'},
+        [TOP_CORNER_3] = {0x2518, '+'},
+        [TOP_CORNER_4] = {0x2514, '+'},
+        [TOP_CURSOR] = {0x2581, '_'}, /* lower eighth block */
     };
 
     return grid->utf8 ? symbols[symbol].utf8

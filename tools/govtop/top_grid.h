@@ -35,6 +35,7 @@ struct top_grid {
     int width, height;
     bool utf8; /* the output shows more than ASCII */
     struct top_cell *cell;
+    int top, end; /* rows that can be drawn to: top_grid_clip() */
 };
 
 /* Figures that differ between a UTF-8 and an ASCII output. */
@@ -44,13 +45,22 @@ enum top_symbol {
     TOP_RULE,
     TOP_CUT,
     TOP_UNIT_HOT,
-    TOP_UNIT_STREAMED,
+    TOP_UNIT_RESIDENT,
+    TOP_UNIT_STREAMING,
+    TOP_UNIT_DEMAND,
     TOP_UNIT_ABSENT,
     TOP_NO_VALUE,
     TOP_SORT_UP,
     TOP_SORT_DOWN,
     TOP_DOT,
     TOP_DASH,
+    TOP_UNIT_PARTLY,
+    TOP_EDGE, /* of a box, and its corners clockwise from the upper left */
+    TOP_CORNER_1,
+    TOP_CORNER_2,
+    TOP_CORNER_3,
+    TOP_CORNER_4,
+    TOP_CURSOR,
 };
 
 /* Blank cells. false when there is no memory. A grid may be opened again with
@@ -72,7 +82,16 @@ int top_grid_print(struct top_grid *grid, int row, int column,
     GOV_PRINTF(5, 6);
 void top_grid_fill(struct top_grid *grid, int row, int from, int end,
                    enum top_style style, uint32_t character);
-void top_grid_select(struct top_grid *grid, int row);
+/* Marks cells of a row as selected. */
+void top_grid_select(struct top_grid *grid, int row, int from, int end);
+/* Until the next call, or the next opening, only rows from `top` to before `end`
+ * are drawn to. */
+void top_grid_clip(struct top_grid *grid, int top, int end);
+/* An empty box with a frame around it and a title in its upper edge. */
+void top_grid_box(struct top_grid *grid, int row, int column, int height,
+                  int width, const char *title);
+/* Cells that a text takes. */
+int top_grid_width(const struct top_grid *grid, const char *text);
 uint32_t top_grid_symbol(const struct top_grid *grid, enum top_symbol symbol);
 
 /* A bar that is full at 1000 permille and empty when unknown. */

@@ -5,11 +5,12 @@
 
 #include <stdio.h>
 
-#include "governor/governor.h"
+#include "tools/govtop/top_model.h"
 
-/* Prints the object and a newline; what is absent is null. false when there is
- * no memory or out does not take it. */
-bool top_json_write(const struct gov_machine *machine,
-                    const struct gov_page *pages, size_t count, FILE *out);
+/* Prints the object and a newline; what is absent is null. others: with those that
+ * are not governed. a_line: without line breaks in it. false when there is no
+ * memory or out does not take it. */
+bool top_json_write(const struct top_sample *sample, bool others, bool a_line,
+                    FILE *out);
 
 #endif

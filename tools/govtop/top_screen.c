@@ -142,6 +142,11 @@ static void choose_colours(void)
     }
 }
 
+/* Most rows of a frame are those of the one before, and ncurses would find that
+ * out cell by cell. */
+static struct top_grid before;
+static bool all_anew; /* what `before` has is not on the screen any more */
+
 /* ---- screen ----------------------------------------------------------------- */
 
 bool top_screen_open(char message[GOV_MESSAGE_BYTES])
@@ -154,7 +159,7 @@ bool top_screen_open(char message[GOV_MESSAGE_BYTES])
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) ||
         tcgetattr(STDIN_FILENO, &saved_mode) != 0) {
         snprintf(message, GOV_MESSAGE_BYTES,
-                 "the live view needs a terminal; use --once or --json");
+                 "the live view needs a terminal; use --once or --batch");
         return false;
     }
     /* Asked first, because a newterm() that fails leaks; and initscr() would
@@ -165,7 +170,7 @@ bool top_screen_open(char message[GOV_MESSAGE_BYTES])
     if (!known || newterm(NULL, stdout, stdin) == NULL) {
         snprintf(message, GOV_MESSAGE_BYTES,
                  "the terminal type %.64s cannot show the live view; set TERM, "
-                 "or use --once or --json",
+                 "or use --once or --batch",
                  type != NULL && type[0] != '\0' ? type : "(unset)");
         return false;
     }
@@ -177,6 +182,11 @@ bool top_screen_open(char message[GOV_MESSAGE_BYTES])
     keypad(stdscr, TRUE);
     nodelay(stdscr, TRUE);
     set_escdelay(50);
+    /* Until it has come back once, ncurses (6.4) takes itself for a program that
+     * only moves the cursor, and writes every move by itself: hundreds of system
+     * calls a frame. */
+    endwin();
+    refresh();
     curs_set(0);
     choose_colours();
     return true;
@@ -185,6 +195,7 @@ bool top_screen_open(char message[GOV_MESSAGE_BYTES])
 void top_screen_close(void)
 {
     endwin();
+    top_grid_close(&before);
 }
 
 void top_screen_size(int *width, int *height)
@@ -192,24 +203,55 @@ void top_screen_size(int *width, int *height)
     getmaxyx(stdscr, *height, *width);
 }
 
+static void show_row(const struct top_grid *grid, int row)
+{
+    for (int column = 0; column < grid->width; column++) {
+        const struct top_cell *cell =
+            &grid->cell[(size_t)row * (size_t)grid->width + (size_t)column];
+        const wchar_t text[] = {(wchar_t)cell->character, L'\0'};
+        int chosen = cell->selected ? 1 : 0;
+        cchar_t shown;
+
+        if (cell->character == 0)
+            continue; /* the wide one before it has drawn this */
+        if (setcchar(&shown, text, attributes[chosen][cell->style],
+                     pairs[chosen][cell->style], NULL) == OK)
+            mvadd_wch(row, column, &shown);
+    }
+}
+
+static bool same_row(const struct top_cell *a, const struct top_cell *b,
+                     int width)
+{
+    for (int i = 0; i < width; i++)
+        if (a[i].character != b[i].character || a[i].style != b[i].style ||
+            a[i].selected != b[i].selected)
+            return false;
+    return true;
+}
+
 void top_screen_show(const struct top_grid *grid)
 {
-    erase();
-    for (int row = 0; row < grid->height; row++)
-        for (int column = 0; column < grid->width; column++) {
-            const struct top_cell *cell =
-                &grid->cell[(size_t)row * (size_t)grid->width + (size_t)column];
-            const wchar_t text[] = {(wchar_t)cell->character, L'\0'};
-            int chosen = cell->selected ? 1 : 0;
-            cchar_t shown;
+    size_t cells = (size_t)grid->width * (size_t)grid->height;
+    bool same = before.cell != NULL && before.width == grid->width &&
+                before.height == grid->height && !all_anew;
 
-            if (cell->character == 0)
-                continue; /* the wide one before it has drawn this */
-            if (setcchar(&shown, text, attributes[chosen][cell->style],
-                         pairs[chosen][cell->style], NULL) == OK)
-                mvadd_wch(row, column, &shown);
-        }
+    all_anew = false;
+    for (int row = 0; row < grid->height; row++) {
+        size_t at = (size_t)row * (size_t)grid->width;
+
+        if (same && same_row(&before.cell[at], &grid->cell[at], grid->width))
+            continue;
+        move(row, 0);
+        clrtoeol();
+        show_row(grid, row);
+    }
     refresh();
+    /* Without memory for it the next frame is drawn as a whole. */
+    if (top_grid_open(&before, grid->width, grid->height, grid->utf8))
+        memcpy(before.cell, grid->cell, cells * sizeof(grid->cell[0]));
+    else
+        top_grid_close(&before);
 }
 
 /* ---- keys ------------------------------------------------------------------- */
@@ -231,49 +273,31 @@ enum top_wait top_screen_wait(uint64_t wait_ms)
     return n == 0 && !size_changed ? TOP_WAIT_TIME : TOP_WAIT_INPUT;
 }
 
-static enum top_key named(int key)
+static uint32_t named(wint_t code)
 {
     static const struct {
         int code;
         enum top_key key;
     } keys[] = {
-        {KEY_UP, TOP_KEY_UP},
-        {'k', TOP_KEY_UP},
-        {KEY_DOWN, TOP_KEY_DOWN},
-        {'j', TOP_KEY_DOWN},
-        {KEY_PPAGE, TOP_KEY_PAGE_UP},
-        {KEY_NPAGE, TOP_KEY_PAGE_DOWN},
-        {KEY_HOME, TOP_KEY_HOME},
-        {KEY_END, TOP_KEY_END},
-        {KEY_F(6), TOP_KEY_SORT_NEXT},
-        {'>', TOP_KEY_SORT_NEXT},
-        {'.', TOP_KEY_SORT_NEXT},
-        {'<', TOP_KEY_SORT_PREVIOUS},
-        {',', TOP_KEY_SORT_PREVIOUS},
-        {'I', TOP_KEY_SORT_TURN},
-        {'i', TOP_KEY_SORT_TURN},
-        {' ', TOP_KEY_PAUSE},
-        {'p', TOP_KEY_PAUSE},
-        {'+', TOP_KEY_SLOWER},
-        {'=', TOP_KEY_SLOWER}, /* + without shift */
-        {'-', TOP_KEY_FASTER},
-        {KEY_F(1), TOP_KEY_HELP},
-        {'h', TOP_KEY_HELP},
-        {'?', TOP_KEY_HELP},
-        {KEY_F(10), TOP_KEY_QUIT},
-        {'q', TOP_KEY_QUIT},
-        {27, TOP_KEY_QUIT}, /* Escape */
+        {KEY_UP, TOP_KEY_UP},         {KEY_DOWN, TOP_KEY_DOWN},
+        {KEY_PPAGE, TOP_KEY_PAGE_UP}, {KEY_NPAGE, TOP_KEY_PAGE_DOWN},
+        {KEY_HOME, TOP_KEY_HOME},     {KEY_END, TOP_KEY_END},
+        {KEY_ENTER, TOP_KEY_ENTER},   {KEY_BACKSPACE, TOP_KEY_BACKSPACE},
+        {KEY_DC, TOP_KEY_BACKSPACE},
     };
 
+    if (code >= (wint_t)KEY_F(1) && code <= (wint_t)KEY_F(12))
+        return (uint32_t)TOP_KEY_F + (uint32_t)(code - (wint_t)KEY_F0);
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        if (keys[i].code == key)
+        if ((wint_t)keys[i].code == code)
             return keys[i].key;
     return TOP_KEY_NONE;
 }
 
-enum top_key top_screen_key(bool *more)
+uint32_t top_screen_key(bool *more)
 {
-    int key;
+    wint_t code;
+    int kind;
 
     if (size_changed) {
         struct winsize size;
@@ -283,10 +307,17 @@ enum top_key top_screen_key(bool *more)
             size.ws_col > 0)
             resizeterm(size.ws_row, size.ws_col);
         clear(); /* what a terminal made of the old lines is its own idea */
+        all_anew = true;
         *more = true;
         return TOP_KEY_NONE;
     }
-    key = getch();
-    *more = key != ERR;
-    return key == ERR ? TOP_KEY_NONE : named(key);
+    kind = get_wch(&code);
+    *more = kind != ERR;
+    if (kind == ERR)
+        return TOP_KEY_NONE;
+    if (kind == KEY_CODE_YES)
+        return named(code);
+    if (code == 127)
+        return TOP_KEY_BACKSPACE;
+    return code == L'\r' ? (uint32_t)TOP_KEY_ENTER : (uint32_t)code;
 }

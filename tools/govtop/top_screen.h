@@ -20,9 +20,9 @@ enum top_wait {
 };
 
 enum top_wait top_screen_wait(uint64_t wait_ms);
-/* The next key that is there; TOP_KEY_NONE with *more false when there is none.
- * A resize is a TOP_KEY_NONE with *more true. */
-enum top_key top_screen_key(bool *more);
+/* The next key that is there, as top_view_key() takes it; TOP_KEY_NONE with *more
+ * false when there is none. A resize is a TOP_KEY_NONE with *more true. */
+uint32_t top_screen_key(bool *more);
 
 /* The signal that asked to end, 0 for none. */
 int top_screen_signal(void);
