@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # The governor's whole job around a real engine, in about two minutes: profile,
-# plan, load, generate, pressure, relief, the same conversation going on, govtop,
-# another policy, and the comparison with stock llama.cpp in a small memory cgroup.
+# plan, load, generate, pressure, relief, the same conversation going on, govtop, the
+# report, another policy, and the comparison with stock llama.cpp in a small memory cgroup.
 #
 # Every figure is measured here and now, but for the recorded trace. What it makes
 # is a model of random weights in the cache directory, kept between runs;
@@ -93,7 +93,7 @@ title 'Generate; simulated WARN after 1 s, CRITICAL after 2 s, NORMAL after 3 s'
 shown "gov run $(basename "$model") --prompt '...' --prompt '...' --simulate warn@1s,critical@2s,normal@3s"
 "$B/bin/gov" run "$model" --ctx 8192 --tokens 90 --ignore-end \
     --prompt "$prompt" --prompt ' and the robot answered' \
-    --simulate warn@1s,critical@2s,normal@3s \
+    --simulate warn@1s,critical@2s,normal@3s --telemetry-file "$work/telemetry.db" \
     > "$work/run.out" 2> "$work/run.err" &
 child=$!
 
@@ -125,6 +125,12 @@ own=$(sed -n 's/.* tokens\/s, .*, footprint \(.*\)/\1/p' "$work/run.err" | tail 
 title 'govtop, while it ran'
 shown 'govtop --once'
 cat "$work/top"
+
+title 'What the two turns cost: telemetry that the app asked for, no word of it'
+shown 'gov report'
+"$B/bin/gov" report "$work/telemetry.db"
+"$B/bin/gov" report "$work/telemetry.db" --html "$cache/report.html"
+printf '\nThe same with plots, one page without network: %s\n' "$cache/report.html"
 
 # ---- another policy ---------------------------------------------------------------
 
