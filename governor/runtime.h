@@ -91,8 +91,10 @@ GOV_API void gov_close(gov_runtime *runtime);
  * repeat just this; hosts with a loop of their own call it every sample_ms.
  * Waits for nothing but the callbacks it calls and the file systems of what it
  * looks at about once a second, the policy's files, and of what it writes, the
- * page and a trace; does nothing while another thread, or the caller of this
- * callback, is inside it: only looks, where the runtime has threads. */
+ * page, a trace and telemetry; for the database of that, while another process
+ * holds it, up to a second, at first after 2 s and then ever less often. Does
+ * nothing while another thread, or the caller of this callback, is inside it: only
+ * looks, where the runtime has threads. */
 GOV_API void gov_step(gov_runtime *runtime);
 
 /* For a host with a loop of its own and no_thread: a descriptor that poll() finds
@@ -106,8 +108,9 @@ GOV_API void gov_step(gov_runtime *runtime);
 GOV_API GOV_NODISCARD gov_status gov_fd(gov_runtime *runtime, int *fd,
                                         gov_error *err);
 
-/* Does what is due, gov_step() among it, and waits for nothing else. To be called
- * when that descriptor is readable; when it is not it costs little. On one thread. */
+/* Does what is due, gov_step() among it, and waits for nothing else than that does:
+ * with telemetry up to a second for a database that is held. To be called when that
+ * descriptor is readable; when it is not it costs little. On one thread. */
 GOV_API void gov_dispatch(gov_runtime *runtime);
 
 /* A source of evidence: whether it wakes the runtime, and why not. */

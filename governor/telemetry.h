@@ -32,7 +32,7 @@ struct gov_request {
     char engine[48];
     char model[96]; /* a name for people, never a path */
     char strategy[16];
-    char profile[40]; /* of the device, as the plan knew it */
+    char profile[40]; /* of the device; "": the one that is stored */
     bool cold;        /* the first one since the model was loaded */
     gov_request_end end;
     gov_level level; /* the highest while it ran */

@@ -60,6 +60,16 @@ gov_status gov__device_gpus(const struct gov_platform *platform,
 gov_status gov__profile_parse(struct gov_device *out, const char *text,
                               size_t bytes, const char *path, gov_error *err);
 
+/* The n-th of the facts that figures depend on, which a profile is of; false when
+ * there is no such. */
+bool gov__device_depends_on(size_t n, gov_fact *out);
+
+/* What of a profile goes into rows of telemetry: 16 digits that follow from those
+ * facts, the same for every profile of a machine that did not change, on whatever
+ * day. Nothing else goes into it: no name of a host, a user or a place. */
+#define GOV__DEVICE_ID 17
+void gov__device_id(const struct gov_device *device, char out[GOV__DEVICE_ID]);
+
 /* As gov_device_current(), on any platform. */
 gov_status gov__device_current(const struct gov_platform *platform,
                                struct gov_device *out, char *note,

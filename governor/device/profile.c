@@ -437,6 +437,14 @@ static const struct {
     {GOV_FACT_DEVICE_IO_URING, "io_uring for this user was", "unknown"},
 };
 
+bool gov__device_depends_on(size_t n, gov_fact *out)
+{
+    if (n >= sizeof(figures_depend_on) / sizeof(figures_depend_on[0]))
+        return false;
+    *out = figures_depend_on[n].fact;
+    return true;
+}
+
 static bool is_known(const struct gov_device_fact *at)
 {
     return at != NULL && at->known;

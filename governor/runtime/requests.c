@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "governor/device/device_priv.h"
 #include "governor/runtime/runtime_priv.h"
 #include "policies/language/words_priv.h"
 
@@ -38,6 +39,8 @@ struct gov__requests {
     /* Of who keeps house. */
     gov_telemetry *telemetry;
     char path[PATH_BYTES];
+    char profile[GOV__DEVICE_ID]; /* "": there is none */
+    bool sought;                  /* the profile, before the first row */
     uint64_t max_bytes;
     uint64_t retry_at_ms, retry_ms; /* 0: the last one went well */
     struct gov_request batch_requests[GOV__REQUESTS];
@@ -105,7 +108,9 @@ static size_t waiting_locked(const struct gov__requests *q)
     return q->requests.count + q->reliefs.count + q->samples.count;
 }
 
-static void add_locked(struct gov_runtime *runtime, struct ring *ring,
+/* Returns whether so many wait that they should be written now. Told at each ENOUGH,
+ * as who is woken may find the turn taken; and not where there is no more room. */
+static bool add_locked(struct gov_runtime *runtime, struct ring *ring,
                        const void *row)
 {
     struct gov__requests *q = runtime->requests;
@@ -118,6 +123,20 @@ static void add_locked(struct gov_runtime *runtime, struct ring *ring,
     q->lost_ever += lost;
     if (lost != 0)
         gov_publish(runtime, GOV_PAGE_TELEMETRY_LOST, q->lost_ever);
+    return lost == 0 && waiting_locked(q) % ENOUGH == 0;
+}
+
+/* Without the lock of what waits. */
+static void wake_writer(struct gov_runtime *runtime)
+{
+    if (!runtime->threaded) {
+        gov__runtime_wake(runtime);
+        return;
+    }
+    pthread_mutex_lock(&runtime->lock);
+    runtime->work_wanted = true;
+    pthread_cond_broadcast(&runtime->work);
+    pthread_mutex_unlock(&runtime->lock);
 }
 
 static void note_level_locked(struct gov__requests *q, gov_level level,
@@ -152,23 +171,45 @@ static void complete_locked(struct gov_runtime *runtime,
             &runtime->counter[GOV_PAGE_FOOTPRINT], memory_order_relaxed);
 }
 
+/* Of a model that is named by a path nothing but its end is recorded; and where the
+ * end may have been cut off, what is left would be a part of the path. */
+static void hide_path(char *name, size_t room)
+{
+    const bool cut = strnlen(name, room) >= room - 1;
+    const char *end;
+
+    name[room - 1] = '\0';
+    end = name + strlen(name);
+    while (end > name && end[-1] != '/' && end[-1] != '\\')
+        end--;
+    if (end == name)
+        return;
+    if (cut || *end == '\0')
+        end = "model";
+    memmove(name, end, strlen(end) + 1);
+}
+
 void gov_request_done(gov_runtime *runtime, const struct gov_request *request)
 {
     struct gov__requests *q;
     struct gov_request row;
     int64_t now_ms;
+    bool enough;
 
     if (runtime == NULL || request == NULL || runtime->requests == NULL ||
         gov__runtime_forked(runtime) ||
         !gov__read_struct(&row, sizeof(row), request, request->size))
         return;
     q = runtime->requests;
+    hide_path(row.model, sizeof(row.model));
     now_ms = wall_ms();
     pthread_mutex_lock(&q->lock);
     note_level_locked(q, gov_level_now(runtime), now_ms);
     complete_locked(runtime, &row, now_ms);
-    add_locked(runtime, &q->requests, &row);
+    enough = add_locked(runtime, &q->requests, &row);
     pthread_mutex_unlock(&q->lock);
+    if (enough)
+        wake_writer(runtime);
 }
 
 void gov__requests_relief(struct gov_runtime *runtime, const char *action,
@@ -188,7 +229,7 @@ void gov__requests_relief(struct gov_runtime *runtime, const char *action,
     pthread_mutex_lock(&q->lock);
     q->relief_ms[q->reliefs_ever++ % GOV__REQUESTS_REST] = row.at_ms;
     if (measured)
-        add_locked(runtime, &q->reliefs, &row);
+        (void)add_locked(runtime, &q->reliefs, &row);
     pthread_mutex_unlock(&q->lock);
 }
 
@@ -233,11 +274,24 @@ void gov__requests_sample(struct gov_runtime *runtime,
                              : UINT64_MAX;
     row.weights_resident_bytes = weights_resident(runtime);
     pthread_mutex_lock(&q->lock);
-    add_locked(runtime, &q->samples, &row);
+    (void)add_locked(runtime, &q->samples, &row);
     pthread_mutex_unlock(&q->lock);
 }
 
 /* ---- writing ------------------------------------------------------------------------ */
+
+/* Of the stored profile, as it was before the first row; whether the machine is
+ * still the one that it is of is not asked, as that takes trying. */
+static void find_profile(struct gov__requests *q)
+{
+    struct gov_device stored = {0};
+
+    if (q->sought)
+        return;
+    q->sought = true;
+    if (gov_device_load(&stored, NULL, NULL) == GOV_OK)
+        gov__device_id(&stored, q->profile);
+}
 
 static void name_rows(struct gov_runtime *runtime,
                       const struct gov_telemetry_batch *batch)
@@ -250,9 +304,15 @@ static void name_rows(struct gov_runtime *runtime,
     memcpy(app, runtime->page.text_APP, sizeof(app));
     pthread_mutex_unlock(&runtime->lock);
     (void)gov__put(name, sizeof(name), 0, "%s", app);
-    for (size_t i = 0; i < batch->request_count; i++)
-        if (q->batch_requests[i].app[0] == '\0')
-            memcpy(q->batch_requests[i].app, name, sizeof(name));
+    find_profile(q);
+    for (size_t i = 0; i < batch->request_count; i++) {
+        struct gov_request *row = &q->batch_requests[i];
+
+        if (row->app[0] == '\0')
+            memcpy(row->app, name, sizeof(name));
+        if (row->profile[0] == '\0')
+            memcpy(row->profile, q->profile, sizeof(q->profile));
+    }
     for (size_t i = 0; i < batch->relief_count; i++)
         memcpy(q->batch_reliefs[i].app, name, sizeof(name));
     for (size_t i = 0; i < batch->sample_count; i++)

@@ -190,13 +190,13 @@ static void keep_house(struct gov_runtime *runtime, bool policy)
     if (policy)
         gov__policy_follow(runtime);
     gov__trace_flush(runtime);
-    gov__requests_flush(runtime);
     pthread_mutex_lock(&runtime->lock);
     last = runtime->last;
     memcpy(reason, runtime->machine.reason, sizeof(reason));
     pthread_mutex_unlock(&runtime->lock);
     gov__publish(runtime, &last, reason);
     gov__control_follow(runtime); /* what is seen can be spoken to at once */
+    gov__requests_flush(runtime); /* last: it may wait for another process */
     end_house(runtime);
 }
 

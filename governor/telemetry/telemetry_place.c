@@ -183,6 +183,36 @@ gov_status gov__telemetry_place(gov_telemetry *t, const char *path, bool make,
     return status;
 }
 
+/* What SQLite opens beside a database by itself: a pipe of that name would hold it for
+ * ever. */
+static gov_status examine_beside(const gov_telemetry *t, uid_t owner,
+                                 gov_error *err)
+{
+    static const char *const ends[] = {"-journal", "-wal", "-shm"};
+    char path[GOV__TELEMETRY_PATH + 16];
+    struct stat st;
+
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        (void)snprintf(path, sizeof(path), "%s%s", t->path, ends[i]);
+        if (lstat(path, &st) != 0) {
+            if (errno == ENOENT)
+                continue;
+            return no_directory(path, errno, err);
+        }
+        if (!S_ISREG(st.st_mode))
+            return gov_fail(err, GOV_E_PERMISSION, 0,
+                            "%.160s is no file; remove it, or name another "
+                            "file for the telemetry",
+                            path);
+        if (st.st_uid != owner && st.st_uid != geteuid())
+            return gov_fail(err, GOV_E_PERMISSION, 0,
+                            "%.120s belongs to another user; name another file "
+                            "for the telemetry",
+                            path);
+    }
+    return GOV_OK;
+}
+
 gov_status gov__telemetry_examine(const gov_telemetry *t, bool *there,
                                   gov_error *err)
 {
@@ -190,7 +220,7 @@ gov_status gov__telemetry_examine(const gov_telemetry *t, bool *there,
 
     *there = lstat(t->path, &st) == 0;
     if (!*there && errno == ENOENT)
-        return GOV_OK;
+        return examine_beside(t, geteuid(), err);
     if (!*there)
         return no_directory(t->path, errno, err);
     if (!S_ISREG(st.st_mode))
@@ -203,7 +233,7 @@ gov_status gov__telemetry_examine(const gov_telemetry *t, bool *there,
                         "%.160s belongs to another user; name another file for "
                         "the telemetry",
                         t->path);
-    return GOV_OK;
+    return examine_beside(t, st.st_uid, err);
 }
 
 bool gov__telemetry_stays(const gov_telemetry *t)

@@ -68,6 +68,7 @@ static const char *const statements[GOV__STATEMENTS] = {
     [S_NAME_ADD] = "INSERT INTO name(sort, text) VALUES(?, ?)",
     [S_KIND_FIND] = "SELECT id FROM kind WHERE engine = ? AND model = ?"
                     " AND strategy = ? AND cold = ?",
+    [S_KIND_COUNT] = "SELECT count(*) FROM kind",
     [S_KIND_ADD] = "INSERT INTO kind(engine, model, strategy, cold)"
                    " VALUES(?, ?, ?, ?)",
     [S_REQUEST_LAST] = "SELECT max(id) FROM request WHERE id < ?",
@@ -116,6 +117,8 @@ static const char *const statements[GOV__STATEMENTS] = {
                            " AND day = ? AND app = ? AND runs <= 0",
     [S_TALLY_EMPTY] = "DELETE FROM tally WHERE what = ? AND kind = ?"
                       " AND day = ? AND app = ? AND bucket = ? AND count <= 0",
+    [S_KIND_EMPTY] = "DELETE FROM kind WHERE NOT EXISTS"
+                     " (SELECT 1 FROM request_day WHERE kind = kind.id)",
     [S_LOST_OLD] = "DELETE FROM lost WHERE day < ?",
     [S_VACUUM] = "PRAGMA incremental_vacuum(64)",
     [S_PAGES] = "PRAGMA page_count",

@@ -9,6 +9,7 @@
  * those that come later are this one. */
 #define NAMES 1000
 #define NO_MORE_NAMES "other"
+#define KINDS 1000 /* and two for all that come later, cold or not */
 
 static int64_t now_ms(void)
 {
@@ -93,24 +94,44 @@ static bool name(gov_telemetry *t, enum gov__name_sort sort, const char *text,
 
 #define NAME(t, sort, array, out) name(t, sort, array, sizeof(array), out)
 
-static bool kind(gov_telemetry *t, const struct gov_request *r, int64_t *out)
+static bool find_kind(gov_telemetry *t, const int64_t key[4], int64_t *out)
 {
-    int64_t key[4] = {0, 0, 0, r->cold};
-
     *out = 0;
-    if (!NAME(t, NAME_ENGINE, r->engine, &key[0]) ||
-        !NAME(t, NAME_MODEL, r->model, &key[1]) ||
-        !NAME(t, NAME_STRATEGY, r->strategy, &key[2]) ||
-        !gov__row_bind(t->statement[S_KIND_FIND], key, 4) ||
-        !find(t, S_KIND_FIND, out))
-        return false;
-    if (*out != 0)
-        return true;
+    return gov__row_bind(t->statement[S_KIND_FIND], key, 4) &&
+           find(t, S_KIND_FIND, out);
+}
+
+static bool add_kind(gov_telemetry *t, const int64_t key[4], int64_t *out)
+{
     if (!gov__row_bind(t->statement[S_KIND_ADD], key, 4) ||
         !gov__run(t, S_KIND_ADD))
         return false;
     *out = sqlite3_last_insert_rowid(t->db);
     return true;
+}
+
+static bool kind(gov_telemetry *t, const struct gov_request *r, int64_t *out)
+{
+    static const enum gov__name_sort sorts[] = {NAME_ENGINE, NAME_MODEL,
+                                                NAME_STRATEGY};
+    int64_t key[4] = {0, 0, 0, r->cold};
+    int64_t count = 0;
+
+    if (!NAME(t, NAME_ENGINE, r->engine, &key[0]) ||
+        !NAME(t, NAME_MODEL, r->model, &key[1]) ||
+        !NAME(t, NAME_STRATEGY, r->strategy, &key[2]) ||
+        !find_kind(t, key, out))
+        return false;
+    if (*out != 0)
+        return true;
+    if (!find(t, S_KIND_COUNT, &count))
+        return false;
+    if (count < KINDS)
+        return add_kind(t, key, out);
+    for (size_t i = 0; i < 3; i++)
+        if (!NAME(t, sorts[i], NO_MORE_NAMES, &key[i]))
+            return false;
+    return find_kind(t, key, out) && (*out != 0 || add_kind(t, key, out));
 }
 
 /* ---- rows -------------------------------------------------------------------------- */
@@ -151,7 +172,7 @@ static int64_t rate_of(const struct gov_request *r)
     if (r->first_token_us == 0 || r->tokens < 2 ||
         r->took_us <= r->first_token_us)
         return GOV__ROW_UNKNOWN;
-    return (int64_t)((uint64_t)(r->tokens - 1) * 1000000000 / us);
+    return value((uint64_t)(r->tokens - 1) * 1000000000 / us);
 }
 
 static bool write_request(gov_telemetry *t, const struct gov_request *r)

@@ -2,10 +2,12 @@
 /* What the runtime records: rows that wait, when they are written, what it knows of
  * them itself, and that a database that cannot be written holds nobody up. */
 #include <sqlite3.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
+#include "governor/device/device_priv.h"
 #include "tests/unit/runtime_fixture.h"
 
 static char path[512];
@@ -32,6 +34,8 @@ static void open_it(const char *telemetry)
 
 static void begin(void)
 {
+    /* Where the profile of whoever runs this is not. */
+    ck_assert_int_eq(setenv("XDG_CONFIG_HOME", fresh_directory(), 1), 0);
     snprintf(path, sizeof(path), "%s/telemetry.db", fresh_directory());
     open_it(path);
 }
@@ -147,6 +151,51 @@ START_TEST(written_at_once_when_many_wait)
 }
 END_TEST
 
+/* By its own threads, too. Time stands still, so that nothing else wakes the one that
+ * writes: it was woken for the first look alone. */
+START_TEST(woken_when_many_wait)
+{
+    struct gov_options options = gov_options_default();
+    const struct timespec pause = {0, 10000000};
+    size_t requests = 0;
+
+    tear_down();
+    options.no_publish = options.no_policy_files = true;
+    options.telemetry = path;
+    options.budget_bytes = 4 * GIB;
+    options.alloc = faults_alloc();
+    ck_assert_int_eq(gov__open_on(&rt, &options, &sim.table, NULL, &err),
+                     GOV_OK);
+    for (size_t round = 1; round <= 8; round++) {
+        for (uint32_t i = 0; i < 64; i++)
+            done(i);
+        for (int i = 0; i < 1500 && requests < round * 64; i++) {
+            requests = look().requests;
+            nanosleep(&pause, NULL);
+        }
+        /* Samples are counted: a few may wait for the next ones. */
+        ck_assert_uint_ge(requests, round * 64 - 2);
+    }
+    ck_assert_uint_eq(counter(GOV_PAGE_TELEMETRY_LOST), 0);
+}
+END_TEST
+
+/* A loop of the host's hears of it. */
+START_TEST(wakes_the_host)
+{
+    watch_wakes();
+    turn(2500);
+    for (uint32_t i = 0; i < 60; i++)
+        done(i);
+    ck_assert_int_eq(wakes(), 0);
+    for (uint32_t i = 0; i < 1000; i++)
+        done(i);
+    /* Not for each: there is no more room. */
+    ck_assert_int_ge(wakes(), 1);
+    ck_assert_int_le(wakes(), 4);
+}
+END_TEST
+
 START_TEST(written_at_the_end)
 {
     struct rows rows;
@@ -240,6 +289,77 @@ START_TEST(odd_rows)
 }
 END_TEST
 
+/* A name for people: of a path the end, and of one that was cut off nothing. */
+START_TEST(no_paths)
+{
+    static const char *const names[][2] = {
+        {"a model", "a model"},
+        {"", ""},
+        {"/home/someone/secret/m.gguf", "m.gguf"},
+        {"C:\\Users\\someone\\m.gguf", "m.gguf"},
+        {"someone/m", "m"},
+        {"/home/someone/", "model"},
+        {"\\", "model"},
+        {"/home/someone/0123456789012345678901234567890123456789012345678901"
+         "23456789/a secret directory/m.gguf",
+         "model"},
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct gov_request row = {.size = sizeof(row)};
+
+        snprintf(row.model, sizeof(row.model), "%s", names[i][0]);
+        gov_request_done(rt, &row);
+        turn(2500);
+        ck_assert_str_eq(look().last.model, names[i][1]);
+    }
+}
+END_TEST
+
+/* A name of eight facts, which is in each row unless the app has another. */
+START_TEST(of_the_stored_profile)
+{
+    struct gov_request row = {.size = sizeof(row)};
+    struct gov_device device;
+    char id[GOV__DEVICE_ID], other[GOV__DEVICE_ID];
+    struct rows rows;
+
+    done(1);
+    tear_down();
+    ck_assert_str_eq(look().last.profile, ""); /* there is none */
+
+    ck_assert_int_eq(gov_device_probe(&device, &err), GOV_OK);
+    ck_assert_int_eq(gov_device_save(&device, NULL, &err), GOV_OK);
+    gov__device_id(&device, id);
+    ck_assert_uint_eq(strlen(id), 16);
+    ck_assert_uint_eq(strspn(id, "0123456789abcdef"), 16);
+    open_it(path);
+    done(2);
+    snprintf(row.profile, sizeof(row.profile), "the app's own");
+    gov_request_done(rt, &row);
+    tear_down();
+    rows = look();
+    ck_assert_uint_eq(rows.requests, 3);
+    ck_assert_str_eq(rows.last.profile, "the app's own");
+
+    open_it(path);
+    done(3);
+    tear_down();
+    ck_assert_str_eq(look().last.profile, id);
+
+    /* When it was measured is not in it, and what it depends on is. */
+    device.measured_at += 86400;
+    gov__device_id(&device, other);
+    ck_assert_str_eq(other, id);
+    gov__device_set(&device, GOV_FACT_DEVICE_PAGE_SIZE, 65536, "a test");
+    gov__device_id(&device, other);
+    ck_assert_str_ne(other, id);
+    gov__device_unknown(&device, GOV_FACT_DEVICE_PAGE_SIZE, "a test");
+    gov__device_id(&device, id);
+    ck_assert_str_ne(other, id);
+}
+END_TEST
+
 /* ---- trouble --------------------------------------------------------------------------- */
 
 START_TEST(the_oldest_are_lost)
@@ -301,6 +421,30 @@ START_TEST(lost_while_it_fails)
     ck_assert_uint_eq(look().totals.lost, 144);
     ck_assert_uint_eq(look().first.tokens, 144);
     ck_assert_uint_eq(look().last.tokens, 399);
+}
+END_TEST
+
+static bool page_was_late;
+
+static void on_problem(void *ctx, const struct gov_event *event)
+{
+    on_event(ctx, event);
+    page_was_late =
+        counter(GOV_PAGE_UPDATED_US) != sim.table.now_us(sim.table.ctx);
+}
+
+/* Who reads the page does not wait for who holds the file. */
+START_TEST(the_page_comes_first)
+{
+    gov_on_event(rt, on_problem, NULL);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    done(1);
+    turn(100);
+    ck_happened("");
+    turn(2500);
+    ck_assert_ptr_nonnull(strstr(happened, "no telemetry is recorded for now"));
+    ck_assert(!page_was_late);
+    ck_assert_int_eq(rmdir(path), 0);
 }
 END_TEST
 
@@ -470,14 +614,19 @@ Suite *suite(void)
     tcase_add_checked_fixture(tc, begin, finish);
     tcase_add_test(tc, written_two_seconds_later);
     tcase_add_test(tc, written_at_once_when_many_wait);
+    tcase_add_test(tc, woken_when_many_wait);
+    tcase_add_test(tc, wakes_the_host);
     tcase_add_test(tc, written_at_the_end);
     tcase_add_test(tc, nothing_unasked);
     tcase_add_test(tc, samples);
     tcase_add_test(tc, what_happened_meanwhile);
     tcase_add_test(tc, odd_rows);
+    tcase_add_test(tc, no_paths);
+    tcase_add_test(tc, of_the_stored_profile);
     tcase_add_test(tc, the_oldest_are_lost);
     tcase_add_test(tc, a_place_that_is_none);
     tcase_add_test(tc, lost_while_it_fails);
+    tcase_add_test(tc, the_page_comes_first);
     tcase_add_test(tc, removed_meanwhile);
     tcase_add_test(tc, held_for_ever);
     tcase_add_test(tc, in_a_child);

@@ -211,6 +211,13 @@ static bool compare_group(void *ctx, const struct gov_telemetry_group *g)
     return true;
 }
 
+static bool keep_group(void *ctx, const struct gov_telemetry_group *g)
+{
+    (void)ctx;
+    report.last = *g;
+    return true;
+}
+
 static bool collect_yield(void *ctx, const struct gov_telemetry_relief *r)
 {
     const struct gov_telemetry_action *action = ctx;
@@ -427,6 +434,81 @@ START_TEST(absurd_values)
 }
 END_TEST
 
+/* A rate that is cut is counted where it is. */
+START_TEST(a_rate_that_is_too_large)
+{
+    struct gov_request r = {.size = sizeof(r), .tokens = 300000};
+
+    r.at_ms = DAY * DAY_MS;
+    r.first_token_us = 5;
+    r.took_us = 6;
+    open_writer(0);
+    ck_assert_int_eq(write_requests(&r, 1, 0), GOV_OK);
+    memset(&report, 0, sizeof(report));
+    ck_assert_int_eq(gov_telemetry_groups(t, NULL, keep_group, NULL, &err),
+                     GOV_OK);
+    ck_assert_uint_eq(report.last.rate_milli.p99, GOV__ROW_VALUE_MAX);
+    shut();
+    check_counts();
+}
+END_TEST
+
+/* So many models of an engine, a row each. */
+static void write_models(int engine, int models, int64_t day)
+{
+    static struct gov_request row[GOV_TELEMETRY_BATCH];
+
+    memset(row, 0, sizeof(row));
+    for (int i = 0; i < models; i++) {
+        row[i].size = sizeof(row[i]);
+        row[i].at_ms = day * DAY_MS + engine;
+        snprintf(row[i].engine, sizeof(row[i].engine), "engine %d", engine);
+        snprintf(row[i].model, sizeof(row[i].model), "of many %d", i);
+        row[i].cold = i % 2 != 0;
+    }
+    ck_assert_int_eq(write_requests(row, (size_t)models, 0), GOV_OK);
+}
+
+/* Names that are few, and combined in all ways. */
+START_TEST(combined_names)
+{
+    open_writer(MIB);
+    for (int i = 0; i < 40; i++)
+        write_models(i, 40, DAY);
+    shut();
+    ck_assert_int_eq(raw_number("SELECT count(*) FROM request"), 1600);
+    ck_assert_int_eq(raw_number("SELECT count(*) FROM kind"), 1002);
+    ck_assert_int_eq(
+        raw_number("SELECT count(*) FROM request r JOIN kind k ON k.id = r.kind"
+                   " JOIN name e ON e.id = k.engine JOIN name m ON m.id ="
+                   " k.model JOIN name s ON s.id = k.strategy WHERE e.text ="
+                   " 'other' AND m.text = 'other' AND s.text = 'other'"),
+        600);
+    check_counts();
+}
+END_TEST
+
+/* Those whose rows went make room for others. */
+START_TEST(kinds_that_went)
+{
+    open_writer(MIB);
+    for (int i = 0; i < 10; i++)
+        write_models(i, 40, DAY - 1);
+    for (int i = 0; i < 60; i++)
+        ck_assert_int_eq(write_random(100, 4), GOV_OK);
+    shut();
+    ck_assert_int_eq(raw_number("SELECT count(*) FROM request WHERE id <"
+                                " (20000 * 86400000) << 20"),
+                     0);
+    ck_assert_int_eq(
+        raw_number("SELECT count(*) FROM kind k JOIN name n ON n.id = k.model"
+                   " WHERE n.text LIKE 'of many %'"),
+        0);
+    ck_assert_int_gt(raw_number("SELECT count(*) FROM kind"), 2);
+    check_counts();
+}
+END_TEST
+
 /* ---- other processes --------------------------------------------------------------------- */
 
 START_TEST(waits_for_a_writer_only_so_long)
@@ -558,8 +640,10 @@ START_TEST(killed)
     uint32_t written = 0;
 
     for (int i = 0; i < times; i++) {
-        int64_t before =
-            i % 10 == 0 ? 0 : raw_number("SELECT count(*) FROM request");
+        /* The one before may have been killed before it made the file. */
+        int64_t before = i % 10 == 0 || access(path, F_OK) != 0
+                             ? 0
+                             : raw_number("SELECT count(*) FROM request");
         uint32_t acknowledged;
         int64_t now;
 
@@ -857,6 +941,31 @@ START_TEST(limited_files)
 }
 END_TEST
 
+/* SQLite would wait for who opens the other end of one. */
+START_TEST(pipes_beside_it)
+{
+    static const char *const ends[] = {"-journal", "-wal", "-shm"};
+    char beside[sizeof(path) + 16];
+
+    snprintf(beside, sizeof(beside), "%s%s", path, ends[_i]);
+    ck_assert_int_eq(mkfifo(beside, 0600), 0);
+    ck_assert_int_eq(gov_telemetry_open(&t, path, 0, NULL, &err),
+                     GOV_E_PERMISSION);
+    ck_assert_ptr_nonnull(strstr(err.message, ends[_i]));
+    ck_assert_int_eq(access(path, F_OK), -1); /* nothing was begun */
+    ck_assert_int_eq(unlink(beside), 0);
+    open_writer(0);
+    ck_assert_int_eq(write_random(1, 1), GOV_OK);
+    shut();
+    ck_assert_int_eq(mkfifo(beside, 0600), 0);
+    ck_assert_int_eq(gov_telemetry_open(&t, path, 0, NULL, &err),
+                     GOV_E_PERMISSION);
+    ck_assert_int_eq(gov_telemetry_read(&t, path, &err), GOV_E_PERMISSION);
+    ck_assert_int_eq(unlink(beside), 0);
+    check_counts();
+}
+END_TEST
+
 START_TEST(wrong_calls)
 {
     static const struct gov_telemetry_batch many = {
@@ -893,6 +1002,9 @@ Suite *suite(void)
     tcase_add_test(size, becomes_smaller);
     tcase_add_test(size, made_up_names);
     tcase_add_test(size, absurd_values);
+    tcase_add_test(size, a_rate_that_is_too_large);
+    tcase_add_test(size, combined_names);
+    tcase_add_test(size, kinds_that_went);
     tcase_add_test(others, waits_for_a_writer_only_so_long);
     tcase_add_test(others, a_reader_that_stays);
     tcase_add_test(others, forked);
@@ -903,6 +1015,7 @@ Suite *suite(void)
     tcase_add_test(files, directories);
     tcase_add_test(files, usual_place);
     tcase_add_test(files, limited_files);
+    tcase_add_loop_test(files, pipes_beside_it, 0, 3);
     tcase_add_test(files, wrong_calls);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         tcase_add_checked_fixture(cases[i], fresh, drop_directory);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* gov report: what requests cost, from a database of telemetry. */
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "governor/telemetry.h"
@@ -95,13 +96,18 @@ static bool set_span(struct gov_telemetry_span *span, const struct wanted *w)
 
 static int fails(const char *path, gov_status status, const gov_error *err)
 {
+    struct stat st;
+    const bool there = path != NULL && lstat(path, &st) == 0;
+
     if (status != GOV_E_NOT_FOUND)
         return gov_fails("report", err);
     fprintf(stderr,
             "gov report: %s%s; record with gov run --telemetry, or in an app "
             "with gov_options.telemetry\n",
             path != NULL ? cli_show(path).text : "nothing was recorded yet",
-            path != NULL ? " does not exist" : "");
+            there          ? " exists, but nothing was recorded in it yet"
+            : path != NULL ? " does not exist"
+                           : "");
     return GOV_EXIT_FAILURE;
 }
 
