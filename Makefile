@@ -136,6 +136,7 @@ HEADER_TIME := $(B)/tests/header_time
 HEADER_MAKE := $(B)/tests/header_make
 POLICY_TIME := $(B)/tests/policy_time
 PIN_TIME := $(B)/tests/pin_time
+PUBLISH_TIME := $(B)/tests/publish_time
 PLAINHOST := $(B)/tests/plainhost
 # A host with another malloc: where jemalloc is, and no sanitizer.
 JEHOST  := $(if $(TOOL_LIBS),$(B)/tests/jehost)
@@ -347,8 +348,8 @@ $(NEED) $(CUT) $(HEAPLOAD) $(SPILLER) $(TELEMETRY_MAKE) $(TELEMETRY_TIME) $(PRES
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(RPATH) -L$(B)/lib -lgovernor $(LIBS)
 
-# Writes pages of its own: tests/system/govtop_load.sh.
-$(CROWD): $(B)/tests/tools/crowd.o $(LIBA)
+# Write pages of their own: tests/system/govtop_load.sh, tests/bench/publish.sh.
+$(CROWD) $(PUBLISH_TIME): $(B)/tests/%: $(B)/tests/tools/%.o $(LIBA)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $^ $(LIB_LIBS) $(LIBS)
 $(B)/tests/tools/crowd.o: private EXTRA = -D_GNU_SOURCE
@@ -507,7 +508,7 @@ bench: ## measure against stock llama.cpp and fio; figures go to build/bench
 	$(Q)scripts/engine.sh $(ENGINE)
 	$(Q)$(MAKE) --no-print-directory bench-run
 
-bench-run: all $(MKMODEL) $(MEMLIMIT) $(READRATE) $(CUT) $(HEAPLOAD) $(TALK_TIME) $(STOCK) $(POLICY_TIME) $(PIN_TIME) $(if $(HAVE_ENGINE),$(HEADER_TIME) $(HEADER_MAKE)) $(if $(DRY_RUN),$(SHAPE) $(NEED))
+bench-run: all $(MKMODEL) $(MEMLIMIT) $(READRATE) $(CUT) $(HEAPLOAD) $(TALK_TIME) $(STOCK) $(POLICY_TIME) $(PIN_TIME) $(PUBLISH_TIME) $(if $(HAVE_ENGINE),$(HEADER_TIME) $(HEADER_MAKE)) $(if $(DRY_RUN),$(SHAPE) $(NEED))
 	$(Q)B=$(B) tests/bench/bench.sh
 
 FUZZ_SECONDS ?= 60

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "governor/runtime/page_layout.h"
 
 /* ---- names ----------------------------------------------------------------- */
@@ -67,11 +70,7 @@ const char *gov_page_text_get(const struct gov_page *page, gov_page_text text)
 
 uint64_t gov__page_checksum(const uint8_t bytes[GOV__PAGE_BYTES])
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (size_t i = 0; i < GOV__PAGE_AT_CHECKSUM; i++)
-        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-    return hash;
+    return XXH3_64bits(bytes, GOV__PAGE_AT_CHECKSUM);
 }
 
 static uint64_t get(const uint8_t *at, size_t bytes)

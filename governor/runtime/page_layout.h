@@ -86,8 +86,8 @@ struct gov__page_texts {
 /* All texts in order; static. NULL for a number that is none. */
 const struct gov__page_field *gov__page_field(gov_page_text text);
 
-/* FNV-1a, 64 bits, of the bytes before GOV__PAGE_AT_CHECKSUM: against a torn
- * read, not against an enemy. */
+/* XXH3, 64 bits, of the bytes before GOV__PAGE_AT_CHECKSUM: against a torn read, not
+ * against an enemy. The same number on every machine. */
 uint64_t gov__page_checksum(const uint8_t bytes[GOV__PAGE_BYTES]);
 
 enum gov__page_verdict {

@@ -219,9 +219,11 @@ static bool run_for(struct gov_runtime *runtime, struct gov__inventory *inv,
                     bool asked, bool *late)
 {
     bool pressed, mine;
+    uint32_t serial;
 
     pthread_mutex_lock(&runtime->lock);
     pressed = gov__need_locked(runtime, asked).pressed;
+    serial = runtime->asked.serial;
     pthread_mutex_unlock(&runtime->lock);
     if (!pressed || *late)
         return true;
@@ -231,7 +233,8 @@ static bool run_for(struct gov_runtime *runtime, struct gov__inventory *inv,
     if (!asked || !mine)
         return mine;
     pthread_mutex_lock(&runtime->lock);
-    runtime->asked.more = inv->more;
+    if (runtime->asked.serial == serial)
+        runtime->asked.more = inv->more;
     pthread_mutex_unlock(&runtime->lock);
     return true;
 }

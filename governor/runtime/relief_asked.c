@@ -43,7 +43,10 @@ void gov__asked_told(struct gov_runtime *runtime, uint64_t bytes)
     const uint64_t now_ms = gov__runtime_ms(runtime);
 
     pthread_mutex_lock(&runtime->lock);
+    if (runtime->asked.on)
+        runtime->replaced = runtime->asked;
     runtime->asked = (struct gov__asked){.on = true,
+                                         .serial = runtime->asked.serial + 1,
                                          .more = true,
                                          .bytes = bytes,
                                          .until_ms = now_ms + ASKED_MS};
@@ -101,15 +104,19 @@ static void tell(struct gov_runtime *runtime, const struct gov__asked *asked,
 void gov__asked_end(struct gov_runtime *runtime)
 {
     const uint64_t now_ms = gov__runtime_ms(runtime);
-    struct gov__asked asked;
+    struct gov__asked asked, replaced;
     const char *why;
 
     pthread_mutex_lock(&runtime->lock);
+    replaced = runtime->replaced;
+    runtime->replaced.on = false;
     why = over_locked(runtime, now_ms);
     asked = runtime->asked;
     if (why != NULL)
         runtime->asked.on = false;
     pthread_mutex_unlock(&runtime->lock);
+    if (replaced.on)
+        tell(runtime, &replaced, ", and then something else was asked for");
     if (why != NULL)
         tell(runtime, &asked, why);
 }

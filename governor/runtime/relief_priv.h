@@ -236,8 +236,9 @@ uint64_t gov__relief_expected_locked(const struct gov_runtime *runtime);
  * runtime's lock. */
 struct gov__asked {
     bool on;
-    bool more;            /* something ran for it in the last turn, or waits */
-    uint64_t bytes;       /* 0: all that WARN allows */
+    uint32_t serial; /* of the order: a turn may be one for the order before */
+    bool more;       /* something ran for it in the last turn, or waits */
+    uint64_t bytes;  /* 0: all that WARN allows */
     uint64_t given_bytes; /* measured since */
     uint64_t until_ms;
 };

@@ -179,6 +179,7 @@ struct gov_runtime {
     struct gov__activity activity;
     struct gov__shown shown;
     struct gov__asked asked;
+    struct gov__asked replaced; /* by the one above, which is to be told */
     bool relieving;  /* one thread runs the ladder, regrows, or tells floors */
     bool exclusive;  /* an action that must not race a pass is running */
     bool pending;    /* an action waits for the end of a pass */

@@ -45,7 +45,9 @@ export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
 cflags=$(pkg-config --cflags governor)
 # The sysroot is for our own paths; the dependencies are the machine's.
 libs="-L$root/lib -lgovernor"
-static="$root/lib/libgovernor.a $(unset PKG_CONFIG_SYSROOT_DIR; pkg-config --libs yaml-0.1 jansson) -pthread -ldl"
+needs=$(pkg-config --print-requires-private governor)
+# shellcheck disable=SC2086 # packages are words
+static="$root/lib/libgovernor.a $(unset PKG_CONFIG_SYSROOT_DIR; pkg-config --libs $needs) -pthread -ldl"
 [ "$(pkg-config --modversion governor)" = "$(sed -n 's/.*GOV_VERSION "\(.*\)".*/\1/p' governor/version.h)" ]
 
 # shellcheck disable=SC2086 # flags are words

@@ -29,7 +29,7 @@ unset NO_COLOR LINES COLUMNS || :
 
 # One measurement, to $tmp/out; succeeds when it is within the limits.
 measure() {
-    HOME=$tmp "$B/tests/crowd" 50 "$tmp/pages" "$seconds" "$B/bin/govtop" --delay 0.5 --directory "$tmp/pages" "$@" > "$tmp/out" 2> "$tmp/err" || {
+    HOME=$tmp "$B/tests/crowd" 50 "$tmp/pages" "$seconds" "$B/bin/govtop" --delay 0.5 --directory "$tmp/pages" > "$tmp/out" 2> "$tmp/err" || {
         echo 'it did not run:'
         cat "$tmp/err"
         exit 1

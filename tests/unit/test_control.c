@@ -493,9 +493,42 @@ START_TEST(what_is_asked_replaces_what_was_asked)
     turn(250);
     gov_pass_end(rt);
     turn(250);
-    ck_happened("run kv\nevent kv gave back 1024 KiB of 1024 KiB "
-                "offered\n" ASKED "4 KiB: 1024 KiB were given back\n");
+    ck_happened(ASKED "1048576 KiB: 0 KiB were given back, and then something "
+                      "else was asked for\nrun kv\nevent kv gave back 1024 KiB "
+                      "of 1024 KiB offered\n" ASKED
+                      "4 KiB: 1024 KiB were given back\n");
     gov_relief_remove(rt, kv.id);
+}
+END_TEST
+
+static int offered;
+
+/* It has nothing to give when the next order comes, and something after it. */
+static void order_comes(struct action *action)
+{
+    if (offered++ == 0)
+        gov__asked_told(rt, MIB);
+    else
+        action->offers = MIB;
+}
+
+/* The turn under way found nothing for the order before, which is not to be told of
+ * the new one. */
+START_TEST(an_order_that_has_just_come_is_heard)
+{
+    struct action late = {
+        .name = "late", .gives = MIB, .on_offer = order_comes};
+
+    offered = 0;
+    add(&late);
+    ask(GIB);
+    turn(250);
+    ck_happened(ASKED "1048576 KiB: 0 KiB were given back, and then something "
+                      "else was asked for\n");
+    turn(250);
+    ck_happened("run late\nevent late gave back 1024 KiB of 1024 KiB "
+                "offered\n" ASKED "1024 KiB: 1024 KiB were given back\n");
+    gov_relief_remove(rt, late.id);
 }
 END_TEST
 
@@ -1161,6 +1194,7 @@ Suite *suite(void)
     tcase_add_loop_test(t, what_comes_later_counts, 0, 2);
     tcase_add_test(t, one_that_does_not_return_is_done_without);
     tcase_add_test(t, what_is_asked_replaces_what_was_asked);
+    tcase_add_test(t, an_order_that_has_just_come_is_heard);
     tcase_add_test(t, it_is_taken_again_as_after_pressure);
     tcase_add_test(t, real_pressure_goes_first);
     tcase_add_test(t, a_level_that_is_calm_asks_for_nothing);

@@ -357,6 +357,7 @@ START_TEST(csv_has_a_row_a_process)
 
     sample_all();
     TEXT(&model.process[0].page, MODEL, "a \"b\", c");
+    TEXT(&model.process[0].page, APP, "=1+1");
     ck_assert(top_csv_header(out));
     ck_assert(top_csv_write(&model, false, 1700000000123, out));
     ck_assert(top_csv_write(&model, true, 1700000000623, out));
@@ -365,6 +366,8 @@ START_TEST(csv_has_a_row_a_process)
         strstr(text, "time_ms,pid,governed,page_version,app"));
     ck_assert_ptr_nonnull(strstr(text, "\r\n1700000000123,31,1,0,"));
     ck_assert_ptr_nonnull(strstr(text, ",\"a \"\"b\"\", c\","));
+    /* No spreadsheet computes what an app calls itself. */
+    ck_assert_ptr_nonnull(strstr(text, ",\"'=1+1\","));
     ck_assert_ptr_nonnull(
         strstr(text, "\r\n1700000000623,900,0,0,llama-server,"));
     ck_assert_ptr_null(strstr(text, "1700000000123,900"));

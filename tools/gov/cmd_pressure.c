@@ -118,17 +118,22 @@ static bool simulate_in(const struct pressure *pressure, int32_t pid,
 
 /* ---- relieving ------------------------------------------------------------------- */
 
-/* What came of it, which its page shows when it is over; NULL: it is not. */
-static const char *outcome(int32_t pid, uint64_t since_us)
+/* What came of it, which its page shows when it is over; NULL: it is not. Somebody
+ * else may have asked for something else meanwhile. */
+static const char *outcome(int32_t pid, uint64_t bytes, uint64_t since_us)
 {
-    static const char begin[] = "asked to give back ";
     const struct gov_page *page = page_of(pid);
+    char begin[64] = "asked to give back what there is:";
+
+    if (bytes != 0)
+        snprintf(begin, sizeof(begin),
+                 "asked to give back %" PRIu64 " KiB:", bytes >> 10);
 
     for (size_t i = 0; page != NULL && i < GOV_PAGE_EVENTS; i++) {
         const struct gov_page_event *event = &page->event[i];
 
         if (event->at_us >= since_us && event->kind == GOV_EVENT_NOTICE &&
-            strncmp(event->text, begin, sizeof(begin) - 1) == 0)
+            strncmp(event->text, begin, strlen(begin)) == 0)
             return event->text;
     }
     return NULL;
@@ -147,7 +152,7 @@ static bool relieve_in(const struct pressure *pressure, int32_t pid,
         gov_fails("pressure", &err);
         return false;
     }
-    while ((what = outcome(pid, now_us)) == NULL) {
+    while ((what = outcome(pid, pressure->relieve, now_us)) == NULL) {
         if (cli_now_us() - now_us > RELIEVE_MS * UINT64_C(1000)) {
             fprintf(stderr,
                     "gov pressure: process %" PRId32 " was told and is not "

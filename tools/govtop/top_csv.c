@@ -6,13 +6,16 @@
 #include <string.h>
 
 /* Quoted where it has to be. */
+/* A spreadsheet runs what begins like a formula: an apostrophe keeps it a text. */
 static void put_text(FILE *out, const char *text)
 {
-    if (strpbrk(text, ",\"\r\n") == NULL) {
+    const bool formula = text[0] != '\0' && strchr("=+-@\t\r", text[0]) != NULL;
+
+    if (!formula && strpbrk(text, ",\"\r\n") == NULL) {
         fputs(text, out);
         return;
     }
-    fputc('"', out);
+    fputs(formula ? "\"'" : "\"", out);
     for (; *text != '\0'; text++) {
         if (*text == '"')
             fputc('"', out);

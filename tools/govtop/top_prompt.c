@@ -118,7 +118,7 @@ void top_prompt_draw(struct top_grid *grid, const struct top_model *model,
                           state->typed);
     column = top_grid_put(grid, row, column, grid->width, TOP_TITLE, cursor);
     if (state->mistyped)
-        column = top_grid_print(grid, row, column + 2, TOP_BAD, "%s", wrong);
+        top_grid_print(grid, row, column + 2, TOP_BAD, "%s", wrong);
     else if (column + 2 + (int)strlen(hint) < grid->width)
         top_grid_put_right(grid, row, column + 2, grid->width - 1, TOP_FAINT,
                            hint);

@@ -6,9 +6,9 @@
 
 /* ---- what is shown ---------------------------------------------------------- */
 
-static char lower(char c)
+static int lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
 }
 
 /* Letters of ASCII in either case are the same. */
