@@ -81,6 +81,8 @@ void top_menu_key(struct top_state *state, const struct top_model *model,
     (void)model;
     if (key == TOP_KEY_NONE)
         return;
+    if (state->chosen > last)
+        state->chosen = last;
     if (key == TOP_KEY_UP || key == 'k')
         state->chosen = state->chosen > 0 ? state->chosen - 1 : last;
     else if (key == TOP_KEY_DOWN || key == 'j')
@@ -121,19 +123,20 @@ void top_menu_draw(struct top_grid *grid, const struct top_model *model,
     const struct top_process *process = top_table_selected(model, state);
     int count = count_of(state->over), width = sorts ? 56 : 44, first = 0;
     int height = count + 2 < end - row ? count + 2 : end - row;
+    int chosen = state->chosen < count ? state->chosen : count - 1;
     char title[64] = "sort by";
 
     if (!sorts)
         snprintf(title, sizeof(title), "tell %d %s", (int)state->selected,
                  process != NULL ? process->page.text_APP : "");
     top_grid_box(grid, row, 2, height, width, title);
-    if (state->chosen > height - 3)
-        first = state->chosen - (height - 3);
+    if (chosen > height - 3)
+        first = chosen - (height - 3);
     for (int i = 0; i < height - 2; i++) {
         draw_item(grid, state->over, first + i, row + 1 + i, 4, width);
-        if (first + i == state->chosen)
+        if (first + i == chosen)
             top_grid_select(grid, row + 1 + i, 3, width + 1);
     }
     /* Without colours the selection must show, too. */
-    top_grid_put(grid, row + 1 + state->chosen - first, 3, 4, TOP_TITLE, ">");
+    top_grid_put(grid, row + 1 + chosen - first, 3, 4, TOP_TITLE, ">");
 }
