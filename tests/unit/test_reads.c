@@ -427,6 +427,13 @@ static int lines_of_maps(void)
     return lines;
 }
 
+/* A sanitizer maps and unmaps some of its own meanwhile; what is left behind each time
+ * is more after many times. */
+static void are_mappings(int before)
+{
+    ck_assert_int_le(lines_of_maps(), before + (is_sanitized() ? 4 : 0));
+}
+
 START_TEST(leaves_nothing_behind)
 {
     int descriptors, mappings;
@@ -451,7 +458,7 @@ START_TEST(leaves_nothing_behind)
         ck_assert_int_eq(p->reads_close(p->ctx, &queue), 0);
     }
     ck_assert_int_eq(faults_open_descriptors(), descriptors);
-    ck_assert_int_eq(lines_of_maps(), mappings);
+    are_mappings(mappings);
 }
 END_TEST
 
@@ -515,6 +522,16 @@ static const struct {
     {"mmap", ENOMEM, 1, ENOMEM},     {"mmap", EAGAIN, 2, EAGAIN},
 };
 
+static void is_refused(int refusal)
+{
+    faults_only(refusals[refusal].calls);
+    faults_set_errno(refusals[refusal].number);
+    faults_arm(refusals[refusal].at, false);
+    ck_assert_int_eq(p->reads_open(p->ctx, &queue, MOST),
+                     refusals[refusal].want);
+    faults_reset();
+}
+
 START_TEST(says_why_it_cannot_open)
 {
     int descriptors, mappings;
@@ -526,13 +543,10 @@ START_TEST(says_why_it_cannot_open)
     (void)lines_of_maps();
     descriptors = faults_open_descriptors();
     mappings = lines_of_maps();
-    faults_only(refusals[_i].calls);
-    faults_set_errno(refusals[_i].number);
-    faults_arm(refusals[_i].at, false);
-    ck_assert_int_eq(p->reads_open(p->ctx, &queue, MOST), refusals[_i].want);
-    faults_reset();
+    for (int i = 0; i < 20; i++)
+        is_refused(_i);
     ck_assert_int_eq(faults_open_descriptors(), descriptors);
-    ck_assert_int_eq(lines_of_maps(), mappings);
+    are_mappings(mappings);
 }
 END_TEST
 
@@ -558,7 +572,7 @@ START_TEST(an_old_ring_is_none)
     faults_watch_syscall(make_old);
     ck_assert_int_eq(p->reads_open(p->ctx, &queue, MOST), ENOTSUP);
     ck_assert_int_eq(faults_open_descriptors(), descriptors);
-    ck_assert_int_eq(lines_of_maps(), mappings);
+    are_mappings(mappings);
 }
 END_TEST
 
