@@ -264,9 +264,12 @@ static void fill_cells(gov_session *session, bool unused, unsigned char byte)
 {
     for (uint32_t i = 0; i < session->kv.layers; i++) {
         const struct gov__kv_layer *layer = &session->kv.layer[i];
-        const struct gov__kv_cells *cells = cells_of(session, i);
+        const struct gov__kv_cells *cells;
         const struct ggml_tensor *tensors[] = {layer->k, layer->v};
 
+        if (layer->cache == 0) /* no graph has shown yet whose it is */
+            continue;
+        cells = cells_of(session, i);
         for (int t = 0; t < 2; t++)
             for (uint32_t c = 0; tensors[t] != NULL && c < cells->per_stream;
                  c++)
