@@ -3,15 +3,17 @@
 #
 # Runs every test that was built, one after another, and adds up what they say.
 # A test program prints Check's summary line; a replayed fuzz corpus, a command
-# line case and a script count as one each. The last line is the sum. Exit
-# status 1 when anything failed or nothing ran.
+# line case and a script count as one each. What failed is said again at the
+# end, for those who keep only the end; the last line is the sum. Exit status 1
+# when anything failed or nothing ran.
 set -eu
 
 B=${B:-build/plain}
 export B
 passed=0 failed=0 skipped=0
 log=$(mktemp "${TMPDIR:-/tmp}/governor-check.XXXXXX")
-trap 'rm -f "$log"' EXIT
+failures=$(mktemp "${TMPDIR:-/tmp}/governor-check.XXXXXX")
+trap 'rm -f "$log" "$failures"' EXIT
 
 # ThreadSanitizer follows one process only; slow builds need more patience.
 case ${SAN:-} in
@@ -46,6 +48,17 @@ skips() {
     grep '^skip:' "$log" || :
 }
 
+# How something failed: the end of what it printed, and a few lines of it kept.
+# A test of Check's that failed has a line of its own, with :F: or :E:.
+tell() {
+    grep -vE '^(Running suite|skip:)' "$log" | tail -n 60
+    {
+        printf 'failed: %s\n' "$1"
+        grep -E ':[FE]:|ERROR: |WARNING: ThreadSanitizer|runtime error:' "$log" | head -n 8 || :
+        grep -vE '^(Running suite|skip:)' "$log" | tail -n 4
+    } >> "$failures"
+}
+
 # A Check program: "98%: Checks: 51, Failures: 1, Errors: 0".
 suite() {
     name=$(basename "$1")
@@ -69,7 +82,7 @@ suite() {
         say "$name" "$total ok"
     else
         say "$name" "$bad of $total FAILED"
-        grep -vE '^(Running suite|skip:)' "$log" | tail -n 60
+        tell "$name"
     fi
     skips
 }
@@ -91,7 +104,7 @@ one() {
     else
         failed=$((failed + 1))
         say "$name" "FAILED ($rc)"
-        tail -n 60 "$log"
+        tell "$name"
     fi
 }
 
@@ -112,5 +125,9 @@ for script in tests/system/*.sh; do
     [ -x "$script" ] && one "system $(basename "$script" .sh)" "$script"
 done
 
+[ "$failed" -eq 0 ] || {
+    echo
+    cat "$failures"
+}
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
