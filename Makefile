@@ -77,6 +77,8 @@ NCURSES_CFLAGS := $(filter-out -D_XOPEN_SOURCE=%,$(call pkg,--cflags,ncursesw))
 NCURSES_LIBS   := $(call pkg,--libs,ncursesw)
 CHECK_CFLAGS   := $(call pkg,--cflags,check)
 CHECK_LIBS     := $(call pkg,--libs,check)
+VTERM_CFLAGS   := $(call pkg,--cflags,vterm)
+VTERM_LIBS     := $(call pkg,--libs,vterm)
 # Headers only: the loader is opened at run time.
 VULKAN_CFLAGS  := $(call pkg,--cflags,vulkan)
 # Tests make calls fail by wrapping them at link time (tests/support/faults.c).
@@ -127,6 +129,7 @@ TELEMETRY_MAKE := $(B)/tests/telemetry_make
 TELEMETRY_TIME := $(B)/tests/telemetry_time
 SPILLER := $(B)/tests/spiller
 CROWD   := $(if $(filter Linux,$(SYSTEM)),$(B)/tests/crowd)
+GOVTOP_FIXED := $(B)/tests/govtop_fixed
 PRESS   := $(B)/tests/press
 PRESSURE_TIME := $(B)/tests/pressure_time
 # More that tests/pressure runs: governed processes, each for one question.
@@ -398,6 +401,14 @@ $(UNIT_BIN:$(B)/tests/%=$(B)/tests/unit/%.o) $(ENGINE_TEST_BIN:$(B)/tests/%=$(B)
 $(UNIT_BIN): $(B)/tests/%: $(B)/tests/unit/%.o $(SUPPORT_OBJ) $(CLI_OBJ) $(filter-out %/main.o,$(GOVTOP_OBJ)) $(LIBA)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(WRAP) $(LIBA) $(CHECK_LIBS) $(LIB_LIBS) $(NCURSES_LIBS) $(LIBS)
+
+# A terminal, and govtop on a made-up machine to look at in it.
+$(B)/tests/test_govtop_pty: $(GOVTOP_FIXED)
+$(B)/tests/test_govtop_pty: private CHECK_LIBS += $(VTERM_LIBS)
+$(B)/tests/unit/test_govtop_pty.o: private EXTRA += $(patsubst -I%,-isystem %,$(VTERM_CFLAGS))
+$(GOVTOP_FIXED): $(B)/tests/tools/govtop_fixed.o $(filter-out %/top_sample.o,$(GOVTOP_OBJ)) $(CLI_OBJ) $(LIB)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(RPATH) -L$(B)/lib -lgovernor $(call pkg,--libs,jansson) $(NCURSES_LIBS) $(LIBS)
 
 # Graphics drivers with the answers of a script, opened by test_gpus.
 FAKES := $(if $(filter Linux,$(SYSTEM)),$(patsubst %.c,$(B)/%.so,$(sort $(wildcard tests/fakes/fake_*.c))))

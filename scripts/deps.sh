@@ -50,6 +50,7 @@ check    clang                 xcode         cmd:clang
 check    libclang-rt-dev       -             rt:fuzzer
 check    mesa-vulkan-drivers   -             icd:lvp
 check    chromium              -             cmd:chromium
+check    libvterm-dev          libvterm      pc:vterm
 
 lint     clang-format          clang-format  cmd:clang-format
 lint     clang-tidy            llvm          cmd:clang-tidy

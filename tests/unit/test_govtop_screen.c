@@ -10,45 +10,6 @@
 
 /* ---- screens --------------------------------------------------------------- */
 
-static const struct {
-    const char *name;
-    int width, height;
-    bool utf8;
-    uint64_t turns;
-    const char *keys;
-} screens[] = {
-    {"60x16", 60, 16, true, 9, ""},
-    {"80x24", 80, 24, true, 9, ""},
-    {"80x24-ascii", 80, 24, false, 9, "{Down}"},
-    {"120x36", 120, 36, true, 30, "{Down}"},
-    {"200x50", 200, 50, true, 250, "{Down}"},
-    {"first-sample", 100, 30, true, 1, "{Down}"},
-    {"silent", 100, 30, true, 9, "jj"},
-    {"nothing", 80, 24, true, 0, ""},
-    {"help-closed", 80, 24, true, 9, "?q"},
-    {"sorted-by-pid", 100, 20, true, 9, "<<<<"},
-    {"sorted-by-level-turned", 100, 20, true, 9, "<i"},
-    {"paused", 80, 24, true, 9, "++--- "},
-    {"too-small", 59, 16, true, 9, ""},
-};
-
-START_TEST(screens_are_as_saved)
-{
-    if (screens[_i].utf8 && !has_utf8("screens_are_as_saved"))
-        return;
-    if (screens[_i].turns > 0) {
-        sample(screens[_i].turns);
-    } else {
-        fill_machine(1);
-        update(0, 0);
-    }
-    draw(screens[_i].width, screens[_i].height, screens[_i].utf8);
-    ck_assert(press(screens[_i].keys));
-    draw(screens[_i].width, screens[_i].height, screens[_i].utf8);
-    expect(screens[_i].name);
-}
-END_TEST
-
 START_TEST(styles_are_as_saved)
 {
     if (!has_utf8("styles_are_as_saved"))
@@ -710,7 +671,6 @@ Suite *suite(void)
     TCase *screen = tcase_create("screen"), *parts = tcase_create("parts");
 
     tcase_add_checked_fixture(screen, set_up, tear_down);
-    tcase_add_loop_test(screen, screens_are_as_saved, 0, ROWS(screens));
     tcase_add_test(screen, styles_are_as_saved);
     tcase_add_test(screen, one_frame_is_complete);
     tcase_add_test(screen, limit_and_swap_have_bars);

@@ -179,7 +179,6 @@ bool top_screen_open(char message[GOV_MESSAGE_BYTES])
     noecho();
     nonl();
     intrflush(stdscr, FALSE);
-    keypad(stdscr, TRUE);
     nodelay(stdscr, TRUE);
     set_escdelay(50);
     /* Until it has come back once, ncurses (6.4) takes itself for a program that
@@ -187,6 +186,8 @@ bool top_screen_open(char message[GOV_MESSAGE_BYTES])
      * calls a frame. */
     endwin();
     refresh();
+    /* After these, which turn it off: the first arrow key would not be known. */
+    keypad(stdscr, TRUE);
     curs_set(0);
     choose_colours();
     return true;
