@@ -283,6 +283,14 @@ struct gov_weights_account {
 GOV_API void gov_weights_account(gov_weights *weights, bool exact,
                                  struct gov_weights_account *out);
 
+/* Has `rest` called with ctx, on a thread of the weights, within two seconds after
+ * what was read or dropped has come to rest, and from then on as often as takes a
+ * thousandth of the time, while no pass runs: for who shows what is resident, which the
+ * kernel may change, too. NULL: nobody any more; whoever was called has returned then.
+ * Any thread but the one that calls `rest`, which must not call this. */
+GOV_API void gov_weights_on_rest(gov_weights *weights, void (*rest)(void *ctx),
+                                 void *ctx);
+
 /* What one unit cost since the weights were adopted. */
 struct gov_unit_account {
     uint64_t read_bytes; /* by the streamer, and its readers */

@@ -527,7 +527,7 @@ static gov_status llama_load(gov_session **out, const struct gov_load *load,
     gov__llama_publish_names(session);
     gov__llama_publish(session, false);
     if (session->weights != NULL)
-        gov__llama_publish_weights(session, false);
+        gov__llama_publish_rest(session);
     gov__llama_expect_warming(session);
     session->own_us = gov__llama_now_us() - start_us - session->engine_us;
     *out = session;

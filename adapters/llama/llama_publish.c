@@ -143,6 +143,18 @@ void gov__llama_publish_weights(gov_session *session, bool exact)
     set_text(session, GOV_PAGE_TEXT_UNITS, map);
 }
 
+static void publish_at_rest(void *ctx)
+{
+    gov__llama_publish_weights(ctx, true);
+}
+
+void gov__llama_publish_rest(gov_session *session)
+{
+    gov__llama_publish_weights(session, false);
+    if (session->gauges != 0)
+        gov_weights_on_rest(session->weights, publish_at_rest, session);
+}
+
 void gov__llama_publish_pass(gov_session *session)
 {
     const struct gov_pass_account *pass = &session->pass;

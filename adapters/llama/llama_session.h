@@ -416,6 +416,8 @@ void gov__llama_publish(gov_session *session, bool settled);
 void gov__llama_publish_talks(gov_session *session);
 /* `exact` also asks what is in memory, which takes 2 ms a GiB and more. */
 void gov__llama_publish_weights(gov_session *session, bool exact);
+/* From now on also whenever they have come to rest, on a thread of theirs. */
+void gov__llama_publish_rest(gov_session *session);
 void gov__llama_publish_pass(gov_session *session);
 /* After each token; the exact account every two seconds, at 6 ms a GiB (mincore):
  * 0.3 %. */

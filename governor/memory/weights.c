@@ -398,10 +398,12 @@ static void rang(void *ctx, uint32_t unit)
 static void tick(void *ctx)
 {
     gov_weights *weights = ctx;
-    uint64_t pass = atomic_load(&weights->streamer.passes) + 1;
+    const uint64_t pass = atomic_load(&weights->streamer.passes) + 1;
+    const bool in_pass = atomic_load(&weights->in_pass);
 
-    if (!atomic_load(&weights->in_pass))
+    if (!in_pass)
         (void)gov__weights_unchanged(weights);
+    gov__weights_rest(weights, !in_pass && weights->seen_pass == pass);
     if (weights->has_experts && weights->looked_pass != pass &&
         (weights->looked_pass == 0 || weights->seen_pass == pass)) {
         gov__experts_look(&weights->experts);
@@ -480,24 +482,26 @@ static gov_status start(gov_weights *weights,
 /* The locks that last as long as the object. */
 static int make_locks(gov_weights *weights)
 {
-    int rc = pthread_mutex_init(&weights->hot_lock, NULL);
+    pthread_mutex_t *const locks[] = {&weights->hot_lock, &weights->guard_lock,
+                                      &weights->rest.lock};
+    size_t made = 0;
+    int rc = 0;
 
-    if (rc != 0)
-        return rc;
-    rc = pthread_mutex_init(&weights->guard_lock, NULL);
-    if (rc == 0) {
-        rc = gov__pass_meter_init(&weights->meter);
-        if (rc != 0)
-            pthread_mutex_destroy(&weights->guard_lock);
+    while (made < sizeof(locks) / sizeof(locks[0]) && rc == 0) {
+        rc = pthread_mutex_init(locks[made], NULL);
+        made += rc == 0;
     }
-    if (rc != 0)
-        pthread_mutex_destroy(&weights->hot_lock);
+    if (rc == 0)
+        rc = gov__pass_meter_init(&weights->meter);
+    while (rc != 0 && made > 0)
+        pthread_mutex_destroy(locks[--made]);
     return rc;
 }
 
 static void destroy_locks(gov_weights *weights)
 {
     gov__pass_meter_fini(&weights->meter);
+    pthread_mutex_destroy(&weights->rest.lock);
     pthread_mutex_destroy(&weights->guard_lock);
     pthread_mutex_destroy(&weights->hot_lock);
 }

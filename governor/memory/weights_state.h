@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a governed range consists of, for weights.c (life), weights_files.c (what
- * may be governed) and weights_use.c (in use, accounts). */
+ * may be governed), weights_use.c (in use, accounts) and weights_rest.c (at rest). */
 #ifndef GOV_MEMORY_WEIGHTS_STATE_H
 #define GOV_MEMORY_WEIGHTS_STATE_H
 
@@ -12,6 +12,15 @@
 
 /* Of a path in a message. */
 #define GOV__LABEL_BYTES 80
+
+/* Who is told when nothing moves; under the lock, which is held while it is. */
+struct gov__weights_rest {
+    pthread_mutex_t lock;
+    void (*call)(void *ctx); /* NULL: nobody */
+    void *ctx;
+    uint64_t moved_bytes; /* read and dropped when it was looked at last */
+    uint64_t due_us;
+};
 
 struct gov_weights {
     struct gov_alloc alloc;
@@ -33,6 +42,8 @@ struct gov_weights {
     struct gov__doorbell *bell_list;
     bool has_bells;
 
+    struct gov__weights_rest rest;
+
     struct gov__file_guard guard;
     bool has_guard;
     pthread_mutex_t guard_lock;
@@ -46,6 +57,9 @@ struct gov_weights {
 gov_status gov__weights_find(gov_weights *weights,
                              const struct gov_weights_options *options,
                              gov_error *err);
+
+/* Once a second: `idle`, no pass ran since the last time. */
+void gov__weights_rest(gov_weights *weights, bool idle);
 
 /* Whether the files are still what they were; takes the lock. */
 bool gov__weights_unchanged(gov_weights *weights);

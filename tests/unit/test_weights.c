@@ -1401,6 +1401,70 @@ START_TEST(shows_parts)
 }
 END_TEST
 
+static void wait_ms(long ms)
+{
+    const struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
+
+    nanosleep(&pause, NULL);
+}
+
+static struct {
+    _Atomic int calls;
+    _Atomic uint64_t resident_bytes;
+} rested;
+
+static void count_rest(void *ctx)
+{
+    gov_weights *of = ctx;
+    struct gov_weights_account now;
+
+    gov_weights_account(of, true, &now);
+    atomic_store(&rested.resident_bytes, now.resident_bytes);
+    atomic_fetch_add(&rested.calls, 1);
+}
+
+/* What was told last is so. */
+static bool rest_is_told(const void *arg)
+{
+    (void)arg;
+    return atomic_load(&rested.calls) > 0 &&
+           atomic_load(&rested.resident_bytes) == account(true).resident_bytes;
+}
+
+static bool rests_again(const void *arg)
+{
+    return atomic_load(&rested.calls) > *(const int *)arg;
+}
+
+START_TEST(tells_that_it_rests)
+{
+    int calls;
+
+    atomic_store(&rested.calls, 0);
+    adopt(UINT64_MAX);
+    gov_weights_on_rest(weights, count_rest, weights);
+    wait_for_map("HHHHHHHHHH");
+    ck_assert(comes_true(rest_is_told, NULL));
+    (void)gov_weights_set_hot(weights, 0);
+    wait_for_map(".ss-------");
+    ck_assert(comes_true(rest_is_told, NULL));
+    /* And again, since the kernel may change it. */
+    calls = atomic_load(&rested.calls);
+    ck_assert(comes_true(rests_again, &calls));
+    ck_assert_int_eq(gov_weights_pass_begin(weights, &err), GOV_OK);
+    wait_ms(1100); /* what was asked for before */
+    calls = atomic_load(&rested.calls);
+    wait_ms(2100);
+    ck_assert_int_eq(atomic_load(&rested.calls), calls);
+    ck_assert(gov_weights_pass_end(weights, NULL));
+    ck_assert(comes_true(rests_again, &calls));
+    gov_weights_on_rest(weights, NULL, NULL);
+    calls = atomic_load(&rested.calls);
+    wait_ms(2100);
+    ck_assert_int_eq(atomic_load(&rested.calls), calls);
+}
+END_TEST
+
 /* To a user who neither owns the file nor may write it the kernel says that all
  * of it is in memory. */
 START_TEST(knows_what_it_cannot_know)
@@ -1644,6 +1708,7 @@ Suite *suite(void)
                         COUNT(refusals));
     tc = add_case(s, "large", set_up_large);
     tcase_add_test(tc, shows_parts);
+    tcase_add_test(tc, tells_that_it_rests);
     tcase_add_loop_test(tc, holds_under_stress, 0, COUNT(stresses));
     tcase_add_test(tc, stops_under_load);
     return s;
