@@ -19,7 +19,7 @@ extern "C" {
     X(LEVEL, "level", "0 normal, 50 warn, 100 critical")                       \
     X(LEVEL_SIMULATED, "level_simulated", "1 while the level is simulated")    \
     X(BUDGET, "budget_bytes", "bytes the app may use")                         \
-    X(HEADROOM, "headroom_bytes", "budget less footprint")                     \
+    X(HEADROOM, "headroom_bytes", "budget not used, or less if less is left")  \
     X(FOOTPRINT, "footprint_bytes", "charged and not droppable")               \
     X(ANON, "anon_bytes", "anonymous memory in RAM")                           \
     X(SWAP, "swap_bytes", "anonymous memory swapped or compressed")            \
@@ -86,7 +86,8 @@ typedef enum gov_page_counter {
     X(BACKEND, "backend", 64)                                                  \
     X(LAST_RELIEF, "last_relief", 32)                                          \
     X(UNITS, "units", 512)                                                     \
-    X(WAKES, "wakes", 256)
+    X(WAKES, "wakes", 256)                                                     \
+    X(HEADROOM_SOURCE, "headroom_source", 32)
 
 typedef enum gov_page_text {
 #define GOV_PAGE_ENUM(id, name, bytes) GOV_PAGE_TEXT_##id,

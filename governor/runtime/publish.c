@@ -135,6 +135,9 @@ void gov__publish(struct gov_runtime *runtime, const struct gov__sample *sample,
     gov_publish(runtime, GOV_PAGE_BUDGET, runtime->budget_bytes);
     publish_if(runtime, (sample->evidence.have & GOV_HAVE_HEADROOM) != 0,
                GOV_PAGE_HEADROOM, sample->evidence.headroom_bytes);
+    gov_publish_text(
+        runtime, GOV_PAGE_TEXT_HEADROOM_SOURCE,
+        sample->headroom_source != NULL ? sample->headroom_source : "");
     publish_if(runtime, known, GOV_PAGE_FOOTPRINT, own->footprint_bytes);
     publish_if(runtime, known, GOV_PAGE_ANON, own->anon_bytes);
     publish_if(runtime, known, GOV_PAGE_SWAP, own->swap_bytes);

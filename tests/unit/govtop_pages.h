@@ -121,6 +121,7 @@ static inline void fill_streaming(struct gov_page *page, uint64_t turn)
     TEXT(page, MODEL, "Llama-3.1-8B-Instruct-Q4_K_M");
     TEXT(page, STRATEGY, "hybrid");
     TEXT(page, REASON, "simulated for 60 s");
+    TEXT(page, HEADROOM_SOURCE, "budget");
     TEXT(page, BACKEND, "PSI (own cgroup) and headroom");
     TEXT(page, WAKES,
          "woken by PSI trigger (own cgroup); not by memory.events "
@@ -155,6 +156,7 @@ static inline void fill_critical(struct gov_page *page, uint64_t turn)
     TEXT(page, MODEL, "Mixtral-8x7B-v0.1-Q4_0");
     TEXT(page, STRATEGY, "mmap");
     TEXT(page, REASON, "headroom 2 % of budget is below 5 %");
+    TEXT(page, HEADROOM_SOURCE, "budget");
     for (size_t i = 0; i < 300; i++)
         page->text_UNITS[i] = i % 5 == 0 ? 'H' : i > 200 ? 's' : '-';
     page->text_UNITS[300] = '\0';

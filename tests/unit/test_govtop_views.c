@@ -76,6 +76,35 @@ START_TEST(machine_and_gpu_have_lines)
 }
 END_TEST
 
+/* Where something else than the budget leaves less, that is said; an older writer does
+ * not tell. */
+static const struct {
+    const char *source, *room, *detail;
+} sources[] = {
+    {"budget", "144M of headroom: its budget, 6.00G, less its footprint",
+     "144M headroom\n"},
+    {"container limit", "144M of headroom: the container limit leaves no more",
+     "144M headroom (container limit)\n"},
+    {"system memory", "144M of headroom: the system memory leaves no more",
+     "144M headroom (system memory)\n"},
+    {"", "144M of headroom\n", "144M headroom\n"},
+};
+
+START_TEST(headroom_has_its_source)
+{
+    if (!has_utf8("headroom_has_its_source"))
+        return;
+    fill_turn(1);
+    TEXT(&pages[0], HEADROOM_SOURCE, sources[_i].source);
+    update(3, 0);
+    draw(120, 36, true);
+    memset(have, 0, sizeof(have));
+    render(have);
+    ck_assert_msg(strstr(have, sources[_i].room) != NULL, "%s", have);
+    ck_assert_msg(strstr(have, sources[_i].detail) != NULL, "%s", have);
+}
+END_TEST
+
 /* ---- pages that cannot be read ---------------------------------------------- */
 
 START_TEST(a_page_of_another_version_is_a_row)
@@ -382,6 +411,7 @@ Suite *suite(void)
     tcase_add_loop_test(tc, screens_are_as_saved, 0, SCREENS);
     tcase_add_test(tc, a_menu_shows_what_is_chosen);
     tcase_add_test(tc, machine_and_gpu_have_lines);
+    tcase_add_loop_test(tc, headroom_has_its_source, 0, ROWS(sources));
     tcase_add_test(tc, a_page_of_another_version_is_a_row);
     tcase_add_test(tc, a_search_goes_on);
     tcase_add_test(tc, a_filter_is_what_is_typed);

@@ -452,6 +452,7 @@ START_TEST(what_is_not_known_any_more_is_not_shown)
     look(directory);
     ck_assert(!is_shown(GOV_PAGE_FOOTPRINT));
     ck_assert(!is_shown(GOV_PAGE_HEADROOM));
+    ck_assert_str_eq(page.text_HEADROOM_SOURCE, "");
     ck_assert(!is_shown(GOV_PAGE_MAJOR_FAULTS));
     ck_assert(is_shown(GOV_PAGE_BUDGET));
     ck_assert_str_eq(page.text_BACKEND, "none");
@@ -468,7 +469,15 @@ START_TEST(what_is_not_known_any_more_is_not_shown)
     turn(250);
     look(directory);
     ck_assert_str_eq(page.text_BACKEND, "headroom only");
+    ck_assert_str_eq(page.text_HEADROOM_SOURCE, "budget");
     ck_assert_uint_eq(shown(GOV_PAGE_FOOTPRINT), GIB);
+    sim.machine_rc = 0;
+    sim.machine.available_bytes = GIB / 2;
+    turn(250);
+    look(directory);
+    ck_assert_str_eq(page.text_HEADROOM_SOURCE, "system memory");
+    ck_assert_uint_eq(shown(GOV_PAGE_HEADROOM), GIB / 2);
+    ck_assert_uint_eq(shown(GOV_PAGE_BUDGET), 4 * GIB);
     tear_down();
 }
 END_TEST

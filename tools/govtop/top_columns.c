@@ -25,7 +25,7 @@ static const struct info {
                        "charged to it, and cannot be dropped"},
     [TOP_FOOTPRINT_LINE] = {"HISTORY", 10, 10, 15, 0, false,
                             "the footprint, against the budget"},
-    [TOP_HEADROOM] = {"HEADROOM", 8, 8, 4, 0, true, "budget less footprint"},
+    [TOP_HEADROOM] = {"HEADROOM", 8, 8, 4, 0, true, "what may still be used"},
     [TOP_BUDGET] = {"BUDGET", 6, 6, 19, 8, true, "what it may use"},
     [TOP_WEIGHTS] = {"WEIGHTS", 11, 11, 8, 0, true,
                      "in memory / mapped; never footprint"},

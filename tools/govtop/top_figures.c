@@ -119,6 +119,19 @@ void top_figures_backend(struct top_pane *pane)
                                   TOP_FAINT, " %s %s", dot, page->text_WAKES);
 }
 
+/* That it is less than the budget leaves is worth a word. */
+static void headroom(struct top_pane *pane)
+{
+    const char *source = pane->process->page.text_HEADROOM_SOURCE;
+    char label[64];
+
+    if (source[0] == '\0' || strcmp(source, "budget") == 0)
+        snprintf(label, sizeof(label), "headroom");
+    else
+        snprintf(label, sizeof(label), "headroom (%s)", source);
+    bytes(pane, GOV_PAGE_HEADROOM, label);
+}
+
 void top_figures_footprint(struct top_pane *pane)
 {
     uint64_t footprint = top_pane_counter(pane, GOV_PAGE_FOOTPRINT);
@@ -134,7 +147,7 @@ void top_figures_footprint(struct top_pane *pane)
     }
     share(pane, GOV_PAGE_FOOTPRINT, GOV_PAGE_BUDGET,
           budget != TOP_UNKNOWN ? "budget" : "and no budget is known");
-    bytes(pane, GOV_PAGE_HEADROOM, "headroom");
+    headroom(pane);
     if (some(pane, GOV_PAGE_FILL))
         bytes(pane, GOV_PAGE_FILL, "less/s");
     if (some(pane, GOV_PAGE_EXPECTED))

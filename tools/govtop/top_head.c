@@ -258,6 +258,21 @@ static void draw_worst(struct top_grid *grid, int row,
                        page->text_BACKEND);
 }
 
+/* What bounds the headroom, in words; "" where the process does not tell. */
+static void put_source(struct top_grid *grid, int row, int column,
+                       const struct gov_page *page)
+{
+    const char *source = page->text_HEADROOM_SOURCE;
+    char number[TOP_NUMBER];
+
+    if (strcmp(source, "budget") == 0)
+        add(grid, row, column, TOP_FAINT,
+            ": its budget, %s, less its footprint",
+            top_bytes(number, top_counter(page, GOV_PAGE_BUDGET)));
+    else if (source[0] != '\0')
+        add(grid, row, column, TOP_FAINT, ": the %s leaves no more", source);
+}
+
 /* Its headroom, and what that is. */
 static void draw_room(struct top_grid *grid, int row,
                       const struct top_process *worst)
@@ -265,16 +280,15 @@ static void draw_room(struct top_grid *grid, int row,
     const struct gov_page *page = &worst->page;
     uint64_t left = top_counter(page, GOV_PAGE_HEADROOM);
     uint64_t budget = top_counter(page, GOV_PAGE_BUDGET);
-    char a[TOP_NUMBER], b[TOP_NUMBER];
+    char number[TOP_NUMBER];
     int column;
 
     top_grid_put(grid, row, 1, VALUES, TOP_LABEL, "room");
     top_grid_bar(grid, row, VALUES, bar_end(grid), top_room_style(left, budget),
                  top_permille(left, budget));
     column = top_grid_print(grid, row, bar_end(grid) + 2, TOP_PLAIN,
-                            "%s of headroom", top_bytes(a, left));
-    add(grid, row, column, TOP_FAINT, ": its budget, %s, less its footprint",
-        top_bytes(b, budget));
+                            "%s of headroom", top_bytes(number, left));
+    put_source(grid, row, column, page);
 }
 
 /* ---- all of it -------------------------------------------------------------- */
