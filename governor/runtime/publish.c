@@ -89,33 +89,46 @@ static void publish_backend(struct gov_runtime *runtime,
     gov_publish_text(runtime, GOV_PAGE_TEXT_BACKEND, at > 0 ? text : "none");
 }
 
-/* What wakes before the next look, first; then what would and may not. */
+/* What wakes before the next look, what does as soon as it is needed, and what would
+ * and may not. */
+static const char *const wakes_words[] = {"woken by ", "in reserve ",
+                                          "not by "};
+
+static size_t wakes_word(enum gov__source_state state)
+{
+    return state == GOV__SOURCE_LIVE ? 0 : state == GOV__SOURCE_SPARE ? 1 : 2;
+}
+
+/* Names the sources that a word is for, and why, but where they wake. Lock held. */
+static size_t put_sources_locked(const struct gov_runtime *runtime, size_t word,
+                                 char *text, size_t bytes, size_t at)
+{
+    const char *before = wakes_words[word];
+
+    for (size_t i = 0; i < runtime->source_count; i++) {
+        const struct gov__source *source = &runtime->sources[i];
+
+        if (wakes_word(source->state) != word)
+            continue;
+        if (before == wakes_words[word] && at > 0)
+            at = gov__put(text, bytes, at, "; ");
+        at = gov__put(text, bytes, at, "%s%s", before, source->name);
+        if (word > 0)
+            at = gov__put(text, bytes, at, " (%s)", source->why);
+        before = ", ";
+    }
+    return at;
+}
+
 static void publish_wakes(struct gov_runtime *runtime)
 {
     char text[sizeof(runtime->page.text_WAKES)];
-    const char *before = "woken by ";
     size_t at = 0;
 
     text[0] = '\0';
     pthread_mutex_lock(&runtime->lock);
-    for (size_t i = 0; i < runtime->source_count; i++) {
-        const struct gov__source *source = &runtime->sources[i];
-
-        if (source->state != GOV__SOURCE_LIVE)
-            continue;
-        at = gov__put(text, sizeof(text), at, "%s%s", before, source->name);
-        before = ", ";
-    }
-    before = at > 0 ? "; not by " : "not woken by ";
-    for (size_t i = 0; i < runtime->source_count; i++) {
-        const struct gov__source *source = &runtime->sources[i];
-
-        if (source->state == GOV__SOURCE_LIVE)
-            continue;
-        at = gov__put(text, sizeof(text), at, "%s%s (%s)", before, source->name,
-                      source->why);
-        before = ", ";
-    }
+    for (size_t word = 0; word < 3; word++)
+        at = put_sources_locked(runtime, word, text, sizeof(text), at);
     (void)gov__page_put(&runtime->page, GOV_PAGE_TEXT_WAKES, text);
     pthread_mutex_unlock(&runtime->lock);
 }
@@ -135,9 +148,9 @@ void gov__publish(struct gov_runtime *runtime, const struct gov__sample *sample,
     gov_publish(runtime, GOV_PAGE_BUDGET, runtime->budget_bytes);
     publish_if(runtime, (sample->evidence.have & GOV_HAVE_HEADROOM) != 0,
                GOV_PAGE_HEADROOM, sample->evidence.headroom_bytes);
-    gov_publish_text(
-        runtime, GOV_PAGE_TEXT_HEADROOM_SOURCE,
-        sample->headroom_source != NULL ? sample->headroom_source : "");
+    gov_publish_text(runtime, GOV_PAGE_TEXT_HEADROOM_SOURCE,
+                     sample->headroom_source != NULL ? sample->headroom_source
+                                                     : "");
     publish_if(runtime, known, GOV_PAGE_FOOTPRINT, own->footprint_bytes);
     publish_if(runtime, known, GOV_PAGE_ANON, own->anon_bytes);
     publish_if(runtime, known, GOV_PAGE_SWAP, own->swap_bytes);

@@ -482,6 +482,41 @@ START_TEST(what_is_not_known_any_more_is_not_shown)
 }
 END_TEST
 
+static size_t five_sources(void *ctx, const struct gov__watch *watch,
+                           struct gov__source *out, size_t room)
+{
+    static const struct gov__source sources[] = {
+        {"a", GOV__SOURCE_ABSENT, "not set", 0, 0},
+        {"b", GOV__SOURCE_LIVE, "10 s", 0, 0},
+        {"c", GOV__SOURCE_SPARE, "not armed yet", 0, 0},
+        {"d", GOV__SOURCE_LIVE, "low", 0, 0},
+        {"e", GOV__SOURCE_DENIED, "no right", 0, 0},
+    };
+
+    (void)ctx;
+    (void)watch;
+    memcpy(out, sources, (room < 5 ? room : 5) * sizeof(sources[0]));
+    return 5;
+}
+
+START_TEST(what_wakes_is_told_first)
+{
+    const char *directory;
+    int fd;
+
+    sim_watch(&sim);
+    sim.table.watch_sources = five_sources;
+    directory = open_published(NULL);
+    ck_assert_int_eq(gov_fd(rt, &fd, &err), GOV_OK); /* somebody waits */
+    turn(250);
+    look(directory);
+    ck_assert_str_eq(page.text_WAKES,
+                     "woken by b, d; in reserve c (not armed yet); not by a "
+                     "(not set), e (no right)");
+    tear_down();
+}
+END_TEST
+
 /* The field of a strategy has 16 bytes. */
 START_TEST(texts_are_cut_between_characters)
 {
@@ -1090,6 +1125,7 @@ Suite *suite(void)
     ADD(told, levels_are_announced_once);
     ADD(told, describes_what_is_watched);
     ADD(told, the_page_shows_it_all);
+    ADD(told, what_wakes_is_told_first);
     ADD(told, what_is_not_known_any_more_is_not_shown);
     ADD(told, texts_are_cut_between_characters);
     ADD(told, a_page_that_cannot_be_made_is_no_failure);
