@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "governor/device/device_priv.h"
+#include "governor/runtime/ring.h"
 #include "governor/runtime/runtime_priv.h"
 #include "policies/language/words_priv.h"
 
@@ -17,15 +18,9 @@
 #define RETRY_MS 2000
 #define RETRY_MS_MAX 64000
 
-/* The oldest go when it is full. */
-struct ring {
-    unsigned char *items;
-    size_t bytes, room, first, count;
-};
-
 struct gov__requests {
     pthread_mutex_t lock; /* all behind it, up to `problem` */
-    struct ring requests, reliefs, samples;
+    struct gov__ring requests, reliefs, samples;
     uint64_t since_ms; /* the first one waits; where any does */
     uint64_t lost;     /* that no batch told of yet */
     uint64_t lost_ever;
@@ -61,48 +56,6 @@ static int64_t wall_ms(void)
 
 /* ---- what waits ------------------------------------------------------------------ */
 
-static unsigned char *item(const struct ring *ring, size_t n)
-{
-    return ring->items + (ring->first + n) % ring->room * ring->bytes;
-}
-
-/* Returns how many were lost for it. */
-static size_t push(struct ring *ring, const void *row)
-{
-    const size_t lost = ring->count == ring->room;
-
-    if (lost != 0) {
-        ring->first = (ring->first + 1) % ring->room;
-        ring->count--;
-    }
-    memcpy(item(ring, ring->count++), row, ring->bytes);
-    return lost;
-}
-
-static size_t take(struct ring *ring, void *out)
-{
-    const size_t count = ring->count;
-
-    for (size_t i = 0; i < count; i++)
-        memcpy((unsigned char *)out + i * ring->bytes, item(ring, i),
-               ring->bytes);
-    ring->count = 0;
-    return count;
-}
-
-/* In front of those that came meanwhile; returns how many had no room. */
-static size_t put_back(struct ring *ring, const void *rows, size_t count)
-{
-    while (count > 0 && ring->count < ring->room) {
-        ring->first = (ring->first + ring->room - 1) % ring->room;
-        ring->count++;
-        memcpy(item(ring, 0),
-               (const unsigned char *)rows + --count * ring->bytes,
-               ring->bytes);
-    }
-    return count;
-}
-
 static size_t waiting_locked(const struct gov__requests *q)
 {
     return q->requests.count + q->reliefs.count + q->samples.count;
@@ -110,7 +63,7 @@ static size_t waiting_locked(const struct gov__requests *q)
 
 /* Returns whether so many wait that they should be written now. Told at each ENOUGH,
  * as who is woken may find the turn taken; and not where there is no more room. */
-static bool add_locked(struct gov_runtime *runtime, struct ring *ring,
+static bool add_locked(struct gov_runtime *runtime, struct gov__ring *ring,
                        const void *row)
 {
     struct gov__requests *q = runtime->requests;
@@ -118,7 +71,7 @@ static bool add_locked(struct gov_runtime *runtime, struct ring *ring,
 
     if (waiting_locked(q) == 0)
         q->since_ms = gov__runtime_ms(runtime);
-    lost = push(ring, row);
+    lost = gov__ring_push(ring, row);
     q->lost += lost;
     q->lost_ever += lost;
     if (lost != 0)
@@ -339,9 +292,9 @@ static bool take_batch(struct gov_runtime *runtime, bool all,
         out->requests = q->batch_requests;
         out->reliefs = q->batch_reliefs;
         out->samples = q->batch_samples;
-        out->request_count = take(&q->requests, q->batch_requests);
-        out->relief_count = take(&q->reliefs, q->batch_reliefs);
-        out->sample_count = take(&q->samples, q->batch_samples);
+        out->request_count = gov__ring_take(&q->requests, q->batch_requests);
+        out->relief_count = gov__ring_take(&q->reliefs, q->batch_reliefs);
+        out->sample_count = gov__ring_take(&q->samples, q->batch_samples);
         out->lost = q->lost;
         q->lost = 0;
     }
@@ -396,9 +349,12 @@ static bool keep_batch(struct gov_runtime *runtime,
         q->retry_ms = RETRY_MS_MAX;
     q->retry_at_ms = gov__runtime_ms(runtime) + q->retry_ms;
     pthread_mutex_lock(&q->lock);
-    lost += put_back(&q->requests, batch->requests, batch->request_count);
-    lost += put_back(&q->reliefs, batch->reliefs, batch->relief_count);
-    lost += put_back(&q->samples, batch->samples, batch->sample_count);
+    lost +=
+        gov__ring_put_back(&q->requests, batch->requests, batch->request_count);
+    lost +=
+        gov__ring_put_back(&q->reliefs, batch->reliefs, batch->relief_count);
+    lost +=
+        gov__ring_put_back(&q->samples, batch->samples, batch->sample_count);
     q->lost += batch->lost + lost;
     q->lost_ever += lost;
     gov_publish(runtime, GOV_PAGE_TELEMETRY_LOST, q->lost_ever);
@@ -463,14 +419,14 @@ void gov__requests_problem(struct gov_runtime *runtime,
 static void init_rings(struct gov__requests *q)
 {
     q->requests =
-        (struct ring){(unsigned char *)q->waiting_requests,
-                      sizeof(q->waiting_requests[0]), GOV__REQUESTS, 0, 0};
-    q->reliefs =
-        (struct ring){(unsigned char *)q->waiting_reliefs,
-                      sizeof(q->waiting_reliefs[0]), GOV__REQUESTS_REST, 0, 0};
-    q->samples =
-        (struct ring){(unsigned char *)q->waiting_samples,
-                      sizeof(q->waiting_samples[0]), GOV__REQUESTS_REST, 0, 0};
+        (struct gov__ring){(unsigned char *)q->waiting_requests,
+                           sizeof(q->waiting_requests[0]), GOV__REQUESTS, 0, 0};
+    q->reliefs = (struct gov__ring){(unsigned char *)q->waiting_reliefs,
+                                    sizeof(q->waiting_reliefs[0]),
+                                    GOV__REQUESTS_REST, 0, 0};
+    q->samples = (struct gov__ring){(unsigned char *)q->waiting_samples,
+                                    sizeof(q->waiting_samples[0]),
+                                    GOV__REQUESTS_REST, 0, 0};
 }
 
 gov_status gov__requests_open(struct gov_runtime *runtime,

@@ -62,6 +62,18 @@ START_TEST(a_menu_shows_what_is_chosen)
 }
 END_TEST
 
+START_TEST(a_menu_tells_of_one_that_ended)
+{
+    sample_all(9);
+    ck_assert(press("{Down}{F9}"));
+    update(1, 0); /* 31 is left, and selected from now on */
+    draw(80, 24, false);
+    memset(have, 0, sizeof(have));
+    render(have);
+    ck_assert_msg(strstr(have, " tell 4242 (ended) ") != NULL, "%s", have);
+}
+END_TEST
+
 START_TEST(machine_and_gpu_have_lines)
 {
     if (!has_utf8("machine_and_gpu_have_lines"))
@@ -410,6 +422,7 @@ Suite *suite(void)
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_loop_test(tc, screens_are_as_saved, 0, SCREENS);
     tcase_add_test(tc, a_menu_shows_what_is_chosen);
+    tcase_add_test(tc, a_menu_tells_of_one_that_ended);
     tcase_add_test(tc, machine_and_gpu_have_lines);
     tcase_add_loop_test(tc, headroom_has_its_source, 0, ROWS(sources));
     tcase_add_test(tc, a_page_of_another_version_is_a_row);

@@ -126,9 +126,12 @@ void top_menu_draw(struct top_grid *grid, const struct top_model *model,
     int chosen = state->chosen < count ? state->chosen : count - 1;
     char title[64] = "sort by";
 
+    /* Where it has ended another row is selected. */
     if (!sorts)
         snprintf(title, sizeof(title), "tell %d %s", (int)state->selected,
-                 process != NULL ? process->page.text_APP : "");
+                 process != NULL && process->page.pid == state->selected
+                     ? process->page.text_APP
+                     : "(ended)");
     top_grid_box(grid, row, 2, height, width, title);
     if (chosen > height - 3)
         first = chosen - (height - 3);
