@@ -67,7 +67,8 @@ extern "C" {
     X(CONVERSATIONS, "conversations", "that there are")                        \
     X(CONVERSATIONS_STORED, "conversations_stored", "of those, on disk only")  \
     X(STATE_BYTES, "state_bytes", "of conversations on disk")                  \
-    X(TELEMETRY_LOST, "telemetry_lost", "rows of telemetry that were lost")
+    X(TELEMETRY_LOST, "telemetry_lost", "rows of telemetry that were lost")    \
+    X(SHARED, "shared_bytes", "shared memory that is footprint")
 
 typedef enum gov_page_counter {
 #define GOV_PAGE_ENUM(id, name, sentence) GOV_PAGE_##id,

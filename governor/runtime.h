@@ -189,9 +189,11 @@ struct gov_event {
     const char *action; /* RELIEF: its name; else NULL */
     uint64_t offered_bytes;
     uint64_t before_bytes,
-        after_bytes;      /* footprint, by the kernel's counters */
+        after_bytes;      /* of `measure`, by the kernel's counters */
     uint64_t yield_bytes; /* before less after, never negative */
     uint64_t took_us;
+    /* Footprint, or with file pages, which are none. */
+    enum gov_relief_measure measure;
 };
 
 typedef void (*gov_event_fn)(void *ctx, const struct gov_event *event);

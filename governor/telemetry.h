@@ -37,7 +37,7 @@ struct gov_request {
     gov_request_end end;
     gov_level level; /* the highest while it ran */
     uint32_t prompt_tokens;
-    uint32_t reused_tokens;   /* of those, the ones that were not read again */
+    uint32_t reused_tokens;   /* of the conversation, known and not read again */
     uint32_t tokens;          /* that answered it */
     uint64_t first_token_us;  /* from its beginning; 0: there was none */
     uint64_t took_us;         /* from its beginning to its end */

@@ -60,7 +60,10 @@ gov_status gov_page_directory(char *out, size_t bytes, gov_error *err)
                     base, bytes == 0 ? 0 : bytes - 1);
 }
 
-static gov_status check_directory(int fd, const char *name, gov_error *err)
+/* `usual`: it is the one that is ours, so its rights are ours to change; of another
+ * one that somebody named they are not. */
+static gov_status check_directory(int fd, const char *name, bool usual,
+                                  gov_error *err)
 {
     struct stat st;
 
@@ -69,25 +72,31 @@ static gov_status check_directory(int fd, const char *name, gov_error *err)
     if (st.st_uid != geteuid())
         return gov_fail(err, GOV_E_PERMISSION, 0,
                         "%s belongs to another user (uid %lu), so pages in it "
-                        "cannot be trusted; remove it or set XDG_RUNTIME_DIR",
-                        name, (unsigned long)st.st_uid);
+                        "cannot be trusted; %s",
+                        name, (unsigned long)st.st_uid,
+                        usual ? "set XDG_RUNTIME_DIR to a directory of yours"
+                              : "name a directory of yours");
     if ((st.st_mode & 022) != 0)
         return gov_fail(err, GOV_E_PERMISSION, 0,
                         "%s can be written by others (mode %03o), so pages in "
-                        "it cannot be trusted; run chmod 700 %s",
-                        name, (unsigned)(st.st_mode & 0777), name);
+                        "it cannot be trusted; %s%s",
+                        name, (unsigned)(st.st_mode & 0777),
+                        usual ? "run chmod 700 "
+                              : "name a directory that only you can write to",
+                        usual ? name : "");
     return GOV_OK;
 }
 
 gov_status gov__page_directory_open(int *out_fd, const char *directory,
                                     bool make, gov_error *err)
 {
+    const bool usual = directory == NULL;
     char fallback[GOV__PAGE_PATH_BYTES];
     gov_status status;
     int fd;
 
     *out_fd = -1;
-    if (directory == NULL) {
+    if (usual) {
         status = gov_page_directory(fallback, sizeof(fallback), err);
         if (status != GOV_OK)
             return status;
@@ -103,12 +112,12 @@ gov_status gov__page_directory_open(int *out_fd, const char *directory,
     if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
         return gov_fail(err, GOV_E_PERMISSION, 0,
                         "%s is a symbolic link or no directory, so pages in it "
-                        "cannot be trusted; remove it",
-                        directory);
+                        "cannot be trusted; %s",
+                        directory, usual ? "move it away" : "name a directory");
     if (fd < 0)
         return gov_fail(err, errno == EACCES ? GOV_E_PERMISSION : GOV_E_IO,
                         errno, "cannot open the page directory %s", directory);
-    status = check_directory(fd, directory, err);
+    status = check_directory(fd, directory, usual, err);
     if (status != GOV_OK) {
         close(fd);
         return status;

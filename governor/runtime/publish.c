@@ -154,6 +154,7 @@ void gov__publish(struct gov_runtime *runtime, const struct gov__sample *sample,
     publish_if(runtime, known, GOV_PAGE_FOOTPRINT, own->footprint_bytes);
     publish_if(runtime, known, GOV_PAGE_ANON, own->anon_bytes);
     publish_if(runtime, known, GOV_PAGE_SWAP, own->swap_bytes);
+    publish_if(runtime, known, GOV_PAGE_SHARED, own->shmem_bytes);
     publish_if(runtime, known, GOV_PAGE_RESIDENT_FILE,
                own->resident_file_bytes);
     publish_if(runtime, known, GOV_PAGE_MAJOR_FAULTS, own->major_faults);

@@ -146,6 +146,7 @@ void gov__account_slice(struct gov_runtime *runtime, size_t at,
 struct told {
     char name[sizeof(((struct gov__relief_slot *)NULL)->name)];
     struct gov__account account;
+    enum gov_relief_measure measure;
     bool sliced;  /* it keeps an account of its own */
     bool retired; /* by this run */
 };
@@ -191,6 +192,7 @@ static void close_locked(struct gov_runtime *runtime,
     slot->retired = slot->barren >= GOV__BARREN_RUNS;
     memcpy(told->name, slot->name, sizeof(told->name));
     told->account = *account;
+    told->measure = slot->relief.measure;
     told->sliced = slot->relief.relieve != NULL;
     memset(account, 0, sizeof(*account));
 }
@@ -204,7 +206,8 @@ static void tell_event(struct gov_runtime *runtime, const struct told *told)
                               .before_bytes = account->before_bytes,
                               .after_bytes = account->after_bytes,
                               .yield_bytes = account->yield_bytes,
-                              .took_us = account->took_us};
+                              .took_us = account->took_us,
+                              .measure = told->measure};
     char text[192];
 
     if (account->unknown)

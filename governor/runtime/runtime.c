@@ -119,6 +119,8 @@ static void prepare(struct gov_runtime *runtime,
     runtime->adaptive = options->sample_ms == 0;
     runtime->sample_ms =
         options->sample_ms == 0 ? DEFAULT_SAMPLE_MS : options->sample_ms;
+    gov_publish(runtime, GOV_PAGE_RELIEFS, 0);
+    gov_publish(runtime, GOV_PAGE_YIELD_TOTAL, 0);
     gov_publish_text(runtime, GOV_PAGE_TEXT_APP,
                      options->app == NULL ? "app" : options->app);
 }

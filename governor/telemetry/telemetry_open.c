@@ -17,9 +17,8 @@
 gov_status gov__telemetry_odd(const gov_telemetry *t, const char *what,
                               gov_error *err)
 {
-    return gov_fail(err, GOV_E_FORMAT, 0,
-                    "%.120s %s; move it away, or name another file", t->path,
-                    what);
+    return gov_fail(err, GOV_E_FORMAT, 0, "%.120s %s; %sname another file",
+                    t->path, what, t->writes ? "move it away, or " : "");
 }
 
 static gov_status disk_failed(const gov_telemetry *t, const char *doing,

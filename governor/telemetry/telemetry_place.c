@@ -117,8 +117,8 @@ static gov_status check_directory(const char *directory, gov_error *err)
 }
 
 /* Without the links in its directory's name: SQLite takes none at all. */
-static gov_status resolve(gov_telemetry *t, char *directory, const char *name,
-                          gov_error *err)
+static gov_status resolve(gov_telemetry *t, const char *directory,
+                          const char *name, gov_error *err)
 {
     char *real = t->alloc->alloc(t->alloc->ctx, PATH_MAX);
     gov_status status = GOV_OK;
@@ -161,16 +161,18 @@ gov_status gov__telemetry_place(gov_telemetry *t, const char *path, bool make,
     gov_status status = choose(directory, path, err);
     char *slash = strrchr(directory, '/');
     const char *name;
+    struct stat st;
     int rc;
 
     if (status != GOV_OK || slash == NULL)
         return status;
     name = slash + 1;
-    if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+    if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+        (stat(directory, &st) == 0 && S_ISDIR(st.st_mode)))
         return gov_fail(err, GOV_E_INVALID, 0,
                         "%.160s names a directory; the telemetry is a file",
                         directory);
-    if (slash == directory)
+    if (slash == directory && make)
         return gov_fail(err, GOV_E_PERMISSION, 0,
                         "the telemetry cannot lie in /; name a file in a "
                         "directory of your own");
@@ -178,7 +180,7 @@ gov_status gov__telemetry_place(gov_telemetry *t, const char *path, bool make,
     rc = make ? make_directory(directory) : 0;
     if (rc != 0)
         return no_directory(directory, rc, err);
-    status = resolve(t, directory, name, err);
+    status = resolve(t, slash == directory ? "/" : directory, name, err);
     (void)snprintf(t->log, sizeof(t->log), "%s-wal", t->path);
     return status;
 }

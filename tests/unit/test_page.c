@@ -885,7 +885,7 @@ START_TEST(a_directory_of_others_is_refused)
                      GOV_E_PERMISSION);
     want =
         text("%s is a symbolic link or no directory, so pages in it cannot be "
-             "trusted; remove it",
+             "trusted; name a directory",
              link);
     ck_assert_str_eq(err.message, want);
     put_file("f", "", 0);
@@ -897,8 +897,8 @@ START_TEST(a_directory_of_others_is_refused)
                      GOV_E_PERMISSION);
     want =
         text("%s can be written by others (mode 770), so pages in it cannot be "
-             "trusted; run chmod 700 %s",
-             path, path);
+             "trusted; name a directory that only you can write to",
+             path);
     ck_assert_str_eq(err.message, want);
     ck_assert_int_eq(chmod(path, 0700), 0);
     if (chown(path, 12345, (gid_t)-1) != 0) {
@@ -910,7 +910,7 @@ START_TEST(a_directory_of_others_is_refused)
                      GOV_E_PERMISSION);
     want =
         text("%s belongs to another user (uid 12345), so pages in it cannot be "
-             "trusted; remove it or set XDG_RUNTIME_DIR",
+             "trusted; name a directory of yours",
              path);
     ck_assert_str_eq(err.message, want);
 }

@@ -10,8 +10,15 @@ static void hear_nothing(void)
 
 /* ---- by which counter ---------------------------------------------------------- */
 
+static void note_measure(void *ctx, const struct gov_event *event)
+{
+    if (event->kind == GOV_EVENT_RELIEF)
+        *(int *)ctx = (int)event->measure;
+}
+
 START_TEST(footprint_or_resident)
 {
+    int told = -1;
     struct slicer a = {.name = "a",
                        .whole = true,
                        .measure =
@@ -21,11 +28,14 @@ START_TEST(footprint_or_resident)
                        .gives_file = 5 * MIB};
 
     sim.process.resident_file_bytes = GIB;
+    gov_on_event(rt, note_measure, &told);
     add_slicer(&a);
     simulate(WARN);
     turn(250);
     ck_assert_uint_eq(state_of("a").measured_bytes,
                       _i == 0 ? 3 * MIB : 8 * MIB);
+    ck_assert_int_eq(told, (int)a.measure);
+    hear_nothing();
 }
 END_TEST
 

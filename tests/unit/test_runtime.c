@@ -411,7 +411,9 @@ START_TEST(the_page_shows_it_all)
     ck_assert_uint_eq(shown(GOV_PAGE_LEVEL_SIMULATED), 0);
     ck_assert(!is_shown(GOV_PAGE_READ_BYTES));
     ck_assert(!is_shown(GOV_PAGE_TOKENS));
-    ck_assert(!is_shown(GOV_PAGE_RELIEFS));
+    ck_assert_uint_eq(shown(GOV_PAGE_RELIEFS), 0);
+    ck_assert_uint_eq(shown(GOV_PAGE_YIELD_TOTAL), 0);
+    ck_assert(!is_shown(GOV_PAGE_YIELD_LAST));
     ck_assert(!is_shown(GOV_PAGE_CACHE));
     add(&action);
     simulate(WARN);

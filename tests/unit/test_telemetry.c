@@ -780,7 +780,7 @@ static const struct {
     {without_table, GOV_E_FORMAT, GOV_E_FORMAT, "has other tables"},
     {a_link, GOV_E_PERMISSION, GOV_E_PERMISSION, "a link"},
     {a_pipe, GOV_E_PERMISSION, GOV_E_PERMISSION, "no file"},
-    {a_directory, GOV_E_PERMISSION, GOV_E_PERMISSION, "no file"},
+    {a_directory, GOV_E_INVALID, GOV_E_INVALID, "names a directory"},
 };
 
 static bool take_group(void *ctx, const struct gov_telemetry_group *group)

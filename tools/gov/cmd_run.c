@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* gov run: loads a model under its plan, generates, and reacts to memory
  * pressure, real or simulated. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
@@ -205,15 +206,23 @@ static bool on_stop(void *ctx)
 
 /* ---- steps ----------------------------------------------------------------------- */
 
-/* Who asks for it wants to know at once that it cannot be had; that another process
- * writes there just now is nothing. */
+/* Who asks for it wants to know at once that it cannot be had there. That another
+ * process writes there just now is nothing, and a disk that is full may be mended
+ * while it runs: of that a notice tells. */
+static bool is_full(const gov_error *err)
+{
+    return err->os_errno == ENOSPC || err->os_errno == EDQUOT;
+}
+
 static gov_status try_telemetry(const char *path, gov_error *err)
 {
     gov_telemetry *telemetry;
     gov_status status = gov_telemetry_open(&telemetry, path, 0, NULL, err);
 
     gov_telemetry_close(telemetry);
-    return status == GOV_E_BUSY ? GOV_OK : status;
+    return status == GOV_E_BUSY || (status == GOV_E_IO && is_full(err))
+               ? GOV_OK
+               : status;
 }
 
 static gov_status open_runtime(struct run *run, gov_error *err)

@@ -25,7 +25,7 @@
     X(BUDGET, GAUGE, "governor_budget_bytes", BYTES,                           \
       "Memory the app may use.")                                               \
     X(HEADROOM, GAUGE, "governor_headroom_bytes", BYTES,                       \
-      "Budget less footprint.")                                                \
+      "What of the budget is not used, or less where less is left.")           \
     X(FOOTPRINT, GAUGE, "governor_footprint_bytes", BYTES,                     \
       "Memory that is charged and cannot be dropped; clean file pages are "    \
       "not in it.")                                                            \
@@ -113,7 +113,9 @@
     X(STATE_BYTES, GAUGE, "governor_state_bytes", BYTES,                       \
       "Conversations on disk.")                                                \
     X(TELEMETRY_LOST, COUNTER, "governor_telemetry_lost_rows", NUMBER,         \
-      "Rows of telemetry that were lost.")
+      "Rows of telemetry that were lost.")                                     \
+    X(SHARED, GAUGE, "governor_shared_bytes", BYTES,                           \
+      "Shared memory that is in the footprint.")
 
 /* None twice (the compiler warns of that), so all are there when as many are. */
 #define COUNT_ONE(id, kind, name, ...) +1

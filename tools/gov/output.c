@@ -182,13 +182,16 @@ static void event_object(struct gov_output *output,
 
     if (event->kind == GOV_EVENT_RELIEF && object != NULL)
         json_object_update_new(
-            object,
-            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "action", event->action,
-                      "offered_bytes", (json_int_t)event->offered_bytes,
-                      "footprint_before_bytes", (json_int_t)event->before_bytes,
-                      "footprint_after_bytes", (json_int_t)event->after_bytes,
-                      "yield_bytes", (json_int_t)event->yield_bytes, "took_us",
-                      (json_int_t)event->took_us));
+            object, json_pack("{s:s, s:I, s:s, s:I, s:I, s:I, s:I}", "action",
+                              event->action, "offered_bytes",
+                              (json_int_t)event->offered_bytes, "measure",
+                              event->measure == GOV_RELIEF_RESIDENT
+                                  ? "footprint and file pages"
+                                  : "footprint",
+                              "before_bytes", (json_int_t)event->before_bytes,
+                              "after_bytes", (json_int_t)event->after_bytes,
+                              "yield_bytes", (json_int_t)event->yield_bytes,
+                              "took_us", (json_int_t)event->took_us));
     gov_output_object(output, object);
 }
 
@@ -203,10 +206,13 @@ void gov_output_event(struct gov_output *output, const struct gov_event *event)
     }
     if (event->kind == GOV_EVENT_RELIEF)
         snprintf(line, sizeof(line),
-                 "[%3" PRIu64 ".%02" PRIu64 " s] %s gave back %s: footprint %s "
+                 "[%3" PRIu64 ".%02" PRIu64 " s] %s gave back %s: %s %s "
                  "-> %s in %" PRIu64 ".%" PRIu64 " ms",
                  event->at_ms / 1000, event->at_ms % 1000 / 10, event->action,
                  cli_size(yield, event->yield_bytes),
+                 event->measure == GOV_RELIEF_RESIDENT
+                     ? "footprint and file pages"
+                     : "footprint",
                  cli_size(before, event->before_bytes),
                  cli_size(after, event->after_bytes), event->took_us / 1000,
                  event->took_us % 1000 / 100);

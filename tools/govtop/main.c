@@ -3,6 +3,7 @@
  * figures; a process is told something only when the user asks for it. */
 #include <errno.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,9 @@
 #include "tools/govtop/top_sample.h"
 #include "tools/govtop/top_screen.h"
 
-/* Between the first two samples, from which the first rates come. */
-#define FIRST_MS 500
+/* Between the first two samples, from which the first rates come: pages are written
+ * once a second while there is plenty. */
+#define FIRST_MS 1200
 #define NO_BATCH UINT64_MAX
 
 static struct {
@@ -141,6 +143,15 @@ static void wait_until(uint64_t due_ms)
         ;
 }
 
+/* A sample of nothing has no rows to be written, and who would have read them may be
+ * gone all the same. */
+static bool reader_is_gone(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO};
+
+    return poll(&output, 1, 0) > 0 && (output.revents & POLLERR) != 0;
+}
+
 static bool sample(gov_error *err)
 {
     if (top_source_take(&source, err) != GOV_OK ||
@@ -166,7 +177,9 @@ static int print_all(void)
         return fail(err.message);
     due = top_now_ms();
     if (!wish.json) { /* rates need a sample before */
-        due += wish.delay_ms < FIRST_MS ? wish.delay_ms : FIRST_MS;
+        due += wish.batch != NO_BATCH && wish.delay_ms < FIRST_MS
+                   ? wish.delay_ms
+                   : FIRST_MS;
         wait_until(due);
     }
     for (;;) {
@@ -176,7 +189,7 @@ static int print_all(void)
         if (!print_sample(n))
             return fail_output(what);
         n++;
-        if (n == wanted)
+        if (n == wanted || reader_is_gone())
             return 0;
         due += wish.delay_ms;
         wait_until(due);
@@ -277,6 +290,7 @@ static int run_live(void)
 
 int main(int argc, char **argv)
 {
+    char message[GOV_MESSAGE_BYTES];
     int exit_code;
 
     setlocale(LC_CTYPE, ""); /* NOLINT(concurrency-mt-unsafe): one thread */
@@ -289,6 +303,13 @@ int main(int argc, char **argv)
     if (wish.once && wish.batch != NO_BATCH) {
         fail("--once is one frame; use --batch without it");
         return CLI_EXIT_USAGE;
+    }
+    /* Pages may still come to the usual one; a name that is none is a slip. */
+    if (wish.directory != NULL && access(wish.directory, F_OK) != 0) {
+        snprintf(message, sizeof(message),
+                 "%s cannot be reached; name the directory of the pages",
+                 cli_show(wish.directory).text);
+        return fail(message);
     }
     source.directory = wish.directory;
     top_source_gpu(&model.gpu);

@@ -149,7 +149,7 @@ void top_figures_footprint(struct top_pane *pane)
           budget != TOP_UNKNOWN ? "budget" : "and no budget is known");
     headroom(pane);
     if (some(pane, GOV_PAGE_FILL))
-        bytes(pane, GOV_PAGE_FILL, "less/s");
+        bytes(pane, GOV_PAGE_FILL, "lost/s");
     if (some(pane, GOV_PAGE_EXPECTED))
         bytes(pane, GOV_PAGE_EXPECTED, "announced");
 }
@@ -158,6 +158,8 @@ void top_figures_memory(struct top_pane *pane)
 {
     bytes(pane, GOV_PAGE_ANON, "anonymous");
     bytes(pane, GOV_PAGE_SWAP, "swapped");
+    if (some(pane, GOV_PAGE_SHARED))
+        bytes(pane, GOV_PAGE_SHARED, "shared");
     bytes(pane, GOV_PAGE_CACHE, "caches");
     bytes(pane, GOV_PAGE_RESIDENT_FILE, "file pages, not footprint");
 }

@@ -210,12 +210,16 @@ static bool is_worse(const struct top_process *a, const struct top_process *b)
     uint64_t level_a = top_counter(&a->page, GOV_PAGE_LEVEL);
     uint64_t level_b = top_counter(&b->page, GOV_PAGE_LEVEL);
 
+    uint64_t left_a = top_counter(&a->page, GOV_PAGE_HEADROOM);
+    uint64_t left_b = top_counter(&b->page, GOV_PAGE_HEADROOM);
+    uint64_t share_a =
+        top_permille(left_a, top_counter(&a->page, GOV_PAGE_BUDGET));
+    uint64_t share_b =
+        top_permille(left_b, top_counter(&b->page, GOV_PAGE_BUDGET));
+
     if (level_a != level_b)
         return level_a > level_b;
-    return top_permille(top_counter(&a->page, GOV_PAGE_HEADROOM),
-                        top_counter(&a->page, GOV_PAGE_BUDGET)) <
-           top_permille(top_counter(&b->page, GOV_PAGE_HEADROOM),
-                        top_counter(&b->page, GOV_PAGE_BUDGET));
+    return share_a != share_b ? share_a < share_b : left_a < left_b;
 }
 
 /* The process under the highest level, of these the one with the least headroom

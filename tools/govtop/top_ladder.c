@@ -4,17 +4,17 @@
 
 #include <string.h>
 
-enum { NAME, FROM, CLAIMS, LAST, TOTAL, RUNS, REST, STATE, HEADS };
+enum { NAME, FROM, CLAIMED, LAST, TOTAL, RUNS, REST, STATE, HEADS };
 
 static const struct {
     const char *title;
     int width;
     bool right;
 } heads[HEADS] = {
-    [NAME] = {"ACTION", 15, false}, [FROM] = {"FROM", 8, false},
-    [CLAIMS] = {"CLAIMS", 6, true}, [LAST] = {"LAST", 6, true},
-    [TOTAL] = {"TOTAL", 6, true},   [RUNS] = {"RUNS", 5, true},
-    [REST] = {"REST", 5, true},     [STATE] = {"", 8, false},
+    [NAME] = {"ACTION", 15, false},   [FROM] = {"FROM", 8, false},
+    [CLAIMED] = {"CLAIMED", 7, true}, [LAST] = {"LAST", 6, true},
+    [TOTAL] = {"TOTAL", 6, true},     [RUNS] = {"RUNS", 5, true},
+    [REST] = {"REST", 5, true},       [STATE] = {"", 8, false},
 };
 
 /* Names get what is left, up to what a name may have. */
@@ -73,7 +73,7 @@ static void draw_action(struct top_pane *pane,
     cell(pane, NAME, TOP_PLAIN, action->name);
     cell(pane, FROM, top_level_style(action->from_level),
          top_level_text(action->from_level));
-    cell(pane, CLAIMS, TOP_PLAIN, top_bytes(number, action->claimed_bytes));
+    cell(pane, CLAIMED, TOP_PLAIN, top_bytes(number, action->claimed_bytes));
     cell(pane, LAST, TOP_STRONG,
          top_bytes(number, ran ? action->last_yield_bytes : TOP_UNKNOWN));
     cell(pane, TOTAL, TOP_PLAIN,
