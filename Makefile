@@ -416,6 +416,7 @@ $(B)/tests/fakes/%.so: tests/fakes/%.c $(B)/.flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(GOV_CPPFLAGS) $(CPPFLAGS) $(GOV_CFLAGS) $(VULKAN_CFLAGS) $(CFLAGS) -MMD -MP $(GOV_LDFLAGS) $(LDFLAGS) -shared -o $@ $<
 $(B)/tests/test_gpus: $(FAKES)
+$(B)/tests/test_together: $(B)/tools/gov/report_together.o
 $(B)/tests/test_metrics: $(B)/tools/gov/metrics_text.o $(B)/tools/gov/metrics_lines.o
 $(B)/tests/unit/test_gpus.o: private EXTRA += -DFAKES='"$(B)/tests/fakes/"'
 

@@ -65,6 +65,7 @@ struct gov_telemetry_sample {
     uint64_t footprint_bytes, budget_bytes;
     uint64_t headroom_bytes;         /* UINT64_MAX: not known */
     uint64_t weights_resident_bytes; /* UINT64_MAX: not known */
+    uint64_t process; /* its pid: which of several it was of */
 };
 
 typedef struct gov_telemetry gov_telemetry;

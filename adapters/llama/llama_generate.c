@@ -702,7 +702,9 @@ static void record(gov_session *session, const struct counted *from,
     };
 
     snprintf(row.engine, sizeof(row.engine), "llama.cpp %s", llama_version());
-    snprintf(row.model, sizeof(row.model), "%s", name_of(session));
+    /* Other quantizations, and other sizes, may have the same name. */
+    snprintf(row.model, sizeof(row.model), "%.70s, %" PRIu64 " MB",
+             name_of(session), (session->weights_bytes + 500000) / 1000000);
     snprintf(row.strategy, sizeof(row.strategy), "%s",
              gov_strategy_name(session->strategy));
     gov_request_done(session->runtime, &row);

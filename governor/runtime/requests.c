@@ -226,6 +226,7 @@ void gov__requests_sample(struct gov_runtime *runtime,
                              ? sample->evidence.headroom_bytes
                              : UINT64_MAX;
     row.weights_resident_bytes = weights_resident(runtime);
+    row.process = (uint64_t)runtime->creator;
     pthread_mutex_lock(&q->lock);
     (void)add_locked(runtime, &q->samples, &row);
     pthread_mutex_unlock(&q->lock);

@@ -66,6 +66,7 @@ enum gov__sample_column {
     SAMPLE_BUDGET,
     SAMPLE_HEADROOM,
     SAMPLE_WEIGHTS,
+    SAMPLE_PROCESS,
     SAMPLE_COLUMNS
 };
 

@@ -103,7 +103,7 @@ static const char *const reliefs =
     " LEFT JOIN name x ON x.id = r.action WHERE r.id" WITHIN;
 static const char *const samples =
     "SELECT r.id, a.text, r.level, r.footprint_bytes, r.budget_bytes,"
-    " r.headroom_bytes, r.weights_resident_bytes FROM sample r"
+    " r.headroom_bytes, r.weights_resident_bytes, r.process FROM sample r"
     " LEFT JOIN name a ON a.id = r.app WHERE r.id" WITHIN;
 
 static uint64_t number(sqlite3_stmt *s, int column)
@@ -202,6 +202,7 @@ static bool tell_sample(sqlite3_stmt *s, union told fn, void *ctx)
     r.budget_bytes = number(s, 4);
     r.headroom_bytes = known(s, 5);
     r.weights_resident_bytes = known(s, 6);
+    r.process = number(s, 7);
     return fn.sample(ctx, &r);
 }
 

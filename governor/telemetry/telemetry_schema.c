@@ -8,7 +8,7 @@
 
 /* "govt". With another schema the version is another one. */
 #define APPLICATION 0x676f7674
-#define VERSION 1
+#define VERSION 2 /* 1 had no sample.process, and was in no release */
 
 /* SQLite keeps these texts, so they are compared as they are. */
 static const char *const schema[] = {
@@ -38,7 +38,7 @@ static const char *const schema[] = {
     "CREATE TABLE sample(id INTEGER PRIMARY KEY, app INTEGER NOT NULL,"
     " level INTEGER NOT NULL, footprint_bytes INTEGER NOT NULL,"
     " budget_bytes INTEGER NOT NULL, headroom_bytes INTEGER,"
-    " weights_resident_bytes INTEGER)",
+    " weights_resident_bytes INTEGER, process INTEGER NOT NULL)",
     "CREATE TABLE request_day(kind INTEGER, day INTEGER, app INTEGER,"
     " requests INTEGER NOT NULL, stopped INTEGER NOT NULL,"
     " failed INTEGER NOT NULL, answered INTEGER NOT NULL,"
@@ -98,7 +98,7 @@ static const char *const statements[GOV__STATEMENTS] = {
                      " claimed_bytes = claimed_bytes + excluded.claimed_bytes,"
                      " yield_bytes = yield_bytes + excluded.yield_bytes",
     [S_SAMPLE_LAST] = "SELECT max(id) FROM sample WHERE id < ?",
-    [S_SAMPLE_ADD] = "INSERT INTO sample VALUES(?, ?, ?, ?, ?, ?, ?)",
+    [S_SAMPLE_ADD] = "INSERT INTO sample VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
     [S_TALLY] = "INSERT INTO tally VALUES(?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT DO UPDATE SET count = count + excluded.count",
     [S_LOST] = "INSERT INTO lost VALUES(?, ?)"
@@ -191,6 +191,8 @@ static gov_status check_version(gov_telemetry *t, gov_error *err)
                         "%.160s is of version %lld, newer than this library's "
                         "%d; update it, or name another file",
                         t->path, (long long)version, VERSION);
+    if (version > 0 && version < VERSION)
+        return gov__telemetry_odd(t, "is of an older version", err);
     if (version != VERSION)
         return gov__telemetry_odd(t, "has no version that there was", err);
     return GOV_OK;

@@ -227,6 +227,7 @@ static bool write_sample(gov_telemetry *t, const struct gov_telemetry_sample *r)
         [SAMPLE_BUDGET] = value(r->budget_bytes),
         [SAMPLE_HEADROOM] = known(r->headroom_bytes),
         [SAMPLE_WEIGHTS] = known(r->weights_resident_bytes),
+        [SAMPLE_PROCESS] = value(r->process),
     };
 
     return NAME(t, NAME_APP, r->app, &row[SAMPLE_APP]) &&

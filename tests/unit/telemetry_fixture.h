@@ -114,6 +114,7 @@ static inline struct gov_telemetry_sample random_sample(void)
     r.budget_bytes = MIB;
     r.headroom_bytes = chance(2) != 0 ? UINT64_MAX : chance(MIB);
     r.weights_resident_bytes = UINT64_MAX;
+    r.process = 1 + chance(3);
     return r;
 }
 

@@ -711,7 +711,13 @@ static void foreign_application(void)
 static void newer(void)
 {
     make_one();
-    raw_do("PRAGMA user_version = 2; CREATE TABLE more(x)");
+    raw_do("PRAGMA user_version = 3; CREATE TABLE more(x)");
+}
+
+static void older(void)
+{
+    make_one();
+    raw_do("PRAGMA user_version = 1");
 }
 
 static void no_version(void)
@@ -774,6 +780,7 @@ static const struct {
     {foreign_application, GOV_E_FORMAT, GOV_E_FORMAT, "of another program"},
     {newer, GOV_E_UNSUPPORTED, GOV_E_UNSUPPORTED, "newer"},
     {no_version, GOV_E_FORMAT, GOV_E_FORMAT, "no version"},
+    {older, GOV_E_FORMAT, GOV_E_FORMAT, "is of an older version"},
     {with_trigger, GOV_E_FORMAT, GOV_E_FORMAT, "has other tables"},
     {with_view, GOV_E_FORMAT, GOV_E_FORMAT, "has other tables"},
     {with_index, GOV_E_FORMAT, GOV_E_FORMAT, "has other tables"},

@@ -182,14 +182,16 @@ static bool on_sample(void *ctx, const struct gov_telemetry_sample *sample)
 {
     struct reading *r = ctx;
     struct gov_report_app *app = find_app(r->report, sample->app);
+    struct gov_telemetry_sample all = *sample;
     struct gov_series_point row;
 
     if (app == NULL)
         return go_on(r);
-    gov_series_row(&row, sample->at_ms, sample->level);
-    set(&row, 0, sample->footprint_bytes);
-    set(&row, 1, sample->budget_bytes);
-    set(&row, 2, sample->weights_resident_bytes);
+    gov_together_add(&app->together, &all);
+    gov_series_row(&row, all.at_ms, all.level);
+    set(&row, 0, all.footprint_bytes);
+    set(&row, 1, all.budget_bytes);
+    set(&row, 2, all.weights_resident_bytes);
     if (!gov_series_add(&app->samples, &row))
         r->failed = GOV_E_NOMEM;
     return go_on(r);

@@ -6,6 +6,7 @@
 
 #include "governor/telemetry.h"
 #include "tools/gov/report_series.h"
+#include "tools/gov/report_together.h"
 
 /* What is drawn; tables have everything. */
 #define GOV_REPORT_APPS 4
@@ -33,10 +34,12 @@ struct gov_report_pair {
     struct gov_report_group *cold, *warm;
 };
 
-/* Values of the samples: footprint, budget, resident weights. Of relief: yield,
+/* Values of the samples, of all its processes together: footprint, budget, resident
+ * weights. Of relief: yield,
  * claimed, took. */
 struct gov_report_app {
     char name[32];
+    struct gov_together together;
     struct gov_series samples, reliefs;
 };
 
