@@ -37,12 +37,12 @@ struct gov_request {
     gov_request_end end;
     gov_level level; /* the highest while it ran */
     uint32_t prompt_tokens;
-    uint32_t reused_tokens;   /* of the conversation, known and not read again */
-    uint32_t tokens;          /* that answered it */
-    uint64_t first_token_us;  /* from its beginning; 0: there was none */
-    uint64_t took_us;         /* from its beginning to its end */
-    uint64_t weights_wait_us; /* of that, waited for weights */
-    uint64_t stall_us;        /* of that, stalled for memory */
+    uint32_t reused_tokens;  /* of the conversation, known and not read again */
+    uint32_t tokens;         /* that answered it */
+    uint64_t first_token_us; /* from its beginning; 0: there was none */
+    uint64_t took_us;        /* from its beginning to its end */
+    uint64_t weights_wait_us;          /* of that, waited for weights */
+    uint64_t stall_us;                 /* of that, stalled for memory */
     uint64_t major_faults, read_bytes; /* while it ran */
     uint32_t evictions;                /* relief actions while it ran */
     uint64_t footprint_bytes;          /* at its end */
@@ -65,7 +65,7 @@ struct gov_telemetry_sample {
     uint64_t footprint_bytes, budget_bytes;
     uint64_t headroom_bytes;         /* UINT64_MAX: not known */
     uint64_t weights_resident_bytes; /* UINT64_MAX: not known */
-    uint64_t process; /* its pid: which of several it was of */
+    uint64_t process;                /* its pid: which of several it was of */
 };
 
 typedef struct gov_telemetry gov_telemetry;
