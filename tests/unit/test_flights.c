@@ -156,7 +156,10 @@ START_TEST(comes_into_new_memory)
     for (int round = 0; round < 3; round++) {
         ck_assert_int_eq(gov__flights_start(&flights, 7, 0, 0, begin, end), 0);
         ck_assert_uint_eq(flights.count, 1);
-        check_unplaced(begin, end); /* until it is taken */
+        /* Until it is taken. Whether what is there is the file is found out by
+         * writing to it, which the read would see. */
+        ck_assert(is_plain(0, FILE_BYTES));
+        ck_assert_int_eq(staged, 1);
         ck_assert_int_eq(take(&part), 0);
         ck_assert_uint_eq(part, 7);
         check_placed(begin, end);
