@@ -51,7 +51,7 @@ fi
 # What the next start does not sweep; with a pattern, all that is not of that name.
 left() {
     find "$tmp/run" "$tmp/home" ! -type d ! -name "${1:-[0-9]*.page}" ! -name "${1:-[0-9]*.ctl}"
-    find /dev/shm -name '*gov*' -newer "$tmp/models" 2> /dev/null || :
+    find /dev/shm -maxdepth 1 -type f -name '*gov*' -newer "$tmp/models" 2> /dev/null || :
     [ ! -r /proc/sysvipc/shm ] || awk -v pid="$pid" '$5 == pid { print "shared memory " $2 }' /proc/sysvipc/shm
 }
 
