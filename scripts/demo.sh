@@ -97,10 +97,10 @@ shown "gov run $(basename "$model") --prompt '...' --prompt '...' --simulate war
     > "$work/run.out" 2> "$work/run.err" &
 child=$!
 
-# One frame of govtop while it runs, once the level has been raised.
+# One frame of govtop while it runs, of two samples from where the level is raised.
 : > "$work/top"
 while kill -0 "$child" 2>/dev/null; do
-    if [ ! -s "$work/top" ] && grep -q 'critical' "$work/run.err"; then
+    if [ ! -s "$work/top" ] && grep -q '] warn: ' "$work/run.err"; then
         "$B/bin/govtop" --once > "$work/top" || :
     fi
     sleep 0.1

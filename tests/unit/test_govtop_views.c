@@ -117,6 +117,24 @@ START_TEST(headroom_has_its_source)
 }
 END_TEST
 
+/* Also where the difference is less than a permille of the budget. */
+START_TEST(the_worst_has_the_least_headroom)
+{
+    fill_turn(1);
+    for (int i = 0; i < 2; i++) {
+        set(&pages[i], GOV_PAGE_LEVEL, GOV_LEVEL_NORMAL);
+        set(&pages[i], GOV_PAGE_BUDGET, 20480 * MIB);
+        set(&pages[i], GOV_PAGE_HEADROOM, (uint64_t)(20470 - i) * MIB);
+    }
+    update(2, 0);
+    draw(80, 24, false);
+    memset(have, 0, sizeof(have));
+    render(have);
+    ck_assert_msg(strstr(have, " worst  normal 4242 gov run ") != NULL, "%s",
+                  have);
+}
+END_TEST
+
 /* ---- pages that cannot be read ---------------------------------------------- */
 
 START_TEST(a_page_of_another_version_is_a_row)
@@ -425,6 +443,7 @@ Suite *suite(void)
     tcase_add_test(tc, a_menu_tells_of_one_that_ended);
     tcase_add_test(tc, machine_and_gpu_have_lines);
     tcase_add_loop_test(tc, headroom_has_its_source, 0, ROWS(sources));
+    tcase_add_test(tc, the_worst_has_the_least_headroom);
     tcase_add_test(tc, a_page_of_another_version_is_a_row);
     tcase_add_test(tc, a_search_goes_on);
     tcase_add_test(tc, a_filter_is_what_is_typed);
