@@ -159,8 +159,11 @@ GOV_API GOV_NODISCARD gov_status gov_page_directory(char *out, size_t bytes,
  * `room`, ordered by pid; *count is how many there are to read. Pages of dead
  * processes are removed. Files that are no page, or not this user's, are passed
  * over. A page of another version, older or newer, is not: it has its version, pid
- * and start, nothing in `have`, and a reason that says so. A missing directory is no
- * error: *count is 0. directory NULL means the default. */
+ * and start, nothing in `have`, and a reason that says so. directory NULL means the
+ * default, which may be missing: *count is 0.
+ *
+ * GOV_E_NOT_FOUND   the directory that was named is missing
+ * GOV_E_PERMISSION  it cannot be trusted */
 GOV_API GOV_NODISCARD gov_status gov_page_list(struct gov_page *pages,
                                                size_t room, size_t *count,
                                                const char *directory,

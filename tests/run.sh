@@ -13,7 +13,7 @@ export B
 passed=0 failed=0 skipped=0
 log=$(mktemp "${TMPDIR:-/tmp}/governor-check.XXXXXX")
 failures=$(mktemp "${TMPDIR:-/tmp}/governor-check.XXXXXX")
-trap 'rm -f "$log" "$failures"' EXIT
+trap 'rm -f "$log" "$log.few" "$failures"' EXIT
 
 # ThreadSanitizer follows one process only; slow builds need more patience.
 case ${SAN:-} in
@@ -51,15 +51,15 @@ skips() {
     grep '^skip:' "$log" || :
 }
 
-# How something failed: the end of what it printed, and a few lines of it kept.
-# A test of Check's that failed has a line of its own, with :F: or :E:.
+# How something failed: the end of what it printed, and a few lines of it kept:
+# those that tell of a failure (a test of Check's has :F: or :E:), else the last.
 tell() {
     grep -vE '^(Running suite|skip:)' "$log" | tail -n 60
-    {
-        printf 'failed: %s\n' "$1"
-        grep -E ':[FE]:|ERROR: |WARNING: ThreadSanitizer|runtime error:' "$log" | head -n 8 || :
-        grep -vE '^(Running suite|skip:)' "$log" | tail -n 4
-    } >> "$failures"
+    printf 'failed: %s\n' "$1" >> "$failures"
+    grep -E ':[FE]:|ERROR: |FATAL: |fatal error|WARNING: ThreadSanitizer|runtime error:' "$log" |
+        head -n 8 > "$log.few" || :
+    [ -s "$log.few" ] || tail -n 4 "$log" > "$log.few"
+    cat "$log.few" >> "$failures"
 }
 
 # A Check program: "98%: Checks: 51, Failures: 1, Errors: 0".

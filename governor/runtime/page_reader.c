@@ -107,8 +107,10 @@ gov_status gov__page_directory_open(int *out_fd, const char *directory,
                         "cannot make the page directory %s", directory);
     fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
-        return gov_fail(err, GOV_E_NOT_FOUND, ENOENT,
-                        "there is no page directory %s", directory);
+        return gov_fail(err, GOV_E_NOT_FOUND, 0,
+                        "there is no page directory %s; %s", directory,
+                        usual ? "start an app that is governed"
+                              : "name another one");
     if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
         return gov_fail(err, GOV_E_PERMISSION, 0,
                         "%s is a symbolic link or no directory, so pages in it "
@@ -275,7 +277,8 @@ gov_status gov_page_list(struct gov_page *pages, size_t room, size_t *count,
 
     *count = 0;
     status = gov__page_directory_open(&fd, directory, false, err);
-    if (status == GOV_E_NOT_FOUND)
+    /* Nobody has published yet; but a name that is none is a slip. */
+    if (status == GOV_E_NOT_FOUND && directory == NULL)
         return GOV_OK;
     if (status != GOV_OK)
         return status;

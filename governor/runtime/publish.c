@@ -93,6 +93,7 @@ static void publish_backend(struct gov_runtime *runtime,
  * and may not. */
 static const char *const wakes_words[] = {"woken by ", "in reserve ",
                                           "not by "};
+#define WAKES_WORDS (sizeof(wakes_words) / sizeof(wakes_words[0]))
 
 static size_t wakes_word(enum gov__source_state state)
 {
@@ -127,7 +128,7 @@ static void publish_wakes(struct gov_runtime *runtime)
 
     text[0] = '\0';
     pthread_mutex_lock(&runtime->lock);
-    for (size_t word = 0; word < 3; word++)
+    for (size_t word = 0; word < WAKES_WORDS; word++)
         at = put_sources_locked(runtime, word, text, sizeof(text), at);
     (void)gov__page_put(&runtime->page, GOV_PAGE_TEXT_WAKES, text);
     pthread_mutex_unlock(&runtime->lock);

@@ -74,6 +74,8 @@ START_TEST(a_hostile_database_is_survived)
     for (uint64_t process = 1; process <= 3 * GOV_TOGETHER_MOST; process++)
         all = add((int64_t)process, process, GOV_LEVEL_NORMAL, 1, 0);
     ck_assert_uint_eq(all.footprint_bytes, GOV_TOGETHER_MOST);
+    all = add(3 * GOV_TOGETHER_MOST, 999, GOV_LEVEL_NORMAL, UINT64_MAX - 1, 0);
+    ck_assert_uint_eq(all.footprint_bytes, UINT64_MAX);
     ck_assert_uint_eq(add(0, 1, GOV_LEVEL_NORMAL, 1, 0).footprint_bytes, 1);
     ck_assert_uint_eq(add(INT64_MIN, 1, GOV_LEVEL_NORMAL, 1, 0).footprint_bytes,
                       1);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* gov metrics: all governed processes and the machine, for scrapers. */
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "governor/processes.h"
 #include "tools/gov/gov.h"
@@ -21,14 +19,6 @@ static int print_metrics(const char *directory, bool all)
     int32_t governed[PROCESSES];
     gov_error err;
 
-    /* A scraper must not take a slip for an idle machine. */
-    if (directory != NULL && access(directory, F_OK) != 0) {
-        fprintf(stderr,
-                "gov metrics: %s cannot be reached; name the directory of the "
-                "pages\n",
-                cli_show(directory).text);
-        return GOV_EXIT_FAILURE;
-    }
     if (gov_page_list(pages, PROCESSES, &metrics.page_count, directory, &err) !=
         GOV_OK)
         return gov_fails("metrics", &err);

@@ -206,14 +206,14 @@ static bool on_stop(void *ctx)
 
 /* ---- steps ----------------------------------------------------------------------- */
 
-/* Who asks for it wants to know at once that it cannot be had there. That another
- * process writes there just now is nothing, and a disk that is full may be mended
- * while it runs: of that a notice tells. */
 static bool is_full(const gov_error *err)
 {
     return err->os_errno == ENOSPC || err->os_errno == EDQUOT;
 }
 
+/* Who asks for it wants to know at once that it cannot be had there. That another
+ * process writes there just now is nothing, and a disk that is full may be mended
+ * while it runs: of that a notice tells. */
 static gov_status try_telemetry(const char *path, gov_error *err)
 {
     gov_telemetry *telemetry;

@@ -35,8 +35,7 @@ struct gov_report_pair {
 };
 
 /* Values of the samples, of all its processes together: footprint, budget, resident
- * weights. Of relief: yield,
- * claimed, took. */
+ * weights. Of relief: yield, claimed, took. */
 struct gov_report_app {
     char name[32];
     struct gov_together together;

@@ -32,6 +32,11 @@ static void make_room(struct gov_together *together,
     together->count = kept;
 }
 
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+    return a < UINT64_MAX - b ? a + b : UINT64_MAX;
+}
+
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -51,7 +56,8 @@ void gov_together_add(struct gov_together *together,
     for (size_t i = 0; i + 1 < together->count; i++) {
         const struct gov_telemetry_sample *other = &together->last[i];
 
-        sample->footprint_bytes += other->footprint_bytes;
+        sample->footprint_bytes =
+            sum(sample->footprint_bytes, other->footprint_bytes);
         sample->budget_bytes =
             larger(sample->budget_bytes, other->budget_bytes);
         sample->weights_resident_bytes = larger_known(

@@ -290,7 +290,6 @@ static int run_live(void)
 
 int main(int argc, char **argv)
 {
-    char message[GOV_MESSAGE_BYTES];
     int exit_code;
 
     setlocale(LC_CTYPE, ""); /* NOLINT(concurrency-mt-unsafe): one thread */
@@ -303,13 +302,6 @@ int main(int argc, char **argv)
     if (wish.once && wish.batch != NO_BATCH) {
         fail("--once is one frame; use --batch without it");
         return CLI_EXIT_USAGE;
-    }
-    /* Pages may still come to the usual one; a name that is none is a slip. */
-    if (wish.directory != NULL && access(wish.directory, F_OK) != 0) {
-        snprintf(message, sizeof(message),
-                 "%s cannot be reached; name the directory of the pages",
-                 cli_show(wish.directory).text);
-        return fail(message);
     }
     source.directory = wish.directory;
     top_source_gpu(&model.gpu);
