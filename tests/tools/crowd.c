@@ -11,20 +11,18 @@
  *   cpu_us wall_us resident_kib
  *
  * The command is asked to end by the key q. */
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "governor/platform/platform.h"
 #include "governor/runtime/page_writer.h"
+#include "tests/support/pty.h"
 
 #define MOST 128
 #define SETTLE_MS 3000
@@ -115,20 +113,15 @@ static bool start_crowd(int count, const char *directory)
 
 static pid_t start_watcher(int *terminal, char **command)
 {
-    struct winsize size = {.ws_col = 200, .ws_row = 50};
     pid_t pid;
 
-    *terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (*terminal < 0 || grantpt(*terminal) != 0 || unlockpt(*terminal) != 0 ||
-        ioctl(*terminal, TIOCSWINSZ, &size) != 0)
+    *terminal = pty_open(200, 50);
+    if (*terminal < 0)
         return -1;
     pid = fork();
     if (pid != 0)
         return pid;
-    setsid();
-    for (int i = 0, fd = open(ptsname(*terminal), O_RDWR); i < 3; i++)
-        dup2(fd, i);
-    setenv("TERM", "xterm-256color", 1);
+    pty_enter(ptsname(*terminal), "xterm-256color");
     setenv("LC_ALL", "C.UTF-8", 1);
     execv(command[0], command);
     _exit(127);

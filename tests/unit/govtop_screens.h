@@ -4,8 +4,7 @@
 #ifndef GOV_TESTS_GOVTOP_SCREENS_H
 #define GOV_TESTS_GOVTOP_SCREENS_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "tests/unit/govtop_fixture.h"
 
 static const struct saved_screen {
     const char *name;
@@ -70,5 +69,19 @@ static const struct saved_screen {
 };
 
 #define SCREENS (int)(sizeof(screens) / sizeof(screens[0]))
+
+/* As the program does it: whoever asks for those that are not governed sees them at
+ * once. Drawn between keys, as a terminal would: pages are as long as it is. */
+static inline void press_one(const struct saved_screen *screen, const char *key)
+{
+    bool before = state.others;
+
+    ck_assert(press(key));
+    if (state.others && !before) {
+        fill_turn(screen->turns + 1);
+        update(3, 2);
+    }
+    draw(screen->width, screen->height, screen->utf8);
+}
 
 #endif

@@ -3,16 +3,14 @@
  * stands in its cells must be what the views draw and what is saved. Pages and
  * machine are made up (tests/tools/govtop_fixed.c). */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 #include <vterm.h>
 
+#include "tests/support/pty.h"
 #include "tests/unit/govtop_fixture.h"
 #include "tests/unit/govtop_screens.h"
 
@@ -29,20 +27,13 @@ static void run_govtop(const char *tty, const struct saved_screen *screen)
 {
     const char *build = getenv("B");
     char path[512], turns[32];
-    int fd;
 
-    setsid();
-    fd = open(tty, O_RDWR); /* becomes the controlling one */
-    for (int i = 0; i < 3; i++)
-        dup2(fd, i);
     /* Two kinds; and libvterm 0.1.4 counts wrong where xterm's repeats a character
      * up to the last column, which it does with those of ASCII. */
-    setenv("TERM", screen->utf8 ? "xterm-256color" : "screen-256color", 1);
+    pty_enter(tty, screen->utf8 ? "xterm-256color" : "screen-256color");
     setenv("LC_ALL", screen->utf8 ? "C.UTF-8" : "C", 1);
     snprintf(turns, sizeof(turns), "%d", (int)screen->turns);
     setenv("GOVTOP_TURNS", turns, 1);
-    unsetenv("LINES");
-    unsetenv("COLUMNS");
     unsetenv("NO_COLOR");
     snprintf(path, sizeof(path), "%s/tests/govtop_fixed",
              build != NULL ? build : "build/plain");
@@ -53,20 +44,14 @@ static void run_govtop(const char *tty, const struct saved_screen *screen)
 
 static void start(const struct saved_screen *screen)
 {
-    struct winsize size = {.ws_col = (unsigned short)screen->width,
-                           .ws_row = (unsigned short)screen->height};
-
     terminal = vterm_new(screen->height, screen->width);
     ck_assert_ptr_nonnull(terminal);
     vterm_set_utf8(terminal, 1);
     cells = vterm_obtain_screen(terminal);
     vterm_screen_enable_altscreen(cells, 1);
     vterm_screen_reset(cells, 1);
-    master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    master = pty_open(screen->width, screen->height);
     ck_assert_int_ge(master, 0);
-    ck_assert_int_eq(grantpt(master), 0);
-    ck_assert_int_eq(unlockpt(master), 0);
-    ck_assert_int_eq(ioctl(master, TIOCSWINSZ, &size), 0);
     child = fork();
     ck_assert_int_ge(child, 0);
     if (child == 0)
@@ -207,15 +192,8 @@ static void await_drawn(void)
 
 static void press_both(const struct saved_screen *screen, const char *key)
 {
-    bool before = state.others;
-
     type_key(key);
-    ck_assert(press(key));
-    if (state.others && !before) {
-        fill_turn(screen->turns + 1);
-        update(3, 2);
-    }
-    draw(screen->width, screen->height, screen->utf8);
+    press_one(screen, key);
     await_drawn();
 }
 
@@ -311,11 +289,8 @@ START_TEST(a_size_that_changes_leaves_nothing_behind)
     draw(80, 24, true);
     await_drawn();
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        struct winsize size = {.ws_col = (unsigned short)sizes[i][0],
-                               .ws_row = (unsigned short)sizes[i][1]};
-
         vterm_set_size(terminal, sizes[i][1], sizes[i][0]);
-        ck_assert_int_eq(ioctl(master, TIOCSWINSZ, &size), 0);
+        ck_assert(pty_resize(master, sizes[i][0], sizes[i][1]));
         draw(sizes[i][0], sizes[i][1], true);
         await_drawn();
     }
@@ -327,7 +302,7 @@ Suite *suite(void)
 {
     Suite *s = suite_create("govtop pty");
     TCase *tc = tcase_create("pty");
-    int probe = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    int probe = pty_open(80, 24);
 
     if (probe < 0) { /* a bare root without /dev/pts */
         skip_test("govtop pty", "no pseudo-terminal can be had here");

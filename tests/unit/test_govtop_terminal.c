@@ -14,6 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "tests/support/pty.h"
 #include "tests/support/run.h"
 
 #define PATIENCE_MS 10000
@@ -26,28 +27,17 @@ static size_t printed;
 
 static void resize(unsigned short columns, unsigned short rows)
 {
-    struct winsize size = {.ws_col = columns, .ws_row = rows};
-
-    ck_assert_int_eq(ioctl(master, TIOCSWINSZ, &size), 0);
+    ck_assert(pty_resize(master, columns, rows));
 }
 
 static void run_govtop(const char *terminal, const char *type)
 {
     const char *build = getenv("B");
     char path[512];
-    int fd;
 
-    setsid();
-    fd = open(terminal, O_RDWR); /* becomes the controlling one */
-    for (int i = 0; i < 3; i++)
-        dup2(fd, i);
-    if (fd > 2)
-        close(fd);
+    pty_enter(terminal, type);
     close(master);
-    setenv("TERM", type, 1);
     setenv("LC_ALL", "C.UTF-8", 1);
-    unsetenv("LINES");
-    unsetenv("COLUMNS");
     snprintf(path, sizeof(path), "%s/bin/govtop",
              build != NULL ? build : "build/plain");
     execl(path, "govtop", "--delay", "0.1", (char *)NULL);
@@ -60,11 +50,8 @@ static void start(const char *type)
     printed = 0;
     output[0] = '\0';
     setenv("XDG_RUNTIME_DIR", fresh_directory(), 1);
-    master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    master = pty_open(80, 24);
     ck_assert_int_ge(master, 0);
-    ck_assert_int_eq(grantpt(master), 0);
-    ck_assert_int_eq(unlockpt(master), 0);
-    resize(80, 24);
     ck_assert_int_eq(tcgetattr(master, &before), 0);
     child = fork();
     ck_assert_int_ge(child, 0);
@@ -305,7 +292,7 @@ Suite *suite(void)
 {
     Suite *s = suite_create("govtop terminal");
     TCase *tc = tcase_create("terminal");
-    int probe = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    int probe = pty_open(80, 24);
 
     if (probe < 0) { /* a bare root without /dev/pts */
         skip_test("govtop terminal", "no pseudo-terminal can be had here");

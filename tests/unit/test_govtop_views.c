@@ -9,20 +9,6 @@
 
 /* ---- screens ---------------------------------------------------------------- */
 
-/* As the program does it: whoever asks for those that are not governed sees them at
- * once. Drawn between keys, as a terminal would: pages are as long as it is. */
-static void press_one(const struct saved_screen *screen, const char *key)
-{
-    bool before = state.others;
-
-    ck_assert(press(key));
-    if (state.others && !before) {
-        fill_turn(screen->turns + 1);
-        update(3, 2);
-    }
-    draw(screen->width, screen->height, screen->utf8);
-}
-
 START_TEST(screens_are_as_saved)
 {
     const struct saved_screen *screen = &screens[_i];
